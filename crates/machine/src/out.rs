@@ -1,0 +1,130 @@
+//! What a machine wants done: one ordered list of effects, filled by a step
+//! and emptied by the host.
+//!
+//! The order carries meaning. What is sent or emitted waits until every record
+//! persisted before it is durable; only [`Out::send_early`] does not wait. So
+//! a message to oneself is how a machine learns that something is durable.
+//! Timers are armed at once. Nothing here performs anything.
+
+use core::fmt;
+use core::time::Duration;
+
+use alloc::vec::{Drain, Vec};
+
+use crate::{Machine, ProcessId};
+
+/// One thing for the host to do.
+pub enum Effect<M: Machine> {
+    /// Append a record to the log.
+    Persist(M::Record),
+    /// Append a record that replaces all earlier ones once it is durable.
+    Checkpoint(M::Record),
+    /// Send a message once everything persisted before it is durable.
+    Send(ProcessId, M::Message),
+    /// Send a message now: it promises nothing that could be lost.
+    SendEarly(ProcessId, M::Message),
+    /// Fire a timer after this long, in place of an equal one.
+    Arm(M::Timer, Duration),
+    /// Take an equal timer back.
+    Disarm(M::Timer),
+    /// Tell whoever uses the machine, once everything persisted before is durable.
+    Emit(M::Event),
+}
+
+/// The effects of a step, in order.
+pub struct Out<M: Machine> {
+    effects: Vec<Effect<M>>,
+}
+
+impl<M: Machine> Out<M> {
+    /// Nothing to do yet.
+    pub fn new() -> Out<M> {
+        Out { effects: Vec::new() }
+    }
+
+    /// See [`Effect::Persist`].
+    pub fn persist(&mut self, record: M::Record) {
+        self.effects.push(Effect::Persist(record));
+    }
+
+    /// See [`Effect::Checkpoint`].
+    pub fn checkpoint(&mut self, record: M::Record) {
+        self.effects.push(Effect::Checkpoint(record));
+    }
+
+    /// See [`Effect::Send`]. Sending to oneself is allowed and takes no network.
+    pub fn send(&mut self, to: ProcessId, message: M::Message) {
+        self.effects.push(Effect::Send(to, message));
+    }
+
+    /// See [`Effect::SendEarly`].
+    pub fn send_early(&mut self, to: ProcessId, message: M::Message) {
+        self.effects.push(Effect::SendEarly(to, message));
+    }
+
+    /// Sends the same message to each of these processes.
+    pub fn send_all(&mut self, to: impl IntoIterator<Item = ProcessId>, message: &M::Message)
+    where
+        M::Message: Clone,
+    {
+        for process in to {
+            self.send(process, message.clone());
+        }
+    }
+
+    /// See [`Effect::Arm`].
+    pub fn arm(&mut self, timer: M::Timer, after: Duration) {
+        self.effects.push(Effect::Arm(timer, after));
+    }
+
+    /// See [`Effect::Disarm`].
+    pub fn disarm(&mut self, timer: M::Timer) {
+        self.effects.push(Effect::Disarm(timer));
+    }
+
+    /// See [`Effect::Emit`].
+    pub fn emit(&mut self, event: M::Event) {
+        self.effects.push(Effect::Emit(event));
+    }
+
+    /// Adds an effect that was taken from elsewhere.
+    pub fn push(&mut self, effect: Effect<M>) {
+        self.effects.push(effect);
+    }
+
+    /// Takes all effects out, in order.
+    pub fn drain(&mut self) -> Drain<'_, Effect<M>> {
+        self.effects.drain(..)
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.effects.is_empty()
+    }
+}
+
+impl<M: Machine> Default for Out<M> {
+    fn default() -> Out<M> {
+        Out::new()
+    }
+}
+
+impl<M: Machine> fmt::Debug for Effect<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Effect::Persist(record) => write!(f, "persist {record:?}"),
+            Effect::Checkpoint(record) => write!(f, "checkpoint {record:?}"),
+            Effect::Send(to, message) => write!(f, "send {to} {message:?}"),
+            Effect::SendEarly(to, message) => write!(f, "send early {to} {message:?}"),
+            Effect::Arm(timer, after) => write!(f, "arm {timer:?} in {after:?}"),
+            Effect::Disarm(timer) => write!(f, "disarm {timer:?}"),
+            Effect::Emit(event) => write!(f, "emit {event:?}"),
+        }
+    }
+}
+
+impl<M: Machine> fmt::Debug for Out<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.effects).finish()
+    }
+}

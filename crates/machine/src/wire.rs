@@ -1,0 +1,397 @@
+//! How values become bytes: by hand, little-endian, of fixed width, so that
+//! the layout is a decision and not an accident of a compiler or a crate.
+//!
+//! A writer and a reader know the [`Version`] that two nodes agreed on or that
+//! stands at the head of a log, and a type that has grown since looks at it.
+//! Encodings are canonical: bytes that decode are exactly what encoding the
+//! value gives, so two replicas that hold the same value hold the same bytes.
+//! Frames, checksums and streams are the host's; this file knows none of them.
+
+use core::fmt;
+
+use alloc::vec::Vec;
+use bytes::{Buf, Bytes};
+
+use crate::{GroupId, GroupSet, MessageId, ProcessId, SessionId, Timestamp};
+
+/// A version of the encoding.
+pub type Version = u16;
+
+/// What this build writes.
+pub const VERSION: Version = 1;
+
+/// The oldest that this build still reads.
+pub const OLDEST: Version = 1;
+
+/// A value that travels, or rests on a disk.
+pub trait Wire: Sized {
+    /// Appends the value.
+    fn encode(&self, writer: &mut Writer<'_>);
+
+    /// Takes a value from the front.
+    fn decode(reader: &mut Reader) -> Result<Self, WireError>;
+}
+
+/// Appends values to a buffer.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    buffer: &'a mut Vec<u8>,
+    version: Version,
+}
+
+impl<'a> Writer<'a> {
+    /// Appends to `buffer` in this version.
+    pub fn new(buffer: &'a mut Vec<u8>, version: Version) -> Writer<'a> {
+        Writer { buffer, version }
+    }
+
+    /// The version to write.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Appends a byte.
+    pub fn u8(&mut self, value: u8) {
+        self.buffer.push(value);
+    }
+
+    /// Appends two bytes.
+    pub fn u16(&mut self, value: u16) {
+        self.buffer.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Appends four bytes.
+    pub fn u32(&mut self, value: u32) {
+        self.buffer.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Appends eight bytes.
+    pub fn u64(&mut self, value: u64) {
+        self.buffer.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// Appends a length and then the bytes.
+    pub fn bytes(&mut self, value: &[u8]) {
+        self.length(value.len());
+        self.buffer.extend_from_slice(value);
+    }
+
+    /// Appends a count and then each item.
+    pub fn list<T: Wire>(&mut self, items: impl ExactSizeIterator<Item = T>) {
+        self.length(items.len());
+        for item in items {
+            item.encode(self);
+        }
+    }
+
+    fn length(&mut self, length: usize) {
+        self.u32(u32::try_from(length).expect("nothing that travels is 4 GiB long"));
+    }
+}
+
+/// Takes values from the front of a buffer. Payloads are slices of it, not copies.
+#[derive(Debug)]
+pub struct Reader {
+    bytes: Bytes,
+    version: Version,
+}
+
+impl Reader {
+    /// Reads `bytes`, which were written in this version.
+    pub fn new(bytes: Bytes, version: Version) -> Result<Reader, WireError> {
+        if !(OLDEST..=VERSION).contains(&version) {
+            return Err(WireError::Version { version });
+        }
+        Ok(Reader { bytes, version })
+    }
+
+    /// The version that was written.
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// How many bytes are left.
+    pub fn left(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Takes a byte.
+    pub fn u8(&mut self) -> Result<u8, WireError> {
+        self.need(1)?;
+        Ok(self.bytes.get_u8())
+    }
+
+    /// Takes two bytes.
+    pub fn u16(&mut self) -> Result<u16, WireError> {
+        self.need(2)?;
+        Ok(self.bytes.get_u16_le())
+    }
+
+    /// Takes four bytes.
+    pub fn u32(&mut self) -> Result<u32, WireError> {
+        self.need(4)?;
+        Ok(self.bytes.get_u32_le())
+    }
+
+    /// Takes eight bytes.
+    pub fn u64(&mut self) -> Result<u64, WireError> {
+        self.need(8)?;
+        Ok(self.bytes.get_u64_le())
+    }
+
+    /// Takes a length and that many bytes; `what` they are, for the error.
+    pub fn bytes(&mut self, what: &'static str, limit: usize) -> Result<Bytes, WireError> {
+        let length = self.length(what, limit)?;
+        self.need(length)?;
+        Ok(self.bytes.split_to(length))
+    }
+
+    /// Takes a count and that many items.
+    pub fn list<T: Wire>(&mut self, what: &'static str, limit: usize) -> Result<Vec<T>, WireError> {
+        let count = self.length(what, limit)?;
+        // No allocation on the word of a stranger: room for what can be there, an item being a byte or more.
+        let mut items = Vec::with_capacity(count.min(self.left()));
+        for _ in 0..count {
+            items.push(T::decode(self)?);
+        }
+        Ok(items)
+    }
+
+    /// The value must end here.
+    pub fn finish(self) -> Result<(), WireError> {
+        if self.bytes.is_empty() { Ok(()) } else { Err(WireError::Trailing { left: self.bytes.len() }) }
+    }
+
+    fn length(&mut self, what: &'static str, limit: usize) -> Result<usize, WireError> {
+        let length = self.u32()? as usize;
+        if length > limit { Err(WireError::TooLong { what, length, limit }) } else { Ok(length) }
+    }
+
+    fn need(&self, need: usize) -> Result<(), WireError> {
+        if self.bytes.len() < need { Err(WireError::Short { need, left: self.bytes.len() }) } else { Ok(()) }
+    }
+}
+
+/// One whole value as bytes, in the newest version.
+pub fn to_bytes<T: Wire>(value: &T) -> Bytes {
+    let mut buffer = Vec::new();
+    value.encode(&mut Writer::new(&mut buffer, VERSION));
+    Bytes::from(buffer)
+}
+
+/// One whole value from bytes of this version, with nothing behind it.
+pub fn from_bytes<T: Wire>(bytes: Bytes, version: Version) -> Result<T, WireError> {
+    let mut reader = Reader::new(bytes, version)?;
+    let value = T::decode(&mut reader)?;
+    reader.finish()?;
+    Ok(value)
+}
+
+/// What every decoder must stand, for fuzzing: any bytes decode or are
+/// refused, and what decodes encodes to the very same bytes.
+pub fn examine<T: Wire>(bytes: &[u8]) {
+    if let Ok(value) = from_bytes::<T>(Bytes::copy_from_slice(bytes), VERSION) {
+        assert_eq!(to_bytes(&value), bytes, "what was decoded does not encode to the same bytes");
+    }
+}
+
+/// Why bytes are not a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says in its sentence what its fields are
+pub enum WireError {
+    Short { need: usize, left: usize },
+    TooLong { what: &'static str, length: usize, limit: usize },
+    UnknownTag { what: &'static str, tag: u8 },
+    Invalid { what: &'static str },
+    Trailing { left: usize },
+    Version { version: Version },
+}
+
+impl fmt::Display for WireError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            WireError::Short { need, left } => write!(f, "{need} bytes were expected where {left} are left"),
+            WireError::TooLong { what, length, limit } => {
+                write!(f, "{what} claims a length of {length} where at most {limit} are allowed")
+            }
+            WireError::UnknownTag { what, tag } => write!(f, "{tag} is no kind of {what}"),
+            WireError::Invalid { what } => write!(f, "{what} cannot be"),
+            WireError::Trailing { left } => write!(f, "{left} bytes follow the end of the value"),
+            WireError::Version { version } => {
+                write!(f, "version {version} of the encoding; this build reads {OLDEST} to {VERSION}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for WireError {}
+
+/// A kind of value that does not exist, for machines without timers or records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Nothing {}
+
+impl Wire for Nothing {
+    fn encode(&self, _: &mut Writer<'_>) {
+        match *self {}
+    }
+
+    fn decode(_: &mut Reader) -> Result<Nothing, WireError> {
+        Err(WireError::Invalid { what: "a value of a kind that has none" })
+    }
+}
+
+impl Wire for ProcessId {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u16(self.0);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<ProcessId, WireError> {
+        Ok(ProcessId(reader.u16()?))
+    }
+}
+
+impl Wire for SessionId {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.0);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<SessionId, WireError> {
+        Ok(SessionId(reader.u64()?))
+    }
+}
+
+impl Wire for MessageId {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.session.encode(writer);
+        writer.u64(self.sequence);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<MessageId, WireError> {
+        Ok(MessageId { session: SessionId::decode(reader)?, sequence: reader.u64()? })
+    }
+}
+
+impl Wire for GroupId {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u8(self.index() as u8);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<GroupId, WireError> {
+        GroupId::new(usize::from(reader.u8()?)).ok_or(WireError::Invalid { what: "a group past the last" })
+    }
+}
+
+impl Wire for GroupSet {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.bits());
+    }
+
+    fn decode(reader: &mut Reader) -> Result<GroupSet, WireError> {
+        Ok(GroupSet::from_bits(reader.u64()?))
+    }
+}
+
+impl Wire for Timestamp {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.0);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Timestamp, WireError> {
+        Ok(Timestamp(reader.u64()?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Multicast;
+    use alloc::string::ToString;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    #[test]
+    fn refuses_other_versions() {
+        assert!(Reader::new(Bytes::new(), VERSION + 1).unwrap_err().to_string().contains("this build reads 1 to 1"));
+        assert!(Reader::new(Bytes::new(), 0).is_err());
+    }
+
+    #[test]
+    fn a_length_is_believed_only_within_its_limit() {
+        let mut huge = vec![0xff, 0xff, 0xff, 0xff];
+        huge.resize(100, 0);
+        let mut reader = Reader::new(Bytes::from(huge), VERSION).unwrap();
+        assert!(matches!(reader.bytes("a payload", 99), Err(WireError::TooLong { limit: 99, .. })));
+        let mut reader = Reader::new(Bytes::from_static(&[9, 0, 0, 0, 1, 2]), VERSION).unwrap();
+        assert_eq!(reader.bytes("a payload", 10), Err(WireError::Short { need: 9, left: 2 }));
+    }
+
+    #[test]
+    fn a_list_reads_what_it_counts() {
+        let mut buffer = Vec::new();
+        Writer::new(&mut buffer, VERSION).list([ProcessId(1), ProcessId(2)].into_iter());
+        let mut reader = Reader::new(Bytes::from(buffer), VERSION).unwrap();
+        assert_eq!(reader.list::<ProcessId>("some", 2).unwrap(), [ProcessId(1), ProcessId(2)]);
+        let mut reader = Reader::new(Bytes::from_static(&[3, 0, 0, 0]), VERSION).unwrap();
+        assert!(matches!(reader.list::<ProcessId>("some", 2), Err(WireError::TooLong { .. })));
+    }
+
+    #[test]
+    fn nothing_may_follow() {
+        assert_eq!(
+            from_bytes::<ProcessId>(Bytes::from_static(&[1, 2, 3]), VERSION),
+            Err(WireError::Trailing { left: 1 })
+        );
+    }
+
+    /// The layout of version 1. A change here is a new version, never an edit.
+    #[test]
+    fn golden_vectors() {
+        let message = Multicast {
+            id: MessageId::new(0x0102, 3),
+            destinations: GroupSet::from_bits(0b101),
+            floor: Timestamp(7),
+            expiry: Timestamp::MAX,
+            payload: Bytes::from_static(b"hey"),
+        };
+        let golden = [
+            2, 1, 0, 0, 0, 0, 0, 0, // session
+            3, 0, 0, 0, 0, 0, 0, 0, // sequence
+            5, 0, 0, 0, 0, 0, 0, 0, // destinations
+            7, 0, 0, 0, 0, 0, 0, 0, // floor
+            255, 255, 255, 255, 255, 255, 255, 255, // expiry
+            3, 0, 0, 0, b'h', b'e', b'y', // payload
+        ];
+        assert_eq!(to_bytes(&message), golden.as_slice());
+        assert_eq!(from_bytes::<Multicast>(Bytes::copy_from_slice(&golden), 1).unwrap(), message);
+        assert_eq!(to_bytes(&ProcessId(0x0203)), [3, 2].as_slice());
+        assert_eq!(to_bytes(&GroupId::new(63).unwrap()), [63].as_slice());
+    }
+
+    #[test]
+    fn impossible_values_are_refused() {
+        assert!(from_bytes::<GroupId>(Bytes::from_static(&[64]), VERSION).is_err());
+        assert!(from_bytes::<Nothing>(Bytes::new(), VERSION).is_err());
+        assert!(from_bytes::<Multicast>(Bytes::from(vec![0; 44]), VERSION).is_err(), "no destination");
+    }
+
+    proptest! {
+        #[test]
+        fn a_multicast_survives_the_journey(
+            session: u64, sequence: u64, bits in 1u64.., floor: u64, expiry: u64, payload: Vec<u8>,
+        ) {
+            let message = Multicast {
+                id: MessageId::new(session, sequence),
+                destinations: GroupSet::from_bits(bits),
+                floor: Timestamp(floor),
+                expiry: Timestamp(expiry),
+                payload: Bytes::from(payload),
+            };
+            prop_assert_eq!(from_bytes::<Multicast>(to_bytes(&message), VERSION).unwrap(), message);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_are_refused(bytes: Vec<u8>) {
+            examine::<Multicast>(&bytes);
+        }
+    }
+}
