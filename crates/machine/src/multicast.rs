@@ -96,7 +96,8 @@ pub enum Up {
     Busy(Busy),
     /// The log has grown: hand in a checkpoint.
     WantCheckpoint,
-    /// Forget the own state and take this one, which others of the group had.
+    /// Forget the own state and take this one: the own checkpoint after a
+    /// restart, or what others of the group had.
     Install {
         /// The first delivery that is not in it.
         position: Position,

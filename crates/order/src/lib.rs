@@ -1,1 +1,17 @@
-//! placeholder
+//! # Atomic multicast, protocol by protocol
+//!
+//! Each protocol is a [`skein_machine::Ordering`]: a pure machine that takes
+//! multicasts and gives deliveries, in one order that all processes share.
+//! Start with [`skeen`]: the smallest, and the pattern for the rest.
+//!
+//! Nothing here opens a socket, reads a clock or knows what is replicated.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod mutant;
+pub mod skeen;
+
+pub use mutant::{Mutant, Planted};

@@ -1,1 +1,46 @@
-//! placeholder
+//! # A world for machines
+//!
+//! One thread, virtual time, and one seed that decides everything. [`World`]
+//! runs any number of [`skein_machine::Machine`]s over a network, disks and
+//! clocks that misbehave on purpose; [`check`] judges what came out; [`search`]
+//! tries every order of events in a small scope instead of a random one.
+//!
+//! The simulator knows no protocol and no service. It drives the very code
+//! that ships, through the same effects that a real node performs.
+
+#![forbid(unsafe_code)]
+
+mod agenda;
+pub mod check;
+mod clock;
+mod disk;
+mod history;
+mod latency;
+mod network;
+mod process;
+pub mod run;
+mod sessions;
+mod trace;
+mod weather;
+mod world;
+
+pub use clock::Clock;
+pub use disk::{Disk, DiskHabits};
+pub use history::{Cast, Entry, History, Sent};
+pub use latency::{Latency, PLANET, Region};
+pub use network::Network;
+pub use run::{Counts, Outcome, Plan, Scenario, run_seed};
+pub use sessions::{Load, Mix};
+pub use trace::{Trace, golden};
+pub use weather::Weather;
+pub use world::{Maker, Occurrence, World};
+
+/// Virtual time: nanoseconds since the simulation began.
+pub type Nanos = u64;
+
+/// One virtual microsecond.
+pub const MICROSECOND: Nanos = 1_000;
+/// One virtual millisecond.
+pub const MILLISECOND: Nanos = 1_000_000;
+/// One virtual second.
+pub const SECOND: Nanos = 1_000_000_000;

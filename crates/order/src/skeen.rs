@@ -1,0 +1,253 @@
+//! Skeen's protocol (thesis 4.1.1, and Algorithm 4 without its grey lines).
+//!
+//! A message is sent to every process of its destination groups (START). Each
+//! of them counts its logical clock up, and proposes the value to all the
+//! others (PROPOSE). The highest proposal is the message's final timestamp, and
+//! messages are delivered in the order of their final timestamps: a process
+//! delivers one when nothing that it still waits for can come before.
+//!
+//! Two message delays without conflicts, four with; genuine. It survives no
+//! crash and no lost message, takes each message id once, and keeps nothing on
+//! disk: what production needs beyond this idea is in the other protocols.
+//! Groups are names for their members here; each replica proposes for itself.
+//! Its memory holds what is on the way. It has no means to bound that: a
+//! destination cannot refuse what another one has proposed, and a sender
+//! outside never learns the outcome. Only a sender that is itself swamped
+//! turns new messages away.
+
+mod wire;
+
+pub use wire::Message;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::sync::Arc;
+
+use skein_machine::wire::Nothing;
+use skein_machine::{
+    Busy, Cluster, Delivery, Down, Machine, MessageId, Multicast, Out, Position, ProcessId, Stamp, Time, Timestamp, Up,
+};
+
+use crate::{Mutant, Planted};
+
+/// A process with this many messages on the way refuses to send another. Far
+/// above what a healthy network holds, far below what memory does.
+pub const MAX_PENDING: usize = 1 << 14;
+
+/// One process that runs Skeen's protocol.
+#[derive(Clone, Debug, Hash)]
+pub struct Skeen {
+    me: ProcessId,
+    cluster: Arc<Cluster>,
+    planted: Planted,
+    clock: Timestamp,
+    /// Every message that was heard of and is not delivered.
+    pending: BTreeMap<MessageId, Pending>,
+    /// The same messages, once proposed here, by the earliest place that each can still take.
+    queue: BTreeSet<Stamp>,
+    delivered: Position,
+    newest: Option<Stamp>,
+}
+
+/// What is known of one message on the way.
+#[derive(Clone, Debug, Default, Hash)]
+struct Pending {
+    /// The message, once START is here; a proposal can overtake it.
+    message: Option<Multicast>,
+    /// Who has proposed.
+    heard: BTreeSet<ProcessId>,
+    /// The highest proposal so far; the final timestamp once all are here.
+    highest: Timestamp,
+    /// The timestamp under which it stands in the queue: at first the own
+    /// proposal, then the final one. Zero before.
+    bound: Timestamp,
+}
+
+impl Skeen {
+    /// A process of this cluster, with its clock at zero.
+    pub fn new(me: ProcessId, cluster: Arc<Cluster>, planted: Planted) -> Skeen {
+        assert!(cluster.contains(me), "{me} is no process of the cluster");
+        Skeen {
+            me,
+            cluster,
+            planted,
+            clock: Timestamp::ZERO,
+            pending: BTreeMap::new(),
+            queue: BTreeSet::new(),
+            delivered: 0,
+            newest: None,
+        }
+    }
+
+    /// How many messages this process waits for.
+    pub fn pending(&self) -> usize {
+        self.pending.len()
+    }
+}
+
+impl Machine for Skeen {
+    type Command = Down;
+    type Message = Message;
+    type Timer = Nothing;
+    type Record = Nothing;
+    type Event = Up;
+
+    fn restore(&mut self, record: Nothing) {
+        match record {}
+    }
+
+    fn start(&mut self, _: Time, _: u64, _: &mut Out<Self>) {}
+
+    fn on_command(&mut self, _: Time, command: Down, out: &mut Out<Self>) {
+        match command {
+            Down::Multicast(message) => self.multicast(&message, out),
+            Down::RaiseClock(timestamp) => self.clock = self.clock.max(timestamp),
+            Down::Checkpointed { .. } => panic!("Skeen keeps no log and never asks for a checkpoint"),
+        }
+    }
+
+    fn on_message(&mut self, _: Time, from: ProcessId, message: Message, out: &mut Out<Self>) {
+        match message {
+            Message::Start(message) => self.on_start(from, message, out),
+            Message::Propose { id, timestamp } => self.on_propose(from, id, timestamp, out),
+        }
+    }
+
+    fn on_timer(&mut self, _: Time, timer: Nothing, _: &mut Out<Self>) {
+        match timer {}
+    }
+
+    fn check(&self) {
+        let mut queued = 0;
+        for (&id, pending) in &self.pending {
+            let covered = pending.bound <= self.clock || self.planted.is(Mutant::SkeenForgetsToRaise);
+            assert!(covered, "{id} stands at {} above the clock {}", pending.bound, self.clock);
+            if pending.message.is_some() {
+                let place = Stamp { timestamp: pending.bound, id };
+                assert!(self.queue.contains(&place), "{id} is pending and not queued at {place}");
+                queued += 1;
+            }
+        }
+        assert_eq!(queued, self.queue.len(), "something is queued that is not pending");
+    }
+}
+
+impl Skeen {
+    /// Step 1 at the sender, which need not be a destination.
+    fn multicast(&mut self, message: &Multicast, out: &mut Out<Self>) {
+        if let Err(error) = self.cluster.admit(message) {
+            panic!("{} was multicast unchecked: {error}", message.id);
+        }
+        if self.pending.len() >= MAX_PENDING {
+            out.emit(Up::Busy(Busy { id: message.id, why: "too many messages are on the way at this process" }));
+            return;
+        }
+        let start = Message::Start(message.clone());
+        if self.planted.is(Mutant::SkeenTellsEverybody) {
+            out.send_all(self.cluster.processes(), &start);
+        } else if self.planted.is(Mutant::SkeenRelaysTheStart) {
+            out.send_all(self.cluster.replicas(message.destinations).take(1), &start);
+        } else {
+            out.send_all(self.cluster.replicas(message.destinations), &start);
+        }
+    }
+
+    /// Step 2 at a destination: propose a timestamp above everything seen.
+    fn on_start(&mut self, from: ProcessId, message: Multicast, out: &mut Out<Self>) {
+        let id = message.id;
+        let mine = self.cluster.group_of(self.me).is_some_and(|group| message.destinations.contains(group));
+        if !mine && self.planted.is(Mutant::SkeenTellsEverybody) {
+            return;
+        }
+        assert!(mine, "{id} to {} was sent to {}, which is no destination", message.destinations, self.me);
+        if self.planted.is(Mutant::SkeenRelaysTheStart) && from != self.me {
+            let mut destinations = self.cluster.replicas(message.destinations);
+            if destinations.next() == Some(self.me) {
+                out.send_all(destinations, &Message::Start(message.clone()));
+            }
+        }
+
+        // The floor is what the session has seen, perhaps from a destination that is further on than this one.
+        let floor = if self.planted.is(Mutant::SkeenIgnoresTheFloor) { Timestamp::ZERO } else { message.floor };
+        self.clock = self.clock.max(floor).next();
+        let timestamp = self.clock;
+        let others = self.cluster.replicas(message.destinations).filter(|process| *process != self.me);
+        out.send_all(others, &Message::Propose { id, timestamp });
+
+        let pending = self.pending.entry(id).or_default();
+        assert!(pending.message.is_none(), "{id} was multicast twice; Skeen takes each id once");
+        pending.message = Some(message);
+        pending.bound = timestamp;
+        self.queue.insert(Stamp { timestamp, id });
+        self.note_proposal(self.me, id, timestamp, out);
+    }
+
+    /// Step 3: a destination has proposed.
+    fn on_propose(&mut self, from: ProcessId, id: MessageId, timestamp: Timestamp, out: &mut Out<Self>) {
+        if self.planted.is(Mutant::SkeenDropsEarlyProposals) && !self.pending.contains_key(&id) {
+            return;
+        }
+        self.pending.entry(id).or_default();
+        self.note_proposal(from, id, timestamp, out);
+    }
+
+    /// The last proposal decides the final timestamp, and moves the clock past
+    /// it, so that nothing proposed from now on can come before.
+    fn note_proposal(&mut self, from: ProcessId, id: MessageId, timestamp: Timestamp, out: &mut Out<Self>) {
+        let pending = self.pending.get_mut(&id).expect("a proposal is noted for a pending message");
+        assert!(pending.heard.insert(from), "{from} proposed twice for {id}");
+        pending.highest = pending.highest.max(timestamp);
+        if pending.is_decided(&self.cluster) {
+            let place = Stamp { timestamp: pending.highest, id };
+            self.queue.remove(&Stamp { timestamp: pending.bound, id });
+            self.queue.insert(place);
+            pending.bound = pending.highest;
+            if !self.planted.is(Mutant::SkeenForgetsToRaise) {
+                self.clock = self.clock.max(pending.highest);
+            }
+            self.deliver_what_is_ripe(out);
+        }
+    }
+
+    /// Delivers from the front of the queue: whatever stands there decided has
+    /// the lowest final timestamp of all, for the others can only move back.
+    fn deliver_what_is_ripe(&mut self, out: &mut Out<Self>) {
+        while let Some(&place) = self.next_to_deliver() {
+            self.queue.remove(&place);
+            let pending = self.pending.remove(&place.id).expect("what is queued is pending");
+            let message = pending.message.expect("what is queued has its message");
+            if self.planted.is(Mutant::SkeenLosesADecision) && (place.timestamp.0 + u64::from(self.me.0)) % 16 == 0 {
+                continue;
+            }
+            let orderly = self.newest.is_none_or(|newest| newest < place);
+            assert!(orderly || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
+            self.newest = Some(place);
+            let times = if self.planted.is(Mutant::SkeenDeliversTwice) { 2 } else { 1 };
+            for _ in 0..times {
+                let delivery =
+                    Delivery { position: self.delivered, timestamp: place.timestamp, message: message.clone() };
+                self.delivered += 1;
+                out.emit(Up::Deliver(delivery));
+            }
+        }
+    }
+
+    /// The message at the front, if its final timestamp is known.
+    fn next_to_deliver(&self) -> Option<&Stamp> {
+        let is_decided = |place: &&Stamp| self.pending[&place.id].is_decided(&self.cluster);
+        if self.planted.is(Mutant::SkeenSkipsTheWait) {
+            return self.queue.iter().find(is_decided);
+        }
+        if self.planted.is(Mutant::SkeenBreaksTiesAlone) && self.me.0 % 2 == 1 {
+            let first = self.queue.first()?;
+            return self.queue.iter().take_while(|place| place.timestamp == first.timestamp).last().filter(is_decided);
+        }
+        self.queue.first().filter(is_decided)
+    }
+}
+
+impl Pending {
+    fn is_decided(&self, cluster: &Cluster) -> bool {
+        let Some(message) = &self.message else { return false };
+        self.heard.len() == cluster.replicas(message.destinations).count()
+    }
+}

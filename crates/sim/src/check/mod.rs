@@ -1,0 +1,125 @@
+//! The judges. Each reads a whole [`History`] and answers what it breaks; none
+//! knows a protocol. A judge is worth something only because it has failed: the
+//! tests beside each show it a history that breaks its property, and a planted
+//! bug in a real protocol does the same (`skein sim mutants`).
+
+mod agreement;
+mod cycle;
+mod genuine;
+mod integrity;
+mod order;
+mod realtime;
+mod session;
+mod steps;
+
+pub use realtime::RealTime;
+pub use steps::StepBound;
+
+use std::fmt;
+
+use crate::{History, Nanos};
+
+/// A property that does not hold, with the evidence in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The property's name.
+    pub property: &'static str,
+    /// What was seen.
+    pub detail: String,
+}
+
+/// What a run claims, beyond the properties that every multicast has.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims {
+    /// Only senders and destinations talk, and stop this long after a message is delivered everywhere.
+    pub genuine: Option<Nanos>,
+    /// Which real-time order holds.
+    pub real_time: Option<RealTime>,
+    /// Nothing takes more steps than this.
+    pub steps: Option<StepBound>,
+    /// Everything that can be delivered must have been: the run has ended in calm.
+    pub is_over: bool,
+}
+
+impl Claims {
+    /// The classic properties, of a run that has ended.
+    pub const CLASSIC: Claims = Claims { genuine: None, real_time: None, steps: None, is_over: true };
+}
+
+/// Everything that is wrong with a history. At most a few findings a property:
+/// one broken rule tends to break a thousand messages.
+pub fn judge(history: &History, claims: &Claims) -> Vec<Violation> {
+    let mut found = history.oddities().to_vec();
+    found.extend(integrity::check(history));
+    found.extend(order::prefix(history));
+    found.extend(order::global(history));
+    found.extend(session::check(history));
+    if let Some(grace) = claims.genuine {
+        found.extend(genuine::check(history, grace));
+    }
+    if let Some(kind) = claims.real_time {
+        found.extend(realtime::check(history, kind));
+    }
+    if let Some(bound) = claims.steps {
+        found.extend(steps::check(history, bound));
+    }
+    if claims.is_over {
+        found.extend(agreement::check(history));
+    }
+    limit(found)
+}
+
+/// The property whose breach means that a run got stuck rather than that it went wrong.
+pub const LIVENESS: &str = "liveness";
+
+fn limit(found: Vec<Violation>) -> Vec<Violation> {
+    const SHOWN: usize = 3;
+    let mut kept: Vec<Violation> = Vec::new();
+    for violation in found {
+        if kept.iter().filter(|other| other.property == violation.property).count() < SHOWN {
+            kept.push(violation);
+        }
+    }
+    kept
+}
+
+impl Violation {
+    pub(crate) fn new(property: &'static str, detail: String) -> Violation {
+        Violation { property, detail }
+    }
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.property, self.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::Pen;
+
+    #[test]
+    fn a_good_history_passes_every_judge() {
+        let mut pen = Pen::new(2, 2);
+        pen.cast(1, 1, 0b11);
+        for process in 0..4 {
+            pen.deliver(process, 1, 1, 7);
+        }
+        let step = crate::MILLISECOND;
+        let claims = Claims {
+            genuine: Some(0),
+            real_time: Some(RealTime::Deliveries),
+            steps: Some(StepBound { delay: step, collision_free: 4, worst: 4 }),
+            is_over: true,
+        };
+        assert_eq!(judge(&pen.history, &claims), []);
+    }
+
+    #[test]
+    fn a_thousand_findings_are_cut_to_a_few() {
+        let many = (0..1000).map(|_| Violation::new("prefix order", String::new())).collect();
+        assert_eq!(limit(many).len(), 3);
+    }
+}

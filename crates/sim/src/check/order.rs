@@ -1,0 +1,122 @@
+//! Prefix order: any two processes deliver what they share in the same order,
+//! and neither leaves a hole. Global order: "delivered before", over all
+//! processes together, has no cycle.
+
+use std::collections::BTreeMap;
+
+use skein_machine::{GroupId, GroupSet, MessageId, ProcessId};
+
+use super::Violation;
+use super::cycle::Graph;
+use crate::History;
+
+const PREFIX: &str = "prefix order";
+const GLOBAL: &str = "global order";
+
+/// For every two groups: what their replicas delivered of the messages to both
+/// must be prefixes of one sequence.
+pub(super) fn prefix(history: &History) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let cluster = history.cluster();
+    let groups: Vec<GroupId> = cluster.groups().iter().collect();
+    for (nth, &first) in groups.iter().enumerate() {
+        for &second in &groups[nth..] {
+            let both: GroupSet = [first, second].into_iter().collect();
+            let shared: Vec<(ProcessId, Vec<MessageId>)> =
+                cluster.replicas(both).map(|process| (process, delivered_to(history, process, both))).collect();
+            let longest = shared.iter().max_by_key(|(_, ids)| ids.len()).expect("a group has a replica");
+            for (process, ids) in &shared {
+                if let Some(place) = ids.iter().zip(&longest.1).position(|(one, other)| one != other) {
+                    found.push(Violation::new(
+                        PREFIX,
+                        format!(
+                            "of the messages to {both}, {process} delivered {} where {} delivered {}",
+                            ids[place], longest.0, longest.1[place]
+                        ),
+                    ));
+                }
+            }
+        }
+    }
+    found
+}
+
+/// What a process delivered of the messages whose destinations include these groups.
+fn delivered_to(history: &History, process: ProcessId, groups: GroupSet) -> Vec<MessageId> {
+    let is_shared =
+        |id: &MessageId| history.casts().get(id).is_some_and(|cast| groups.within(cast.message.destinations));
+    history.deliveries(process).map(|entry| entry.id).filter(is_shared).collect()
+}
+
+/// The union of all orders must have no cycle.
+pub(super) fn global(history: &History) -> Vec<Violation> {
+    let (graph, ids) = delivered_before(history);
+    let Some(cycle) = graph.cycle() else { return Vec::new() };
+    let steps: Vec<String> =
+        cycle.iter().map(|(node, process)| format!("{} is followed at {process}", ids[*node])).collect();
+    vec![Violation::new(GLOBAL, format!("{}, and so back to {}", steps.join(", "), ids[cycle[0].0]))]
+}
+
+/// An edge from each delivery to the next one of the same process.
+pub(super) fn delivered_before(history: &History) -> (Graph<ProcessId>, Vec<MessageId>) {
+    let mut numbers = BTreeMap::new();
+    let mut ids = Vec::new();
+    for id in history.replicas().flat_map(|process| history.deliveries(process)).map(|entry| entry.id) {
+        numbers.entry(id).or_insert_with(|| {
+            ids.push(id);
+            ids.len() - 1
+        });
+    }
+    let mut graph = Graph::new(ids.len());
+    for process in history.replicas() {
+        let order: Vec<usize> = history.deliveries(process).map(|entry| numbers[&entry.id]).collect();
+        for pair in order.windows(2).filter(|pair| pair[0] != pair[1]) {
+            graph.edge(pair[0], pair[1], process);
+        }
+    }
+    (graph, ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::Pen;
+
+    #[test]
+    fn catches_two_orders() {
+        let mut pen = Pen::new(2, 1);
+        pen.cast(1, 1, 0b11).cast(2, 1, 0b11);
+        pen.deliver(0, 1, 1, 5).deliver(0, 2, 1, 6).deliver(1, 2, 1, 6).deliver(1, 1, 1, 5);
+        assert_eq!(prefix(&pen.history)[0].property, PREFIX);
+        assert_eq!(global(&pen.history)[0].property, GLOBAL);
+    }
+
+    #[test]
+    fn catches_a_hole() {
+        let mut pen = Pen::new(1, 2);
+        pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(0, 2, 1, 6).deliver(1, 2, 1, 6);
+        assert_eq!(prefix(&pen.history).len(), 1);
+        assert!(global(&pen.history).is_empty(), "a hole is no cycle");
+    }
+
+    #[test]
+    fn a_shorter_prefix_is_no_hole() {
+        let mut pen = Pen::new(1, 2);
+        pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(0, 2, 1, 6).deliver(1, 1, 1, 5);
+        assert!(prefix(&pen.history).is_empty());
+    }
+
+    /// No two processes share two messages, so prefix order has nothing to say.
+    #[test]
+    fn catches_a_cycle_over_three_groups() {
+        let mut pen = Pen::new(3, 1);
+        pen.cast(1, 1, 0b101).cast(2, 1, 0b011).cast(3, 1, 0b110);
+        pen.deliver(0, 1, 1, 5).deliver(0, 2, 1, 6);
+        pen.deliver(1, 2, 1, 6).deliver(1, 3, 1, 7);
+        assert!(global(&pen.history).is_empty());
+        pen.deliver(2, 3, 1, 7).deliver(2, 1, 1, 8);
+        assert!(prefix(&pen.history).is_empty());
+        let found = global(&pen.history);
+        assert!(found[0].detail.starts_with("s1.1 is followed at p0, s2.1 is followed at p1, s3.1"), "{}", found[0]);
+    }
+}

@@ -1,0 +1,122 @@
+//! Real-time order: global order with further edges, from a message that was
+//! over to one that was multicast later. Two readings of "over" are offered.
+
+use skein_machine::{MessageId, ProcessId};
+
+use super::Violation;
+use super::order::delivered_before;
+use crate::History;
+
+const REAL_TIME: &str = "real-time order";
+
+/// When a message counts as over, so that later ones must come after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RealTime {
+    /// Once some replica of every destination has delivered it: what clients with answers can see.
+    Completions,
+    /// Once any process has delivered it: the thesis's atomic global order.
+    Deliveries,
+}
+
+/// Why one node comes before another.
+#[derive(Clone, Copy)]
+enum Reason {
+    DeliveredBefore(ProcessId),
+    WasOver,
+    TimePassed,
+    BeganThen,
+}
+
+pub(super) fn check(history: &History, kind: RealTime) -> Vec<Violation> {
+    let (order, ids) = delivered_before(history);
+    let mut graph = order.map(Reason::DeliveredBefore);
+    // A chain of moments: a message enters it when it is over, and leads to whatever began later.
+    let mut events: Vec<(u64, usize, bool)> = Vec::new();
+    for (node, id) in ids.iter().enumerate() {
+        if let Some(cast) = history.casts().get(id) {
+            events.push((cast.moment, node, true));
+        }
+        if let Some(moment) = over(history, *id, kind) {
+            events.push((moment, node, false));
+        }
+    }
+    events.sort_unstable();
+    let mut moment = graph.add_node();
+    for (_, node, begins) in events {
+        if begins {
+            graph.edge(moment, node, Reason::BeganThen);
+        } else {
+            let later = graph.add_node();
+            graph.edge(moment, later, Reason::TimePassed);
+            graph.edge(node, later, Reason::WasOver);
+            moment = later;
+        }
+    }
+    let Some(cycle) = graph.cycle() else { return Vec::new() };
+    vec![Violation::new(REAL_TIME, describe(&cycle, &ids))]
+}
+
+/// The moment from which on a message is over.
+fn over(history: &History, id: MessageId, kind: RealTime) -> Option<u64> {
+    let first = |process| history.deliveries(process).find(|entry| entry.id == id).map(|entry| entry.moment);
+    match kind {
+        RealTime::Deliveries => history.replicas().filter_map(first).min(),
+        RealTime::Completions => {
+            let destinations = history.casts().get(&id)?.message.destinations;
+            let mut over = 0;
+            for group in destinations.iter() {
+                let members = history.cluster().members(group).iter().copied();
+                over = over.max(members.filter_map(first).min()?);
+            }
+            Some(over)
+        }
+    }
+}
+
+/// The cycle in words, beginning at a message and passing over the moments between.
+fn describe(cycle: &[(usize, Reason)], ids: &[MessageId]) -> String {
+    let start = cycle.iter().position(|(node, _)| *node < ids.len()).expect("time alone has no cycle");
+    let mut words = Vec::new();
+    for (node, reason) in cycle.iter().cycle().skip(start).take(cycle.len()) {
+        match reason {
+            Reason::DeliveredBefore(process) => words.push(format!("{} is followed at {process}", ids[*node])),
+            Reason::WasOver => words.push(format!("{} was over before the next began", ids[*node])),
+            Reason::TimePassed | Reason::BeganThen => {}
+        }
+    }
+    format!("{}, and so back to {}", words.join(", "), ids[cycle[start].0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::tests::Pen;
+
+    /// Upper half of figure 5.3: y delivers m, only then m' is multicast, and x delivers m' first.
+    #[test]
+    fn the_first_delivery_and_the_last_make_a_difference() {
+        let mut pen = Pen::new(3, 1);
+        pen.cast(1, 1, 0b011).deliver(1, 1, 1, 5).cast(2, 1, 0b101);
+        pen.deliver(2, 2, 1, 2).deliver(0, 2, 1, 2).deliver(0, 1, 1, 5);
+        assert_eq!(check(&pen.history, RealTime::Deliveries).len(), 1);
+        assert!(check(&pen.history, RealTime::Completions).is_empty(), "m was not complete when m' began");
+    }
+
+    /// The chain over three partitions that breaks the published extension of Skeen's protocol.
+    #[test]
+    fn catches_a_chain_of_completed_messages() {
+        let (x, y, z) = (0, 1, 2);
+        let (b, c, d, m) = (1, 2, 3, 4);
+        let mut pen = Pen::new(3, 1);
+        pen.cast(c, 1, 0b110).cast(d, 1, 0b011).deliver(x, d, 1, 20);
+        pen.cast(m, 1, 0b001).deliver(x, m, 1, 21);
+        pen.cast(b, 1, 0b100).deliver(z, b, 1, 1);
+        pen.deliver(z, c, 1, 10).deliver(y, c, 1, 10).deliver(y, d, 1, 20);
+        let found = check(&pen.history, RealTime::Completions);
+        assert_eq!(found.len(), 1);
+        for part in ["s4.1 was over before the next began", "s1.1 is followed at p2", "s2.1 is followed at p1"] {
+            assert!(found[0].detail.contains(part), "{}", found[0]);
+        }
+        assert!(super::super::order::global(&pen.history).is_empty(), "without real time there is no cycle");
+    }
+}

@@ -1,0 +1,76 @@
+//! Step bounds: in a world where every message takes the same time and nothing
+//! else takes any, how many message delays pass from a multicast to its last
+//! delivery, with and without conflicts.
+
+use super::Violation;
+use crate::history::Cast;
+use crate::{History, Nanos};
+
+const STEPS: &str = "step bound";
+
+/// What a protocol promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepBound {
+    /// How long every message takes.
+    pub delay: Nanos,
+    /// Steps when no conflicting message is under way.
+    pub collision_free: u64,
+    /// Steps whatever else is under way.
+    pub worst: u64,
+}
+
+pub(super) fn check(history: &History, bound: StepBound) -> Vec<Violation> {
+    let finished = history.finished();
+    let spans: Vec<(&Cast, Nanos, Nanos)> = history
+        .casts()
+        .iter()
+        .filter_map(|(id, cast)| Some((cast, first_delivery(history, cast)?, *finished.get(id)?)))
+        .collect();
+    let mut found = Vec::new();
+    for (cast, first, last) in &spans {
+        let steps = (last - cast.at).div_ceil(bound.delay);
+        let collides = spans.iter().any(|(other, other_first, _)| {
+            let shared = other.message.destinations.and(cast.message.destinations);
+            other.message.id != cast.message.id && !shared.is_empty() && other.at < *first && cast.at < *other_first
+        });
+        let allowed = if collides { bound.worst } else { bound.collision_free };
+        if steps > allowed {
+            let kind = if collides { "with conflicts" } else { "without conflicts" };
+            let detail = format!("{} took {steps} steps {kind}, more than {allowed}", cast.message.id);
+            found.push(Violation::new(STEPS, detail));
+        }
+    }
+    found
+}
+
+fn first_delivery(history: &History, cast: &Cast) -> Option<Nanos> {
+    let at = |process| history.deliveries(process).find(|entry| entry.id == cast.message.id).map(|entry| entry.at);
+    history.replicas().filter_map(at).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::MILLISECOND;
+    use crate::history::tests::Pen;
+
+    fn bound(collision_free: u64, worst: u64) -> StepBound {
+        StepBound { delay: MILLISECOND, collision_free, worst }
+    }
+
+    #[test]
+    fn catches_one_step_too_many() {
+        let mut pen = Pen::new(1, 3);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5).deliver(1, 1, 1, 5).deliver(2, 1, 1, 5);
+        assert!(check(&pen.history, bound(3, 5)).is_empty());
+        assert_eq!(check(&pen.history, bound(2, 5)).len(), 1);
+    }
+
+    #[test]
+    fn a_conflict_earns_the_larger_bound() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(0, 2, 1, 6);
+        assert!(check(&pen.history, bound(1, 2)).is_empty());
+        assert_eq!(check(&pen.history, bound(1, 1)).len(), 2);
+    }
+}

@@ -1,0 +1,289 @@
+//! A disk that forgets, tears and rots. Records are kept as bytes with a
+//! checksum each; what was appended is safe only once a sync has finished.
+//!
+//! A crash keeps some prefix of what was not synced, perhaps with a torn write
+//! behind it. A record that was synced and does not match its checksum is
+//! never handed out: reading says that the disk is damaged.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use skein_machine::Random;
+
+use crate::{MICROSECOND, Nanos};
+
+/// How fast a disk is.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskHabits {
+    /// A sync takes at least this long.
+    pub fastest_sync: Nanos,
+    /// And at most this long.
+    pub slowest_sync: Nanos,
+}
+
+impl DiskHabits {
+    /// A sync takes no time: for counting steps.
+    pub const INSTANT: DiskHabits = DiskHabits { fastest_sync: 0, slowest_sync: 0 };
+    /// A good solid-state disk.
+    pub const GOOD: DiskHabits = DiskHabits { fastest_sync: 50 * MICROSECOND, slowest_sync: 500 * MICROSECOND };
+}
+
+/// The disk of one process.
+#[derive(Clone, Debug)]
+pub struct Disk {
+    habits: DiskHabits,
+    records: VecDeque<Record>,
+    /// Numbers count appended records over all lives; this one was the last.
+    written: u64,
+    /// Everything up to this number is safe.
+    durable: u64,
+    /// A sync is under way, and covers everything up to this number.
+    syncing: Option<u64>,
+    full: bool,
+    sync_will_fail: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Record {
+    number: u64,
+    is_checkpoint: bool,
+    bytes: Vec<u8>,
+    checksum: u32,
+}
+
+/// Nothing more fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// The sync did not work, and what it covered may or may not be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SyncFailed;
+
+/// A record that had been synced does not match its checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damaged {
+    pub(crate) record: u64,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new(habits: DiskHabits) -> Disk {
+        Disk {
+            habits,
+            records: VecDeque::new(),
+            written: 0,
+            durable: 0,
+            syncing: None,
+            full: false,
+            sync_will_fail: false,
+        }
+    }
+
+    /// The number of the record that was appended last.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Everything up to this number is safe.
+    pub(crate) fn durable(&self) -> u64 {
+        self.durable
+    }
+
+    /// How many records it holds.
+    pub fn records(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn set_habits(&mut self, habits: DiskHabits) {
+        self.habits = habits;
+    }
+
+    pub(crate) fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    pub(crate) fn fail_next_sync(&mut self) {
+        self.sync_will_fail = true;
+    }
+
+    /// Appends a record; a checkpoint replaces what stands before it once it is safe.
+    pub(crate) fn append(&mut self, bytes: Vec<u8>, is_checkpoint: bool) -> Result<(), Full> {
+        if self.full {
+            return Err(Full);
+        }
+        self.written += 1;
+        let checksum = crc32c::crc32c(&bytes);
+        self.records.push_back(Record { number: self.written, is_checkpoint, bytes, checksum });
+        Ok(())
+    }
+
+    /// Begins a sync if there is something to sync and none is under way;
+    /// answers how long it will take.
+    pub(crate) fn begin_sync(&mut self, random: &mut Random) -> Option<Nanos> {
+        if self.syncing.is_some() || self.written == self.durable {
+            return None;
+        }
+        self.syncing = Some(self.written);
+        Some(random.between(self.habits.fastest_sync, self.habits.slowest_sync))
+    }
+
+    /// The sync is over: what it covered is safe, and the newest checkpoint in it replaces what stood before.
+    pub(crate) fn finish_sync(&mut self) -> Result<(), SyncFailed> {
+        let covered = self.syncing.take().expect("a sync ends that has begun");
+        if std::mem::take(&mut self.sync_will_fail) {
+            return Err(SyncFailed);
+        }
+        self.durable = covered;
+        let safe = |record: &&Record| record.is_checkpoint && record.number <= covered;
+        if let Some(checkpoint) = self.records.iter().rev().find(safe).map(|record| record.number) {
+            self.records.retain(|record| record.number >= checkpoint);
+        }
+        Ok(())
+    }
+
+    /// The process died: of what was not synced, some prefix survives, and the
+    /// next record may be torn. Answers whether anything was lost or torn.
+    pub(crate) fn crash(&mut self, random: &mut Random) -> bool {
+        self.syncing = None;
+        self.sync_will_fail = false;
+        let unsynced = self.written - self.durable;
+        if unsynced == 0 {
+            return false;
+        }
+        let survivors = random.between(0, unsynced);
+        let last = self.durable + survivors;
+        let torn = survivors < unsynced && random.chance(0.5);
+        self.records.retain(|record| record.number <= last + u64::from(torn));
+        if torn && let Some(record) = self.records.back_mut() {
+            // A sector that never arrived: the length is there, the end is not.
+            let kept = random.below(record.bytes.len() as u64 + 1) as usize;
+            record.bytes[kept..].fill(0);
+            record.checksum ^= 1 << random.below(32);
+        }
+        self.written = self.records.back().map_or(self.durable, |record| record.number);
+        survivors < unsynced
+    }
+
+    /// Everything is gone.
+    pub(crate) fn wipe(&mut self) {
+        *self = Disk { full: self.full, ..Disk::new(self.habits) };
+    }
+
+    /// Flips one bit of a record that was synced; answers whether there was one.
+    pub(crate) fn rot(&mut self, random: &mut Random) -> bool {
+        let durable = self.durable;
+        let mut synced: Vec<_> =
+            self.records.iter_mut().filter(|record| record.number <= durable && !record.bytes.is_empty()).collect();
+        if synced.is_empty() {
+            return false;
+        }
+        let victim = random.below(synced.len() as u64) as usize;
+        let bytes = &mut synced[victim].bytes;
+        let place = random.below(bytes.len() as u64) as usize;
+        bytes[place] ^= 1 << random.below(8);
+        true
+    }
+
+    /// Reads everything after a restart. A tail that was never synced and does
+    /// not match is cut; anything older must match.
+    pub(crate) fn read(&mut self) -> Result<Vec<Bytes>, Damaged> {
+        let mut sound = Vec::new();
+        for place in 0..self.records.len() {
+            let record = &self.records[place];
+            if crc32c::crc32c(&record.bytes) == record.checksum {
+                sound.push(Bytes::copy_from_slice(&record.bytes));
+            } else if record.number > self.durable {
+                self.records.truncate(place);
+                break;
+            } else {
+                return Err(Damaged { record: record.number });
+            }
+        }
+        // What survived is read back from the platter, so it is as safe as if it had been synced.
+        self.written = self.records.back().map_or(self.durable, |record| record.number);
+        self.durable = self.written;
+        Ok(sound)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn disk(records: &[&str], synced: usize) -> (Disk, Random) {
+        let (mut disk, mut random) = (Disk::new(DiskHabits::GOOD), Random::new(1));
+        for (nth, record) in records.iter().enumerate() {
+            disk.append(record.as_bytes().to_vec(), record.starts_with('C')).unwrap();
+            if nth + 1 == synced {
+                disk.begin_sync(&mut random).unwrap();
+                disk.finish_sync().unwrap();
+            }
+        }
+        (disk, random)
+    }
+
+    fn contents(disk: &mut Disk) -> Vec<String> {
+        disk.read().unwrap().iter().map(|bytes| String::from_utf8(bytes.to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn a_crash_keeps_what_was_synced_and_some_prefix_of_the_rest() {
+        let mut outcomes = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let (mut disk, _) = disk(&["a", "b", "c", "d"], 2);
+            disk.crash(&mut Random::new(seed));
+            outcomes.insert(contents(&mut disk).join(""));
+        }
+        assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["ab", "abc", "abcd"]);
+    }
+
+    #[test]
+    fn a_sync_covers_only_what_was_there_when_it_began() {
+        let (mut disk, mut random) = disk(&["a"], 0);
+        assert!(disk.begin_sync(&mut random).is_some());
+        disk.append(b"b".to_vec(), false).unwrap();
+        assert!(disk.begin_sync(&mut random).is_none(), "one is under way");
+        disk.finish_sync().unwrap();
+        assert_eq!((disk.durable(), disk.written()), (1, 2));
+    }
+
+    #[test]
+    fn a_checkpoint_replaces_the_past_once_it_is_safe() {
+        let (mut disk1, _) = disk(&["a", "b", "C", "d"], 4);
+        assert_eq!(contents(&mut disk1), ["C", "d"]);
+        let (mut disk2, _) = disk(&["a", "b", "C"], 2);
+        assert_eq!(disk2.records(), 3, "not safe yet");
+        disk2.crash(&mut Random::new(3));
+        assert!(contents(&mut disk2).starts_with(&["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn a_flipped_bit_is_noticed_and_never_served() {
+        for seed in 0..50 {
+            let (mut disk, _) = disk(&["a", "b", "c"], 3);
+            let mut random = Random::new(seed);
+            disk.crash(&mut random);
+            assert!(disk.rot(&mut random));
+            assert!(disk.read().is_err());
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_makes_nothing_safe() {
+        let (mut disk, mut random) = disk(&["a"], 0);
+        disk.fail_next_sync();
+        disk.begin_sync(&mut random).unwrap();
+        assert_eq!(disk.finish_sync(), Err(SyncFailed));
+        assert_eq!(disk.durable(), 0);
+    }
+
+    #[test]
+    fn a_full_disk_takes_nothing_and_keeps_what_it_has() {
+        let (mut disk, _) = disk(&["a"], 1);
+        disk.set_full(true);
+        assert_eq!(disk.append(b"b".to_vec(), false), Err(Full));
+        assert_eq!(contents(&mut disk), ["a"]);
+        disk.wipe();
+        assert!(contents(&mut disk).is_empty());
+    }
+}

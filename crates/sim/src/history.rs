@@ -1,0 +1,368 @@
+//! What happened, as seen from outside: who multicast what, what every process
+//! delivered at which position, and who sent to whom. The checkers read this
+//! and nothing else, so they can judge any protocol.
+//!
+//! A process repeats deliveries after a restart. Here each position counts
+//! once; a repetition that differs is written down as an oddity.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use skein_machine::{Cluster, Delivery, MessageId, Multicast, Position, ProcessId, Stamp, Timestamp};
+
+use crate::Nanos;
+use crate::check::Violation;
+
+/// Everything that was observed in one run.
+#[derive(Clone, Debug)]
+pub struct History {
+    cluster: Arc<Cluster>,
+    casts: BTreeMap<MessageId, Cast>,
+    seen: BTreeMap<ProcessId, Seen>,
+    /// Messages between processes, in the order of their sending.
+    pub traffic: Vec<Sent>,
+    oddities: Vec<Violation>,
+    /// Counts what was observed: real time, finer than any clock.
+    moments: u64,
+}
+
+/// A message that was multicast.
+#[derive(Clone, Debug)]
+pub struct Cast {
+    /// The message.
+    pub message: Multicast,
+    /// Every process through which it was sent; retries may add some.
+    pub senders: Vec<ProcessId>,
+    /// When it was sent first.
+    pub at: Nanos,
+    /// The same in moments, which order everything observed.
+    pub moment: u64,
+    /// Whether somebody insists on its delivery. A session that died does not.
+    pub is_owed: bool,
+}
+
+/// A message at its place in the deliveries of one process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Which message.
+    pub id: MessageId,
+    /// With which final timestamp.
+    pub timestamp: Timestamp,
+    /// When it was delivered there first.
+    pub at: Nanos,
+    /// The same in moments.
+    pub moment: u64,
+}
+
+/// A message between two processes, of whatever content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// When.
+    pub at: Nanos,
+    /// From which process.
+    pub from: ProcessId,
+    /// To which.
+    pub to: ProcessId,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Seen {
+    by_position: BTreeMap<Position, Entry>,
+    life: u32,
+    /// The position that this life delivers next; `None` before its first.
+    next: Option<Position>,
+    /// Everything before this was taken over from another replica.
+    installed: Position,
+}
+
+impl Entry {
+    /// Its place in the order of the cluster.
+    pub fn stamp(&self) -> Stamp {
+        Stamp { timestamp: self.timestamp, id: self.id }
+    }
+}
+
+impl History {
+    /// Nothing has happened yet.
+    pub fn new(cluster: Arc<Cluster>) -> History {
+        let seen = cluster.replicas(cluster.groups()).map(|process| (process, Seen::default())).collect();
+        History { cluster, casts: BTreeMap::new(), seen, traffic: Vec::new(), oddities: Vec::new(), moments: 0 }
+    }
+
+    /// Who could take part.
+    pub fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
+    }
+
+    /// Every message that was multicast.
+    pub fn casts(&self) -> &BTreeMap<MessageId, Cast> {
+        &self.casts
+    }
+
+    /// Contradictions that were seen while the history was written.
+    pub fn oddities(&self) -> &[Violation] {
+        &self.oddities
+    }
+
+    /// What a process delivered, in the order of positions.
+    pub fn deliveries(&self, process: ProcessId) -> impl DoubleEndedIterator<Item = &Entry> {
+        self.seen.get(&process).into_iter().flat_map(|seen| seen.by_position.values())
+    }
+
+    /// The same with positions.
+    pub fn positions(&self, process: ProcessId) -> impl Iterator<Item = (Position, &Entry)> {
+        let seen = self.seen.get(&process);
+        seen.into_iter().flat_map(|seen| seen.by_position.iter().map(|(position, entry)| (*position, entry)))
+    }
+
+    /// The processes that deliver.
+    pub fn replicas(&self) -> impl Iterator<Item = ProcessId> {
+        self.seen.keys().copied()
+    }
+
+    /// How many deliveries there were in all.
+    pub fn delivery_count(&self) -> u64 {
+        self.seen.values().map(|seen| seen.by_position.len() as u64).sum()
+    }
+
+    /// A process was asked to multicast a message, perhaps not for the first time.
+    pub fn multicast(&mut self, now: Nanos, sender: ProcessId, message: &Multicast) {
+        let moment = self.tick();
+        let cast = self.casts.entry(message.id).or_insert_with(|| Cast {
+            message: message.clone(),
+            senders: Vec::new(),
+            at: now,
+            moment,
+            is_owed: true,
+        });
+        if !cast.senders.contains(&sender) {
+            cast.senders.push(sender);
+        }
+    }
+
+    /// Nobody insists on this message any more.
+    pub fn give_up(&mut self, id: MessageId) {
+        if let Some(cast) = self.casts.get_mut(&id) {
+            cast.is_owed = false;
+        }
+    }
+
+    /// A process delivered a message. Answers whether it is new there.
+    pub fn delivered(&mut self, now: Nanos, process: ProcessId, life: u32, delivery: &Delivery) -> bool {
+        let moment = self.tick();
+        self.compare_with_what_was_sent(process, delivery);
+        let Some(seen) = self.seen.get_mut(&process) else {
+            self.odd("integrity", format!("{process} is in no group and delivered {delivery:?}"));
+            return false;
+        };
+        if seen.life != life {
+            (seen.life, seen.next) = (life, None);
+        }
+        let known = seen.by_position.last_key_value().map_or(0, |(last, _)| last + 1).max(seen.installed);
+        let expected = seen.next.unwrap_or(known);
+        let in_line = if seen.next.is_some() { delivery.position == expected } else { delivery.position <= expected };
+        seen.next = Some(delivery.position + 1);
+        let entry = Entry { id: delivery.message.id, timestamp: delivery.timestamp, at: now, moment };
+        let before = *seen.by_position.entry(delivery.position).or_insert(entry);
+        if !in_line {
+            let position = delivery.position;
+            self.odd("prefix order", format!("{process} delivered position {position} where {expected} is next"));
+        }
+        if before.stamp() != entry.stamp() {
+            let (now, then) = (entry.stamp(), before.stamp());
+            self.odd("prefix order", format!("{process} delivered {then} and, after a restart, {now} in its place"));
+        }
+        before == entry
+    }
+
+    /// A process took over the state of another: everything before `position` counts as delivered there.
+    pub fn installed(&mut self, now: Nanos, process: ProcessId, life: u32, position: Position) {
+        let moment = self.tick();
+        let group = self.cluster.group_of(process).expect("a replica installs");
+        let members = self.cluster.members(group).to_vec();
+        let mut taken_over = Vec::new();
+        for member in members {
+            let others = self.seen[&member].by_position.range(..position);
+            taken_over.extend(others.map(|(position, entry)| (*position, Entry { at: now, moment, ..*entry })));
+        }
+        let seen = self.seen.get_mut(&process).expect("a replica is known");
+        (seen.life, seen.next, seen.installed) = (life, Some(position), seen.installed.max(position));
+        for (position, entry) in taken_over {
+            seen.by_position.entry(position).or_insert(entry);
+        }
+    }
+
+    /// When the last replica of all destinations delivered a message; `None` if some did not.
+    pub fn finished(&self) -> BTreeMap<MessageId, Nanos> {
+        let mut progress: BTreeMap<MessageId, (usize, Nanos)> = BTreeMap::new();
+        for seen in self.seen.values() {
+            for entry in seen.by_position.values() {
+                let (replicas, last) = progress.entry(entry.id).or_default();
+                *replicas += 1;
+                *last = (*last).max(entry.at);
+            }
+        }
+        progress.retain(|id, (replicas, _)| {
+            let cast = self.casts.get(id);
+            cast.is_some_and(|cast| *replicas >= self.cluster.replicas(cast.message.destinations).count())
+        });
+        progress.into_iter().map(|(id, (_, last))| (id, last)).collect()
+    }
+
+    /// How many messages are owed, or were delivered somewhere, and are missing at some destination.
+    pub fn unfinished(&self) -> usize {
+        let mut delivered: BTreeMap<MessageId, usize> = BTreeMap::new();
+        for entry in self.seen.values().flat_map(|seen| seen.by_position.values()) {
+            *delivered.entry(entry.id).or_default() += 1;
+        }
+        let missing = |(id, cast): &(&MessageId, &Cast)| {
+            let wanted = self.cluster.replicas(cast.message.destinations).count();
+            match delivered.get(id) {
+                Some(replicas) => *replicas < wanted,
+                None => cast.is_owed,
+            }
+        };
+        self.casts.iter().filter(missing).count()
+    }
+
+    fn tick(&mut self) -> u64 {
+        self.moments += 1;
+        self.moments
+    }
+
+    /// What is delivered must be what was multicast, to the last byte.
+    fn compare_with_what_was_sent(&mut self, process: ProcessId, delivery: &Delivery) {
+        let id = delivery.message.id;
+        match self.casts.get(&id) {
+            None => self.odd("integrity", format!("{process} delivered {id}, which nobody multicast")),
+            // A void message may travel without its payload.
+            Some(cast) if delivery.is_void() && cast.message.destinations == delivery.message.destinations => {}
+            Some(cast) if cast.message != delivery.message => {
+                let (sent, got) = (cast.message.clone(), delivery.message.clone());
+                self.odd("integrity", format!("{process} delivered {got:?} where {sent:?} was multicast"));
+            }
+            Some(cast) if delivery.timestamp <= cast.message.floor => {
+                let floor = cast.message.floor;
+                self.odd("sender order", format!("{process} delivered {delivery:?}, not above its floor {floor}"));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Writes down a contradiction.
+    pub(crate) fn odd(&mut self, property: &'static str, detail: String) {
+        self.oddities.push(Violation { property, detail });
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use skein_machine::GroupSet;
+
+    /// Writes a history by hand: groups of the given sizes, everything a millisecond apart.
+    pub(crate) struct Pen {
+        pub(crate) history: History,
+        now: Nanos,
+    }
+
+    impl Pen {
+        pub(crate) fn new(groups: usize, replicas: usize) -> Pen {
+            let cluster = Arc::new(Cluster::regular(groups, replicas, 2).unwrap());
+            Pen { history: History::new(cluster), now: 0 }
+        }
+
+        pub(crate) fn message(&self, session: u64, sequence: u64, groups: u64) -> Multicast {
+            Multicast {
+                id: MessageId::new(session, sequence),
+                destinations: GroupSet::from_bits(groups),
+                floor: Timestamp::ZERO,
+                expiry: Timestamp::MAX,
+                payload: Bytes::new(),
+            }
+        }
+
+        /// Session `session` multicasts its message `sequence` to the groups of the bits, from process 0.
+        pub(crate) fn cast(&mut self, session: u64, sequence: u64, groups: u64) -> &mut Pen {
+            self.now += crate::MILLISECOND;
+            let message = self.message(session, sequence, groups);
+            self.history.multicast(self.now, ProcessId(0), &message);
+            self
+        }
+
+        /// A process delivers it next, at this timestamp.
+        pub(crate) fn deliver(&mut self, process: u16, session: u64, sequence: u64, timestamp: u64) -> &mut Pen {
+            self.now += crate::MILLISECOND;
+            let id = MessageId::new(session, sequence);
+            let message = match self.history.casts.get(&id) {
+                Some(cast) => cast.message.clone(),
+                None => self.message(session, sequence, 1),
+            };
+            let position = self.history.positions(ProcessId(process)).last().map_or(0, |(last, _)| last + 1);
+            let delivery = Delivery { position, timestamp: Timestamp(timestamp), message };
+            self.history.delivered(self.now, ProcessId(process), 1, &delivery);
+            self
+        }
+
+        /// A message between two processes, now.
+        pub(crate) fn send(&mut self, from: u16, to: u16) -> &mut Pen {
+            self.now += crate::MILLISECOND;
+            self.history.traffic.push(Sent { at: self.now, from: ProcessId(from), to: ProcessId(to) });
+            self
+        }
+    }
+
+    fn properties(pen: &Pen) -> Vec<&'static str> {
+        pen.history.oddities().iter().map(|oddity| oddity.property).collect()
+    }
+
+    #[test]
+    fn a_repetition_after_a_restart_counts_once() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5);
+        let delivery = Delivery { position: 0, timestamp: Timestamp(5), message: pen.message(1, 1, 1) };
+        assert!(!pen.history.delivered(9, ProcessId(0), 2, &delivery));
+        assert_eq!((pen.history.delivery_count(), properties(&pen).len()), (1, 0));
+    }
+
+    #[test]
+    fn a_repetition_that_differs_is_odd() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5);
+        let delivery = Delivery { position: 0, timestamp: Timestamp(5), message: pen.message(2, 1, 1) };
+        pen.history.delivered(9, ProcessId(0), 2, &delivery);
+        assert_eq!(properties(&pen), ["prefix order"]);
+    }
+
+    #[test]
+    fn a_skipped_position_is_odd() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1);
+        let delivery = Delivery { position: 3, timestamp: Timestamp(5), message: pen.message(1, 1, 1) };
+        pen.history.delivered(9, ProcessId(0), 1, &delivery);
+        assert_eq!(properties(&pen), ["prefix order"]);
+    }
+
+    #[test]
+    fn what_nobody_sent_or_somebody_changed_is_odd() {
+        let mut pen = Pen::new(1, 1);
+        pen.deliver(0, 1, 1, 5);
+        assert_eq!(properties(&pen), ["integrity"]);
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1);
+        let mut message = pen.message(1, 1, 1);
+        message.payload = Bytes::from_static(b"forged");
+        pen.history.delivered(9, ProcessId(0), 1, &Delivery { position: 0, timestamp: Timestamp(1), message });
+        assert_eq!(properties(&pen), ["integrity"]);
+    }
+
+    #[test]
+    fn an_installed_prefix_counts_as_delivered() {
+        let mut pen = Pen::new(1, 2);
+        pen.cast(1, 1, 1).cast(1, 2, 1).deliver(0, 1, 1, 5).deliver(0, 1, 2, 6);
+        assert_eq!(pen.history.unfinished(), 2);
+        pen.history.installed(99, ProcessId(1), 2, 1);
+        assert_eq!((pen.history.unfinished(), pen.history.finished().len()), (1, 1));
+    }
+}

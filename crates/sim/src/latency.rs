@@ -1,0 +1,185 @@
+//! How far apart processes are: one-way delays between every two of them.
+//! The planet is nine regions of one public cloud, the three scenarios are
+//! those under which PrimCast was published, and calm is none in particular.
+
+use skein_machine::{Cluster, ProcessId, Random};
+
+use crate::{MICROSECOND, MILLISECOND, Nanos};
+
+/// One-way delays, and how much they vary.
+#[derive(Clone, Debug)]
+pub struct Latency {
+    processes: usize,
+    delays: Vec<Nanos>,
+    /// A message takes up to this much longer, as a fraction of the delay.
+    jitter: f64,
+}
+
+/// A region of the planet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Region {
+    /// As the cloud calls it.
+    pub name: &'static str,
+    /// Median round trips to the nine regions in tenths of a millisecond,
+    /// rounded, as published by users of that cloud in 2017.
+    round_trips: [u32; 9],
+}
+
+/// Nine regions, in the order in which GlobalFS grew over them: three, six, nine.
+pub const PLANET: [Region; 9] = [
+    region("us-west-2", [8, 887, 1370, 194, 1595, 891, 1614, 1620, 1827]),
+    region("us-east-1", [887, 8, 805, 722, 887, 1453, 2167, 2300, 1195]),
+    region("eu-west-1", [1370, 805, 8, 1532, 196, 2124, 2386, 3096, 1913]),
+    region("us-west-1", [194, 722, 1532, 8, 1666, 1025, 1740, 1576, 1927]),
+    region("eu-central-1", [1595, 887, 196, 1666, 8, 2366, 3259, 3234, 1949]),
+    region("ap-northeast-1", [891, 1453, 2124, 1025, 2366, 8, 738, 1039, 2568]),
+    region("ap-southeast-1", [1614, 2167, 2386, 1740, 3259, 738, 8, 1754, 3281]),
+    region("ap-southeast-2", [1620, 2300, 3096, 1576, 3234, 1039, 1754, 8, 3225]),
+    region("sa-east-1", [1827, 1195, 1913, 1927, 1949, 2568, 3281, 3225, 8]),
+];
+
+const fn region(name: &'static str, round_trips: [u32; 9]) -> Region {
+    Region { name, round_trips }
+}
+
+impl Region {
+    /// Half a round trip to another region. Within one region: between two of its datacenters.
+    pub fn one_way(&self, other: &Region) -> Nanos {
+        let index = PLANET.iter().position(|region| region == other).expect("a region of the planet");
+        Nanos::from(self.round_trips[index]) * 100 * MICROSECOND / 2
+    }
+}
+
+impl Latency {
+    /// Delays given by a function of two processes; to itself a process has none.
+    pub fn between(processes: &[ProcessId], jitter: f64, delay: impl Fn(ProcessId, ProcessId) -> Nanos) -> Latency {
+        let delays = processes
+            .iter()
+            .flat_map(|from| processes.iter().map(move |to| (*from, *to)))
+            .map(|(from, to)| if from == to { 0 } else { delay(from, to) })
+            .collect();
+        Latency { processes: processes.len(), delays, jitter }
+    }
+
+    /// The same delay between any two, always: the model in which steps are counted.
+    pub fn fixed(processes: &[ProcessId], delay: Nanos) -> Latency {
+        Latency::between(processes, 0.0, |_, _| delay)
+    }
+
+    /// A different delay for every pair, between a tenth and five milliseconds.
+    pub fn varied(processes: &[ProcessId], random: &mut Random) -> Latency {
+        let mut latency = Latency::fixed(processes, 0);
+        latency.jitter = random.fraction();
+        for from in 0..processes.len() {
+            for to in (0..processes.len()).filter(|to| *to != from) {
+                latency.set(from, to, random.between(100 * MICROSECOND, 5 * MILLISECOND));
+            }
+        }
+        latency
+    }
+
+    /// Everything in one cluster: 0.09 ms round trips.
+    pub fn lan(cluster: &Cluster) -> Latency {
+        Latency::between(&all(cluster), 0.1, |_, _| 45 * MICROSECOND)
+    }
+
+    /// Three regions, every group spread over all of them, the first replicas of
+    /// all groups in one: round trips of 60, 76 and 130 ms between the regions.
+    pub fn colocated(cluster: &Cluster) -> Latency {
+        const BETWEEN: [[Nanos; 3]; 3] = [[0, 60, 76], [60, 0, 130], [76, 130, 0]];
+        Latency::between(&all(cluster), 0.02, |from, to| {
+            let (from, to) = (place_in_group(cluster, from) % 3, place_in_group(cluster, to) % 3);
+            if from == to { 45 * MICROSECOND } else { BETWEEN[from][to] * MILLISECOND / 2 }
+        })
+    }
+
+    /// A region for every group: 90 ms round trips between groups, 30 ms within one.
+    pub fn distributed(cluster: &Cluster) -> Latency {
+        Latency::between(&all(cluster), 0.02, |from, to| {
+            let same = cluster.group_of(from) == cluster.group_of(to);
+            if same { 15 * MILLISECOND } else { 45 * MILLISECOND }
+        })
+    }
+
+    /// Nine regions: the group `n` is at home in the region `n`, its further
+    /// replicas in the two regions nearest to that, in turn. Outsiders are
+    /// spread over all regions.
+    pub fn planet(cluster: &Cluster) -> Latency {
+        let region = |process: ProcessId| match cluster.group_of(process) {
+            Some(group) => {
+                let home = &PLANET[group.index() % PLANET.len()];
+                let mut near: Vec<&Region> = PLANET.iter().collect();
+                near.sort_by_key(|region| home.one_way(region));
+                near[place_in_group(cluster, process) % 3]
+            }
+            None => &PLANET[usize::from(process.0) % PLANET.len()],
+        };
+        Latency::between(&all(cluster), 0.05, |from, to| region(from).one_way(region(to)))
+    }
+
+    /// How many processes it describes.
+    pub fn processes(&self) -> usize {
+        self.processes
+    }
+
+    /// Sets one delay; processes by their place in the list that it was made from.
+    pub fn set(&mut self, from: usize, to: usize, delay: Nanos) {
+        self.delays[from * self.processes + to] = delay;
+    }
+
+    /// How long one message takes.
+    pub(crate) fn draw(&self, from: usize, to: usize, random: &mut Random) -> Nanos {
+        let delay = self.delays[from * self.processes + to];
+        if self.jitter == 0.0 || delay == 0 {
+            return delay;
+        }
+        delay + (delay as f64 * self.jitter * random.fraction()) as Nanos
+    }
+}
+
+fn all(cluster: &Cluster) -> Vec<ProcessId> {
+    cluster.processes().collect()
+}
+
+/// Which replica of its group a process is; outsiders count as first ones.
+fn place_in_group(cluster: &Cluster, process: ProcessId) -> usize {
+    let group = cluster.group_of(process);
+    group.and_then(|group| cluster.members(group).iter().position(|member| *member == process)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_planet_is_the_same_from_both_sides() {
+        for (a, from) in PLANET.iter().enumerate() {
+            for (b, to) in PLANET.iter().enumerate() {
+                assert_eq!(from.one_way(to), to.one_way(from), "{} to {}", from.name, to.name);
+                assert_eq!(a == b, from.one_way(to) < MILLISECOND);
+            }
+        }
+    }
+
+    #[test]
+    fn the_scenarios_are_those_of_the_table() {
+        let cluster = Cluster::regular(8, 3, 0).unwrap();
+        let mut random = Random::new(1);
+        let mut one_way = |latency: &Latency, from, to| latency.draw(from, to, &mut random) / MILLISECOND;
+        let colocated = Latency::colocated(&cluster);
+        assert_eq!(one_way(&colocated, 0, 3), 0, "the leaders stand together");
+        assert_eq!((one_way(&colocated, 0, 1), one_way(&colocated, 0, 2), one_way(&colocated, 1, 2)), (30, 38, 65));
+        let distributed = Latency::distributed(&cluster);
+        assert_eq!((one_way(&distributed, 0, 3), one_way(&distributed, 0, 1)), (45, 15));
+    }
+
+    #[test]
+    fn a_group_on_the_planet_lives_in_three_regions() {
+        let cluster = Cluster::regular(9, 3, 0).unwrap();
+        let planet = Latency::planet(&cluster);
+        let mut random = Random::new(1);
+        let one_way = planet.draw(0, 1, &mut random);
+        assert!(one_way > 9 * MILLISECOND, "from us-west-2 to its neighbour us-west-1, not {one_way}");
+        assert_eq!(planet.draw(4, 4, &mut random), 0);
+    }
+}

@@ -1,0 +1,267 @@
+//! Links between processes. A link keeps order and loses nothing until it
+//! breaks; then it loses a suffix of what was on the way in each direction,
+//! and whatever is sent until it stands again. A cut holds messages back, one
+//! way or both; a slow link delays them; a thin one makes them queue.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use skein_machine::Random;
+
+use crate::{Latency, Nanos, SECOND};
+
+/// All links of a world. Processes are numbered from 0 here.
+#[derive(Debug)]
+pub struct Network {
+    processes: usize,
+    latency: Latency,
+    links: Vec<Link>,
+}
+
+/// One direction between two processes.
+#[derive(Debug)]
+struct Link {
+    on_the_way: VecDeque<(Nanos, Bytes)>,
+    /// Nothing may arrive before this: order is kept.
+    newest_arrival: Nanos,
+    /// The wire is busy until then.
+    busy_until: Nanos,
+    /// Nothing arrives while it is cut.
+    is_cut: bool,
+    /// The pair has no connection: what is sent is lost.
+    is_broken: bool,
+    /// Whether an arrival is planned.
+    is_awaited: bool,
+    slowdown: f64,
+    bytes_per_second: Option<u64>,
+}
+
+/// One direction between two processes, as a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LinkId(u32);
+
+impl Network {
+    pub(crate) fn new(latency: Latency) -> Network {
+        let processes = latency.processes();
+        let link = || Link {
+            on_the_way: VecDeque::new(),
+            newest_arrival: 0,
+            busy_until: 0,
+            is_cut: false,
+            is_broken: false,
+            is_awaited: false,
+            slowdown: 1.0,
+            bytes_per_second: None,
+        };
+        Network { processes, latency, links: (0..processes * processes).map(|_| link()).collect() }
+    }
+
+    pub(crate) fn link(&self, from: usize, to: usize) -> LinkId {
+        LinkId((from * self.processes + to) as u32)
+    }
+
+    /// The two ends of a link.
+    pub(crate) fn ends(&self, link: LinkId) -> (usize, usize) {
+        (link.0 as usize / self.processes, link.0 as usize % self.processes)
+    }
+
+    /// Puts a message on its way, and answers when to look for it, unless that is planned or pointless.
+    pub(crate) fn send(&mut self, link: LinkId, bytes: Bytes, now: Nanos, random: &mut Random) -> Option<Nanos> {
+        let (from, to) = self.ends(link);
+        let delay = self.latency.draw(from, to, random);
+        let link = &mut self.links[link.0 as usize];
+        if link.is_broken {
+            return None;
+        }
+        let departs = match link.bytes_per_second {
+            Some(rate) => {
+                let takes = bytes.len() as u64 * SECOND / rate;
+                link.busy_until = link.busy_until.max(now) + takes;
+                link.busy_until
+            }
+            None => now,
+        };
+        let arrives = (departs + (delay as f64 * link.slowdown) as Nanos).max(link.newest_arrival);
+        link.newest_arrival = arrives;
+        link.on_the_way.push_back((arrives, bytes));
+        link.await_front()
+    }
+
+    /// Takes the message that has arrived. `None` when the link is cut meanwhile.
+    pub(crate) fn take(&mut self, link: LinkId, now: Nanos) -> Option<Bytes> {
+        let link = &mut self.links[link.0 as usize];
+        link.is_awaited = false;
+        match link.on_the_way.front() {
+            Some((arrives, _)) if *arrives <= now && !link.is_cut => {
+                link.on_the_way.pop_front().map(|(_, bytes)| bytes)
+            }
+            _ => None,
+        }
+    }
+
+    /// When to look for the next message of a link, unless that is planned already.
+    pub(crate) fn next_arrival(&mut self, link: LinkId, now: Nanos) -> Option<Nanos> {
+        self.links[link.0 as usize].await_front().map(|arrives| arrives.max(now))
+    }
+
+    /// The receiver does not listen now; somebody will ask for the next arrival when it does.
+    pub(crate) fn stop_awaiting(&mut self, link: LinkId) {
+        self.links[link.0 as usize].is_awaited = false;
+    }
+
+    pub(crate) fn set_cut(&mut self, from: usize, to: usize, is_cut: bool) {
+        let link = self.link(from, to);
+        self.links[link.0 as usize].is_cut = is_cut;
+    }
+
+    pub(crate) fn set_slowdown(&mut self, from: usize, to: usize, slowdown: f64) {
+        let link = self.link(from, to);
+        self.links[link.0 as usize].slowdown = slowdown;
+    }
+
+    pub(crate) fn set_bandwidth(&mut self, from: usize, to: usize, bytes_per_second: Option<u64>) {
+        let link = self.link(from, to);
+        self.links[link.0 as usize].bytes_per_second = bytes_per_second;
+    }
+
+    /// Changes how long messages of a link take; what is on its way is not overtaken.
+    pub(crate) fn set_delay(&mut self, from: usize, to: usize, delay: Nanos) {
+        self.latency.set(from, to, delay);
+    }
+
+    pub(crate) fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.links[self.link(a, b).0 as usize].is_cut || self.links[self.link(b, a).0 as usize].is_cut
+    }
+
+    pub(crate) fn is_broken(&self, a: usize, b: usize) -> bool {
+        self.links[self.link(a, b).0 as usize].is_broken
+    }
+
+    /// Breaks the connection of a pair. In each direction a random prefix of
+    /// what is on the way still arrives.
+    pub(crate) fn break_pair(&mut self, a: usize, b: usize, random: &mut Random) {
+        for link in [self.link(a, b), self.link(b, a)] {
+            let link = &mut self.links[link.0 as usize];
+            link.is_broken = true;
+            let kept = random.below(link.on_the_way.len() as u64 + 1) as usize;
+            link.on_the_way.truncate(kept);
+        }
+    }
+
+    /// Everything on the way to a process is lost: nobody is there to take it.
+    pub(crate) fn lose_everything_to(&mut self, process: usize) {
+        for from in 0..self.processes {
+            let link = self.link(from, process);
+            self.links[link.0 as usize].on_the_way.clear();
+        }
+    }
+
+    /// Connects a broken pair again. What was on the old connection is gone.
+    pub(crate) fn connect(&mut self, a: usize, b: usize, now: Nanos) {
+        for link in [self.link(a, b), self.link(b, a)] {
+            let link = &mut self.links[link.0 as usize];
+            // An arrival of the old connection may still be planned; it will find nothing.
+            (link.is_broken, link.is_awaited) = (false, false);
+            link.on_the_way.clear();
+            (link.newest_arrival, link.busy_until) = (now, now);
+        }
+    }
+
+    /// Heals what was cut, slowed or thinned.
+    pub(crate) fn calm(&mut self) {
+        for link in &mut self.links {
+            (link.is_cut, link.slowdown, link.bytes_per_second) = (false, 1.0, None);
+        }
+    }
+
+    /// Messages that have not arrived.
+    #[cfg(test)]
+    fn on_the_way(&self) -> usize {
+        self.links.iter().map(|link| link.on_the_way.len()).sum()
+    }
+}
+
+impl Link {
+    /// When the front arrives, if nobody waits for it yet.
+    fn await_front(&mut self) -> Option<Nanos> {
+        let (arrives, _) = self.on_the_way.front()?;
+        if self.is_awaited || self.is_cut {
+            return None;
+        }
+        self.is_awaited = true;
+        Some(*arrives)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use skein_machine::ProcessId;
+
+    fn pair(delay: Nanos) -> (Network, Random) {
+        (Network::new(Latency::fixed(&[ProcessId(0), ProcessId(1)], delay)), Random::new(1))
+    }
+
+    fn word(text: &'static str) -> Bytes {
+        Bytes::from_static(text.as_bytes())
+    }
+
+    #[test]
+    fn a_faster_message_does_not_overtake() {
+        let (mut network, mut random) = pair(10);
+        let link = network.link(0, 1);
+        assert_eq!(network.send(link, word("slow"), 0, &mut random), Some(10));
+        network.set_delay(0, 1, 1);
+        assert_eq!(network.send(link, word("fast"), 1, &mut random), None, "the first is awaited");
+        assert_eq!(network.take(link, 10).unwrap(), "slow");
+        assert_eq!(network.next_arrival(link, 10), Some(10));
+        assert_eq!(network.take(link, 10).unwrap(), "fast");
+    }
+
+    #[test]
+    fn a_cut_holds_back_and_a_break_loses_a_suffix() {
+        let (mut network, mut random) = pair(10);
+        let link = network.link(0, 1);
+        network.send(link, word("held"), 0, &mut random);
+        network.set_cut(0, 1, true);
+        assert_eq!(network.take(link, 10), None);
+        network.set_cut(0, 1, false);
+        assert_eq!(network.next_arrival(link, 50), Some(50));
+
+        let mut kept = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let (mut network, _) = pair(10);
+            let mut random = Random::new(seed);
+            for text in ["a", "b"] {
+                network.send(link, word(text), 0, &mut random);
+            }
+            network.break_pair(0, 1, &mut random);
+            assert_eq!(network.send(link, word("void"), 1, &mut random), None);
+            kept.insert(network.on_the_way());
+        }
+        assert_eq!(kept.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_new_connection_begins_empty() {
+        let (mut network, mut random) = pair(10);
+        let link = network.link(0, 1);
+        network.send(link, word("old"), 0, &mut random);
+        network.break_pair(0, 1, &mut random);
+        network.connect(1, 0, 5);
+        assert_eq!((network.on_the_way(), network.is_broken(0, 1)), (0, false));
+        network.send(link, word("new"), 5, &mut random);
+        assert_eq!(network.take(link, 15).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_thin_wire_makes_messages_queue() {
+        let (mut network, mut random) = pair(0);
+        let link = network.link(0, 1);
+        network.set_bandwidth(0, 1, Some(4));
+        assert_eq!(network.send(link, word("abcd"), 0, &mut random), Some(SECOND));
+        network.send(link, word("efgh"), 0, &mut random);
+        network.take(link, SECOND);
+        assert_eq!(network.next_arrival(link, SECOND), Some(2 * SECOND));
+    }
+}

@@ -1,0 +1,73 @@
+//! One process of a world: a machine that is up or not, its disk, its clock,
+//! its timers, and the effects that wait for the disk.
+
+use std::collections::VecDeque;
+
+use skein_machine::{Boot, Effect, Machine, ProcessId, Timers};
+
+use crate::world::Event;
+use crate::{Clock, Disk};
+
+pub(crate) struct Process<M: Machine> {
+    pub(crate) id: ProcessId,
+    /// `None` while it is down.
+    pub(crate) machine: Option<M>,
+    /// Counts its lives, so that what was planned for one does not reach the next.
+    pub(crate) life: u32,
+    pub(crate) disk: Disk,
+    pub(crate) clock: Clock,
+    pub(crate) timers: Timers<M::Timer>,
+    /// Effects in order, each with the number of the record that must be safe before.
+    pub(crate) held: VecDeque<(u64, Effect<M>)>,
+    pub(crate) is_paused: bool,
+    /// What came up while it was paused.
+    pub(crate) deferred: Vec<Event<M>>,
+    /// What it had on disk was lost, so its next life begins without memory.
+    pub(crate) is_forgetful: bool,
+    amnesias: u32,
+}
+
+impl<M: Machine> Process<M> {
+    pub(crate) fn new(id: ProcessId, disk: Disk) -> Process<M> {
+        Process {
+            id,
+            machine: None,
+            life: 0,
+            disk,
+            clock: Clock::TRUE,
+            timers: Timers::new(),
+            held: VecDeque::new(),
+            is_paused: false,
+            deferred: Vec::new(),
+            is_forgetful: false,
+            amnesias: 0,
+        }
+    }
+
+    /// How its next life begins.
+    pub(crate) fn next_boot(&mut self) -> Boot {
+        self.life += 1;
+        if std::mem::take(&mut self.is_forgetful) {
+            self.amnesias += 1;
+            Boot::Amnesiac { incarnation: self.amnesias }
+        } else if self.life == 1 {
+            Boot::First
+        } else {
+            Boot::Again
+        }
+    }
+
+    /// Everything that lived in memory is gone.
+    pub(crate) fn die(&mut self) {
+        self.machine = None;
+        self.timers.clear();
+        self.held.clear();
+        self.deferred.clear();
+        self.is_paused = false;
+    }
+
+    /// Whether a group can count on what it knows.
+    pub(crate) fn remembers(&self) -> bool {
+        !self.is_forgetful && self.machine.as_ref().is_none_or(Machine::remembers)
+    }
+}

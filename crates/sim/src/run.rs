@@ -1,0 +1,331 @@
+//! One seed from start to verdict: sixty virtual seconds of load and weather,
+//! then calm, then the judges. Everything in it follows from the plan and the
+//! seed, so a seed is a bug report.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use skein_machine::{Boot, Cluster, Delivery, Down, GroupId, Ordering, Position, ProcessId, Random, Up};
+
+use crate::check::{Claims, LIVENESS, Violation, judge};
+use crate::sessions::{Alarm, Sessions};
+use crate::weather::{FaultCounts, Storm};
+use crate::{DiskHabits, History, Latency, Load, Nanos, Occurrence, SECOND, Trace, Weather, World};
+
+/// After the faults have stopped, everything must be delivered within this.
+pub const CALM_BOUND: Nanos = 60 * SECOND;
+
+/// Where the processes stand and what happens to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scenario {
+    /// Random delays and every kind of fault.
+    Swarm,
+    /// Random delays, no fault.
+    Calm,
+    /// One cluster in one room.
+    Lan,
+    /// Three regions, each group over all of them, leaders together.
+    Colocated,
+    /// A region for every group.
+    Distributed,
+    /// Nine regions of a real cloud.
+    Planet,
+}
+
+impl Scenario {
+    /// Whether processes, links, disks or clocks fail in it.
+    pub fn has_faults(self) -> bool {
+        self == Scenario::Swarm
+    }
+}
+
+/// What to run, but for the seed.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The processes.
+    pub cluster: Arc<Cluster>,
+    /// Where they stand, and the weather.
+    pub scenario: Scenario,
+    /// What is asked of them.
+    pub load: Load,
+    /// How long load and weather last.
+    pub duration: Nanos,
+    /// What must hold.
+    pub claims: Claims,
+    /// Hardware clocks stay within this of true time, where the protocol relies on it.
+    pub clock_bound: Option<Nanos>,
+}
+
+/// What a seed did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Virtual time.
+    pub virtual_time: Nanos,
+    /// Messages that sessions sent, retries not counted.
+    pub multicasts: u64,
+    /// Deliveries at all processes, repetitions not counted.
+    pub deliveries: u64,
+    /// Messages between processes.
+    pub messages: u64,
+    /// What broke.
+    pub faults: FaultCounts,
+}
+
+/// What a seed did, and what was wrong with it.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The seed.
+    pub seed: u64,
+    /// What happened.
+    pub counts: Counts,
+    /// What must not have happened.
+    pub violations: Vec<Violation>,
+    /// The interaction in words, if it was wanted.
+    pub trace: String,
+}
+
+impl Outcome {
+    /// Whether a property was broken, beyond being late.
+    pub fn is_wrong(&self) -> bool {
+        self.violations.iter().any(|violation| violation.property != LIVENESS)
+    }
+
+    /// Whether something never came that should have.
+    pub fn is_stuck(&self) -> bool {
+        self.violations.iter().any(|violation| violation.property == LIVENESS)
+    }
+}
+
+/// Runs one seed. A machine that panics breaks the property `invariant`.
+pub fn run_seed<M: Ordering + 'static>(
+    plan: &Plan,
+    seed: u64,
+    trace: Option<Trace>,
+    maker: impl Fn(ProcessId, Boot) -> M + 'static,
+) -> Outcome {
+    let mut run = Run::new(plan, seed, trace, maker);
+    let panicked = catch_unwind(AssertUnwindSafe(|| run.play())).err();
+    let history = run.history;
+    let counts = Counts {
+        virtual_time: run.world.now(),
+        multicasts: run.sessions.multicasts,
+        deliveries: history.delivery_count(),
+        messages: history.traffic.len() as u64,
+        faults: run.weather.counts,
+    };
+    let mut violations = Vec::new();
+    if let Some(panic) = &panicked {
+        let detail = format!("at {:.6} s: {}", run.world.now() as f64 / SECOND as f64, words_of(panic.as_ref()));
+        violations.push(Violation { property: "invariant", detail });
+    }
+    // A run that was cut short is not over: nothing can be said of what it would have delivered.
+    let claims = Claims { is_over: plan.claims.is_over && panicked.is_none(), ..plan.claims };
+    violations.extend(judge(&history, &claims));
+    Outcome { seed, counts, violations, trace: run.world.trace().to_owned() }
+}
+
+fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+    match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
+        (Some(text), _) => text.clone(),
+        (_, Some(text)) => (*text).to_owned(),
+        _ => "a panic without words".to_owned(),
+    }
+}
+
+struct Run<M: Ordering> {
+    world: World<M>,
+    sessions: Sessions,
+    weather: Weather,
+    history: History,
+    duration: Nanos,
+    /// What the numbers behind wakes stand for.
+    wakes: Vec<Wake>,
+    /// Wakes that are over, to be used again.
+    free: Vec<usize>,
+    /// What each replica has applied, in place of a service.
+    applied: BTreeMap<ProcessId, Applied>,
+    /// The digest that a group had at each position.
+    digests: BTreeMap<(GroupId, Position), u64>,
+}
+
+#[derive(Clone, Copy)]
+enum Wake {
+    Session(Alarm),
+    Weather(Storm),
+}
+
+/// The state that stands in for a service: how many deliveries, and a digest of which ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Applied {
+    life: u32,
+    position: u64,
+    digest: u64,
+}
+
+impl<M: Ordering + 'static> Run<M> {
+    fn new(plan: &Plan, seed: u64, trace: Option<Trace>, maker: impl Fn(ProcessId, Boot) -> M + 'static) -> Run<M> {
+        let mut random = Random::new(seed);
+        let processes: Vec<ProcessId> = plan.cluster.processes().collect();
+        let latency = match plan.scenario {
+            Scenario::Swarm | Scenario::Calm => Latency::varied(&processes, &mut random.fork(1)),
+            Scenario::Lan => Latency::lan(&plan.cluster),
+            Scenario::Colocated => Latency::colocated(&plan.cluster),
+            Scenario::Distributed => Latency::distributed(&plan.cluster),
+            Scenario::Planet => Latency::planet(&plan.cluster),
+        };
+        let world_seed = random.fork(2).word();
+        let sessions = Sessions::new(plan.load.clone(), &plan.cluster, random.fork(3));
+        let weather = match plan.scenario {
+            Scenario::Swarm => Weather::swarm(plan.cluster.clone(), plan.clock_bound, random.fork(4)),
+            _ => Weather::none(plan.cluster.clone()),
+        };
+        let mut world = World::new(&processes, latency, DiskHabits::GOOD, world_seed, Box::new(maker));
+        if let Some(trace) = trace {
+            world.set_trace(trace);
+        }
+        Run {
+            world,
+            sessions,
+            weather,
+            history: History::new(plan.cluster.clone()),
+            duration: plan.duration,
+            wakes: Vec::new(),
+            free: Vec::new(),
+            applied: BTreeMap::new(),
+            digests: BTreeMap::new(),
+        }
+    }
+
+    fn play(&mut self) {
+        let storms = self.weather.begin(&mut self.world);
+        self.world.start();
+        for (at, storm) in storms {
+            self.plan(at, Wake::Weather(storm));
+        }
+        for (at, alarm) in self.sessions.first_alarms() {
+            self.plan(at, Wake::Session(alarm));
+        }
+        self.run_until(self.duration);
+        self.world.remark("calm");
+        self.sessions.close();
+        self.weather.calm(&mut self.world);
+        let bound = self.duration + CALM_BOUND;
+        while self.world.now() < bound {
+            self.run_until(self.world.now() + SECOND / 2);
+            if !self.sessions.is_waiting() && self.history.unfinished() == 0 {
+                break;
+            }
+        }
+        // Whatever still travels must do no harm either.
+        self.run_until(self.world.now() + SECOND / 2);
+        self.history.traffic = self.world.take_traffic();
+    }
+
+    fn run_until(&mut self, horizon: Nanos) {
+        while let Some(occurrence) = self.world.next(horizon) {
+            match occurrence {
+                Occurrence::Told { process, life, event } => self.hear(process, life, event),
+                Occurrence::Stopped(process) => {
+                    let (at, storm) = self.weather.stopped(process, &self.world);
+                    self.plan(at, Wake::Weather(storm));
+                }
+                Occurrence::Wake(number) => self.wake(number as usize),
+            }
+        }
+    }
+
+    fn wake(&mut self, number: usize) {
+        self.free.push(number);
+        match self.wakes[number] {
+            Wake::Session(alarm) => {
+                if let Some((at, next)) = self.sessions.wake(alarm, &mut self.world, &mut self.history) {
+                    self.plan(at, Wake::Session(next));
+                }
+            }
+            Wake::Weather(storm) => {
+                for (at, next) in self.weather.wake(storm, &mut self.world) {
+                    self.plan(at, Wake::Weather(next));
+                }
+            }
+        }
+    }
+
+    fn plan(&mut self, at: Nanos, wake: Wake) {
+        let number = match self.free.pop() {
+            Some(number) => {
+                self.wakes[number] = wake;
+                number
+            }
+            None => {
+                self.wakes.push(wake);
+                self.wakes.len() - 1
+            }
+        };
+        self.world.wake_at(at, number as u64);
+    }
+
+    /// Stands where a replica stands: applies what is delivered, hands in checkpoints, installs those of others.
+    fn hear(&mut self, process: ProcessId, life: u32, event: Up) {
+        let now = self.world.now();
+        match event {
+            Up::Deliver(delivery) => {
+                self.apply(process, life, &delivery);
+                self.history.delivered(now, process, life, &delivery);
+                if let Some((at, alarm)) = self.sessions.heard(now, &delivery) {
+                    self.plan(at, Wake::Session(alarm));
+                }
+            }
+            Up::Busy(busy) => self.sessions.turned_away(now, busy.id),
+            Up::WantCheckpoint => {
+                let Applied { position, digest, .. } = *self.applied(process, life);
+                let bytes = digest.to_le_bytes().to_vec().into();
+                self.world.command(process, Down::Checkpointed { position, bytes });
+            }
+            Up::Install { position, bytes } => self.install(process, life, position, &bytes),
+            Up::Settled(_) | Up::SafeTime(_) => {}
+        }
+    }
+
+    /// What a process has applied in this life, which begins with nothing.
+    fn applied(&mut self, process: ProcessId, life: u32) -> &mut Applied {
+        let applied = self.applied.entry(process).or_default();
+        if applied.life != life {
+            *applied = Applied { life, ..Applied::default() };
+        }
+        applied
+    }
+
+    fn apply(&mut self, process: ProcessId, life: u32, delivery: &Delivery) {
+        let applied = self.applied(process, life);
+        if applied.position != delivery.position {
+            let expected = applied.position;
+            applied.position = delivery.position;
+            self.history.odd(
+                "prefix order",
+                format!("{process} delivered {delivery:?} on top of a state that ends before position {expected}"),
+            );
+        }
+        let applied = self.applied(process, life);
+        let id = delivery.message.id;
+        let word = id.session.0.wrapping_mul(31).wrapping_add(id.sequence);
+        applied.digest = (applied.digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        applied.position += 1;
+        let Applied { position, digest, .. } = *applied;
+        if let Some(group) = self.history.cluster().group_of(process) {
+            self.digests.entry((group, position)).or_insert(digest);
+        }
+    }
+
+    fn install(&mut self, process: ProcessId, life: u32, position: Position, bytes: &[u8]) {
+        let digest = u64::from_le_bytes(bytes.try_into().expect("a digest is eight bytes"));
+        let group = self.history.cluster().group_of(process).expect("a replica installs");
+        let had = if position == 0 { Some(0) } else { self.digests.get(&(group, position)).copied() };
+        if had != Some(digest) {
+            let detail = format!("{process} installed a state at position {position} that {group} never had");
+            self.history.odd("prefix order", detail);
+        }
+        *self.applied(process, life) = Applied { life, position, digest };
+        self.history.installed(self.world.now(), process, life, position);
+    }
+}
