@@ -3,6 +3,7 @@
 //! What a step prints goes straight to the terminal. Nothing is retried: a step that fails now
 //! and then is a bug, and this is where it gets caught.
 
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -91,7 +92,12 @@ fn perform(work: &Work, root: &str) -> Result<(), String> {
 }
 
 fn obey(order: &Order, root: &str) -> Result<(), String> {
-    let status = Command::new(&order.program)
+    // A program in a folder goes by the root of the repository; one without is on the PATH.
+    let program = match order.program.contains('/') {
+        true => Path::new(root).join(&order.program),
+        false => PathBuf::from(&order.program),
+    };
+    let status = Command::new(program)
         .args(&order.arguments)
         .envs(order.environment.iter().map(|(name, value)| (name, value)))
         .current_dir(root)
@@ -114,12 +120,11 @@ fn fresh_seed() -> u64 {
 }
 
 fn summary(times: &[(&str, Duration)]) -> String {
-    let width = times.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    let total = times.iter().map(|(_, time)| *time).sum();
-    times
-        .iter()
-        .copied()
-        .chain(std::iter::once(("total", total)))
+    let mut lines = times.to_vec();
+    lines.push(("total", times.iter().map(|(_, time)| *time).sum()));
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    lines
+        .into_iter()
         .map(|(name, time)| format!("{name:width$} {:>9}\n", shown(time)))
         .collect()
 }
@@ -141,7 +146,7 @@ mod tests {
             .to_vec()
     }
 
-    fn names<'a>(steps: &'a [Step]) -> Vec<&'a str> {
+    fn names(steps: &[Step]) -> Vec<&str> {
         steps.iter().map(|step| step.name.as_str()).collect()
     }
 
@@ -181,7 +186,7 @@ mod tests {
             ("long", Duration::from_secs(2)),
         ];
         let lines = summary(&times);
-        assert_eq!(lines, "a        1.0 s\nlong     2.0 s\ntotal     3.0 s\n");
+        assert_eq!(lines, "a         1.0 s\nlong      2.0 s\ntotal     3.0 s\n");
     }
 
     #[test]

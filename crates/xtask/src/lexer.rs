@@ -55,11 +55,11 @@ struct Lexer<'a> {
 impl Lexer<'_> {
     fn run(&mut self) {
         if self.sees(b"#!/") {
-            self.to_end_of_line();
+            self.line_comment();
         }
         while let Some(byte) = self.peek(0) {
             match byte {
-                b'/' if self.sees(b"//") => self.to_end_of_line(),
+                b'/' if self.sees(b"//") => self.line_comment(),
                 b'/' if self.sees(b"/*") => self.block_comment(),
                 b'"' => self.string(),
                 b'\'' => self.quote(),
@@ -69,7 +69,7 @@ impl Lexer<'_> {
         }
     }
 
-    fn to_end_of_line(&mut self) {
+    fn line_comment(&mut self) {
         while self.peek(0).is_some_and(|byte| byte != b'\n') {
             self.take(1, Kind::Comment);
         }

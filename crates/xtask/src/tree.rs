@@ -74,10 +74,10 @@ impl Tree {
             })
             .collect();
         for file in &mut files {
-            if let Some(rust) = &mut file.rust {
-                if lies_in(&file.path, &test_files) {
-                    rust.shipped.clear();
-                }
+            if let Some(rust) = &mut file.rust
+                && lies_in(&file.path, &test_files)
+            {
+                rust.shipped.clear();
             }
         }
         files.sort_by(|one, other| one.path.cmp(&other.path));

@@ -14,10 +14,10 @@ mod example;
 mod files;
 mod leftovers;
 mod links;
+mod local;
 mod places;
 mod protocols;
 mod purity;
-mod secrets;
 mod unsafety;
 mod versions;
 
@@ -48,7 +48,7 @@ pub(crate) const RULES: &[Rule] = &[
     dependencies::BANS,
     versions::RULE,
     links::RULE,
-    secrets::RULE,
+    local::RULE,
 ];
 
 /// What all rules say about a tree, in the order of the table.

@@ -4,7 +4,7 @@
 //! for this rule.
 
 use super::Rule;
-use super::places::place;
+use super::places::{Place, place};
 use crate::finding::Finding;
 use crate::lexer::words;
 use crate::tree::Tree;
@@ -32,14 +32,14 @@ fn check(tree: &Tree) -> Vec<Finding> {
                 findings.push(Finding::new(&file.path, word.line, sentence));
             }
         }
-        let Some(place) = place(&file.path).filter(|place| place.is_root()) else {
+        let Some(place) = place(&file.path).filter(Place::is_root) else {
             continue;
         };
         // `forbid` cannot be lifted in one module, so the crate with the one file has to `deny`.
         let may_deny = place.crate_folder == "runtime";
         let forbids = rust.code.contains("#![forbid(unsafe_code)]");
-        let denies = rust.code.contains("#![deny(unsafe_code)]");
-        if !forbids && !(may_deny && denies) {
+        let denies = may_deny && rust.code.contains("#![deny(unsafe_code)]");
+        if !forbids && !denies {
             let wanted = if may_deny { "deny" } else { "forbid" };
             let sentence = format!(
                 "This is the root of a crate, and it has to say that it does without unsafe code: \

@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::tree::Tree;
 
 pub(super) const RULE: Rule = Rule {
-    name: "secrets",
+    name: "local",
     law: "no file names a folder of someone's machine or the host of a package registry",
     check,
     #[cfg(test)]
