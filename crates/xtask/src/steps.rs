@@ -1,0 +1,240 @@
+//! The steps of `cargo xtask ci`, as a table to read and to change.
+//!
+//! Quick steps come first, so that a slip is told within seconds. This file says what is run; how
+//! it is run and reported stands in `ci.rs`. It will never start anything itself.
+
+use std::path::Path;
+
+use crate::metadata::Metadata;
+
+/// One thing that has to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// What `--from` goes by.
+    pub(crate) name: String,
+    pub(crate) work: Work,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// The house rules, in this process.
+    Tidy,
+    Run(Order),
+    /// There is nothing to run, and the log should say why.
+    Nothing(&'static str),
+}
+
+/// A command line: settings of the environment, the program, its arguments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Order {
+    pub(crate) environment: Vec<(&'static str, String)>,
+    pub(crate) program: String,
+    pub(crate) arguments: Vec<String>,
+}
+
+/// What the steps depend on, besides the text of the repository.
+pub(crate) struct Surroundings {
+    /// Where Cargo builds, from the root of the repository if it lies below.
+    pub(crate) target: String,
+    /// The package and the name of every example in the workspace.
+    pub(crate) examples: Vec<(String, String)>,
+    /// Where the random range of seeds begins.
+    pub(crate) fresh_seed: u64,
+}
+
+/// How many seeds nobody has tried before are run each time.
+const FRESH_SEEDS: u64 = 50;
+
+/// All steps in order.
+#[rustfmt::skip]
+pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
+    let cargo = |name, arguments| step(name, order("cargo", arguments));
+    let skein = |name, arguments| step(name, order(&format!("{}/release/skein", around.target), arguments));
+    let fresh = format!("sim run --protocol skeen --scenario calm --seeds {}", fresh_range(around));
+
+    let mut steps = vec![
+        cargo("fmt", "fmt --all -- --check"),
+        Step { name: "tidy".to_owned(), work: Work::Tidy },
+        cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings"),
+        cargo("test", "test --workspace"),
+        cargo("test-mutants", "test -p skein -p skein-order --features skein/mutants"),
+        cargo("doc", "doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
+        cargo("build", "build --release --bin skein"),
+
+        skein("sim-steps", "sim steps"),
+        skein("sim-calm", "sim run --protocol skeen --scenario calm --seeds 0..50"),
+        skein("sim-lan", "sim run --protocol skeen --scenario lan --seeds 0..10"),
+        skein("sim-colocated", "sim run --protocol skeen --scenario colocated --seeds 0..10"),
+        skein("sim-distributed", "sim run --protocol skeen --scenario distributed --seeds 0..10"),
+        skein("sim-planet", "sim run --protocol skeen --scenario planet --seeds 0..10"),
+        skein("sim-fresh", &fresh),
+        skein("sim-search", "sim search --protocol skeen --groups 2 --replicas 1 --messages 3"),
+
+        // The planted bugs have a target folder of their own: no later step can pick up a binary
+        // that has them in it.
+        cargo("sim-mutants", "run --release --features mutants --bin skein -- sim mutants")
+            .with("CARGO_TARGET_DIR", &format!("{}/mutants", around.target)),
+    ];
+    steps.extend(examples(around));
+    steps
+}
+
+/// Each example is run, not only built: it is the first code that a reader tries.
+fn examples(around: &Surroundings) -> Vec<Step> {
+    if around.examples.is_empty() {
+        let why = "There are no examples yet, so none is run.";
+        return vec![Step {
+            name: "examples".to_owned(),
+            work: Work::Nothing(why),
+        }];
+    }
+    around
+        .examples
+        .iter()
+        .map(|(package, example)| {
+            let arguments = format!("run --example {example} -p {package}");
+            step(
+                &format!("example-{package}-{example}"),
+                order("cargo", &arguments),
+            )
+        })
+        .collect()
+}
+
+fn fresh_range(around: &Surroundings) -> String {
+    let first = around.fresh_seed;
+    format!("{first}..{}", first + FRESH_SEEDS)
+}
+
+fn step(name: &str, order: Order) -> Step {
+    Step {
+        name: name.to_owned(),
+        work: Work::Run(order),
+    }
+}
+
+/// None of our arguments has a space in it, so the table may be written as one types.
+fn order(program: &str, arguments: &str) -> Order {
+    Order {
+        environment: Vec::new(),
+        program: program.to_owned(),
+        arguments: arguments.split_whitespace().map(str::to_owned).collect(),
+    }
+}
+
+impl Step {
+    fn with(mut self, variable: &'static str, value: &str) -> Step {
+        if let Work::Run(order) = &mut self.work {
+            order.environment.push((variable, value.to_owned()));
+        }
+        self
+    }
+
+    /// What to type in order to do the step again.
+    pub(crate) fn command(&self) -> String {
+        match &self.work {
+            Work::Tidy => "cargo xtask tidy".to_owned(),
+            Work::Nothing(why) => (*why).to_owned(),
+            Work::Run(order) => {
+                let settings = order
+                    .environment
+                    .iter()
+                    .map(|(variable, value)| format!("{variable}={}", quoted(value)));
+                let words = std::iter::once(&order.program).chain(&order.arguments);
+                settings
+                    .chain(words.map(|word| quoted(word)))
+                    .collect::<Vec<_>>()
+                    .join(" ")
+            }
+        }
+    }
+}
+
+/// For the shell, so that the line can be pasted.
+fn quoted(word: &str) -> String {
+    if word.contains(' ') {
+        format!("\"{word}\"")
+    } else {
+        word.to_owned()
+    }
+}
+
+impl Surroundings {
+    pub(crate) fn of(metadata: &Metadata, fresh_seed: u64) -> Surroundings {
+        let target = &metadata.target_directory;
+        let mut examples = Vec::new();
+        for member in metadata.members() {
+            for target in &member.targets {
+                if target.kind.iter().any(|kind| kind == "example") {
+                    examples.push((member.name.clone(), target.name.clone()));
+                }
+            }
+        }
+        examples.sort();
+        Surroundings {
+            target: Path::new(target)
+                .strip_prefix(&metadata.workspace_root)
+                .ok()
+                .and_then(Path::to_str)
+                .unwrap_or(target)
+                .to_owned(),
+            examples,
+            fresh_seed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn around(examples: &[(&str, &str)]) -> Surroundings {
+        Surroundings {
+            target: "target".to_owned(),
+            examples: examples
+                .iter()
+                .map(|(package, name)| ((*package).to_owned(), (*name).to_owned()))
+                .collect(),
+            fresh_seed: 4_000,
+        }
+    }
+
+    fn command(name: &str, steps: &[Step]) -> String {
+        steps
+            .iter()
+            .find(|step| step.name == name)
+            .unwrap()
+            .command()
+    }
+
+    #[test]
+    fn every_step_has_a_name_of_its_own() {
+        let steps = steps(&around(&[("skein", "tour"), ("skein-sim", "tour")]));
+        let names: BTreeSet<_> = steps.iter().map(|step| &step.name).collect();
+        assert_eq!(names.len(), steps.len());
+    }
+
+    #[test]
+    fn commands_can_be_pasted() {
+        let steps = steps(&around(&[("skein-sim", "tour")]));
+        let expected = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps";
+        assert_eq!(command("doc", &steps), expected);
+        let expected = "cargo run --example tour -p skein-sim";
+        assert_eq!(command("example-skein-sim-tour", &steps), expected);
+        assert!(command("sim-steps", &steps).starts_with("target/release/skein sim"));
+        assert!(command("sim-mutants", &steps).starts_with("CARGO_TARGET_DIR=target/mutants "));
+    }
+
+    #[test]
+    fn the_fresh_range_is_written_out() {
+        assert!(command("sim-fresh", &steps(&around(&[]))).ends_with("--seeds 4000..4050"));
+    }
+
+    #[test]
+    fn an_absence_of_examples_is_said() {
+        let steps = steps(&around(&[]));
+        assert!(matches!(steps.last().unwrap().work, Work::Nothing(_)));
+    }
+}
