@@ -1,1 +1,21 @@
-//! placeholder
+//! # Skein
+//!
+//! Atomic multicast that stays correct across shards and continents: messages
+//! to any set of groups of replicas, delivered by all of them in one order,
+//! without one log through which everything must pass.
+//!
+//! This library is the face of the workspace. [`machine`] is the shape that
+//! every protocol has, [`order`] holds the protocols, [`sim`] judges them.
+//! [`compose`] is the only place where a protocol meets a host.
+
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod compose;
+mod fleet;
+#[cfg(feature = "mutants")]
+mod mutants;
+
+pub use skein_machine as machine;
+pub use skein_order as order;
+pub use skein_sim as sim;

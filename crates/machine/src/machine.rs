@@ -3,6 +3,7 @@
 //! out, so that the simulator judges the very code that ships.
 
 use core::fmt::Debug;
+use core::hash::Hash;
 
 use crate::{Out, ProcessId, Time, Wire};
 
@@ -38,7 +39,7 @@ pub trait Machine: Sized {
     /// What it says to its peers.
     type Message: Wire + Debug;
     /// Names one timer; arming an equal one replaces it.
-    type Timer: Clone + Ord + Debug;
+    type Timer: Clone + Ord + Hash + Debug;
     /// What it must not forget.
     type Record: Wire + Debug;
     /// What it tells its user.

@@ -55,9 +55,7 @@ fn steps_from<'a>(steps: &'a [Step], from: Option<&str>) -> Result<&'a [Step], S
     };
     match steps.iter().position(|step| step.name == name) {
         Some(first) => Ok(&steps[first..]),
-        None => Err(format!(
-            "there is no step `{name}`; `cargo xtask ci --list` shows them all"
-        )),
+        None => Err(format!("there is no step `{name}`; `cargo xtask ci --list` shows them all")),
     }
 }
 
@@ -103,18 +101,12 @@ fn obey(order: &Order, root: &str) -> Result<(), String> {
         .current_dir(root)
         .status()
         .map_err(|error| format!("`{}` did not start ({error})", order.program))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(format!("it ended with {status}"))
-    }
+    if status.success() { Ok(()) } else { Err(format!("it ended with {status}")) }
 }
 
 /// Short enough to be typed, and different every time. No two runs need to differ for certain.
 fn fresh_seed() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let mixed = u64::from(now.subsec_nanos()) ^ (now.as_secs() << 20);
     (mixed ^ u64::from(std::process::id())) % 1_000_000_000
 }
@@ -123,10 +115,7 @@ fn summary(times: &[(&str, Duration)]) -> String {
     let mut lines = times.to_vec();
     lines.push(("total", times.iter().map(|(_, time)| *time).sum()));
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-    lines
-        .into_iter()
-        .map(|(name, time)| format!("{name:width$} {:>9}\n", shown(time)))
-        .collect()
+    lines.into_iter().map(|(name, time)| format!("{name:width$} {:>9}\n", shown(time))).collect()
 }
 
 fn shown(time: Duration) -> String {
@@ -138,12 +127,7 @@ mod tests {
     use super::*;
 
     fn three_steps() -> Vec<Step> {
-        ["one", "two", "three"]
-            .map(|name| Step {
-                name: name.to_owned(),
-                work: Work::Nothing("nothing"),
-            })
-            .to_vec()
+        ["one", "two", "three"].map(|name| Step { name: name.to_owned(), work: Work::Nothing("nothing") }).to_vec()
     }
 
     fn names(steps: &[Step]) -> Vec<&str> {
@@ -153,14 +137,8 @@ mod tests {
     #[test]
     fn a_run_may_begin_in_the_middle() {
         let steps = three_steps();
-        assert_eq!(
-            names(steps_from(&steps, None).unwrap()),
-            ["one", "two", "three"]
-        );
-        assert_eq!(
-            names(steps_from(&steps, Some("two")).unwrap()),
-            ["two", "three"]
-        );
+        assert_eq!(names(steps_from(&steps, None).unwrap()), ["one", "two", "three"]);
+        assert_eq!(names(steps_from(&steps, Some("two")).unwrap()), ["two", "three"]);
         let complaint = steps_from(&steps, Some("four")).unwrap_err();
         assert!(complaint.contains("`four`"), "{complaint}");
     }
@@ -181,25 +159,16 @@ mod tests {
 
     #[test]
     fn the_summary_adds_up() {
-        let times = [
-            ("a", Duration::from_secs(1)),
-            ("long", Duration::from_secs(2)),
-        ];
+        let times = [("a", Duration::from_secs(1)), ("long", Duration::from_secs(2))];
         let lines = summary(&times);
         assert_eq!(lines, "a         1.0 s\nlong      2.0 s\ntotal     3.0 s\n");
     }
 
     #[test]
     fn a_command_that_is_missing_is_named() {
-        let order = Order {
-            environment: Vec::new(),
-            program: "a-program-that-nobody-has".to_owned(),
-            arguments: Vec::new(),
-        };
+        let order =
+            Order { environment: Vec::new(), program: "a-program-that-nobody-has".to_owned(), arguments: Vec::new() };
         let complaint = obey(&order, ".").unwrap_err();
-        assert!(
-            complaint.contains("a-program-that-nobody-has"),
-            "{complaint}"
-        );
+        assert!(complaint.contains("a-program-that-nobody-has"), "{complaint}");
     }
 }

@@ -14,16 +14,8 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn new(
-        path: impl Into<String>,
-        line: usize,
-        sentence: impl Into<String>,
-    ) -> Finding {
-        Finding {
-            path: path.into(),
-            line,
-            sentence: sentence.into(),
-        }
+    pub(crate) fn new(path: impl Into<String>, line: usize, sentence: impl Into<String>) -> Finding {
+        Finding { path: path.into(), line, sentence: sentence.into() }
     }
 }
 

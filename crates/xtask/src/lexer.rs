@@ -22,15 +22,9 @@ enum Kind {
 
 /// Separates code from comments and literals.
 pub(crate) fn lex(text: &str) -> Lexed {
-    let mut lexer = Lexer {
-        bytes: text.as_bytes(),
-        kinds: Vec::with_capacity(text.len()),
-    };
+    let mut lexer = Lexer { bytes: text.as_bytes(), kinds: Vec::with_capacity(text.len()) };
     lexer.run();
-    Lexed {
-        code: keep(text, &lexer.kinds, Kind::Code),
-        comments: keep(text, &lexer.kinds, Kind::Comment),
-    }
+    Lexed { code: keep(text, &lexer.kinds, Kind::Code), comments: keep(text, &lexer.kinds, Kind::Comment) }
 }
 
 fn keep(text: &str, kinds: &[Kind], wanted: Kind) -> String {
@@ -145,9 +139,7 @@ impl Lexer<'_> {
             self.take(1, Kind::Code);
         }
         if matches!(&self.bytes[start..self.kinds.len()], b"r" | b"br" | b"cr") {
-            let hashes = (0..)
-                .take_while(|&ahead| self.peek(ahead) == Some(b'#'))
-                .count();
+            let hashes = (0..).take_while(|&ahead| self.peek(ahead) == Some(b'#')).count();
             // Without the quote it is a raw identifier such as `r#match`.
             if self.peek(hashes) == Some(b'"') {
                 self.raw_string(hashes);
@@ -201,16 +193,9 @@ pub(crate) fn words(text: &str) -> impl Iterator<Item = Word<'_>> {
         let start = rest.bytes().position(is_of_word)?;
         line += newlines(&rest[..start]);
         let tail = &rest[start..];
-        let end = tail
-            .bytes()
-            .position(|byte| !is_of_word(byte))
-            .unwrap_or(tail.len());
+        let end = tail.bytes().position(|byte| !is_of_word(byte)).unwrap_or(tail.len());
         rest = &tail[end..];
-        Some(Word {
-            text: &tail[..end],
-            line,
-            after: rest,
-        })
+        Some(Word { text: &tail[..end], line, after: rest })
     })
 }
 
@@ -224,11 +209,7 @@ mod tests {
 
     fn code(text: &str) -> String {
         let lexed = lex(text);
-        assert_eq!(
-            lexed.code.len(),
-            text.len(),
-            "offsets must hold in the code"
-        );
+        assert_eq!(lexed.code.len(), text.len(), "offsets must hold in the code");
         assert_eq!(lexed.comments.len(), text.len(), "and in the comments");
         assert_eq!(newlines(&lexed.code), newlines(text));
         // Runs of blanks say nothing here; only what is left does.
@@ -269,14 +250,8 @@ mod tests {
     #[test]
     fn raw_strings_end_at_their_own_hashes() {
         assert_eq!(code(r##"f(r"a\", c)"##), r##"f(r" ", c)"##);
-        assert_eq!(
-            code(r###"f(r#"a "quoted" b"#, c)"###),
-            r###"f(r#" "#, c)"###
-        );
-        assert_eq!(
-            code(r####"f(br##"a"# b"##, c)"####),
-            r####"f(br##" "##, c)"####
-        );
+        assert_eq!(code(r###"f(r#"a "quoted" b"#, c)"###), r###"f(r#" "#, c)"###);
+        assert_eq!(code(r####"f(br##"a"# b"##, c)"####), r####"f(br##" "##, c)"####);
         assert_eq!(code("let r#match = r#type;"), "let r#match = r#type;");
     }
 
@@ -287,10 +262,7 @@ mod tests {
         assert_eq!(code(r"f('\u{1F980}', b'\n', c)"), "f(' ', b' ', c)");
         assert_eq!(code("f('€', '🦀', 'ä')"), "f(' ', ' ', ' ')");
         assert_eq!(code("fn f<'a, 'b>(x: &'a str)"), "fn f<'a, 'b>(x: &'a str)");
-        assert_eq!(
-            code("'outer: loop { break 'outer; }"),
-            "'outer: loop { break 'outer; }"
-        );
+        assert_eq!(code("'outer: loop { break 'outer; }"), "'outer: loop { break 'outer; }");
         assert_eq!(code("f('{')"), "f(' ')");
         assert_eq!(code("'"), "'");
     }
@@ -300,11 +272,7 @@ mod tests {
         let found: Vec<_> = words("fn unsafe_one()\n{ todo!() }")
             .map(|word| (word.text, word.line, word.after.starts_with('!')))
             .collect();
-        let expected = [
-            ("fn", 1, false),
-            ("unsafe_one", 1, false),
-            ("todo", 2, true),
-        ];
+        let expected = [("fn", 1, false), ("unsafe_one", 1, false), ("todo", 2, true)];
         assert_eq!(found, expected);
     }
 }

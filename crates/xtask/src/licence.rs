@@ -7,14 +7,8 @@
 /// Whether someone who accepts the `allowed` licences may use what the expression covers. The
 /// error is half a sentence about the expression.
 pub(crate) fn is_met(expression: &str, allowed: &[&str]) -> Result<bool, String> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
-    let mut reader = Reader {
-        words: spaced.split_whitespace().peekable(),
-        allowed,
-    };
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
+    let mut reader = Reader { words: spaced.split_whitespace().peekable(), allowed };
     let met = reader.either()?;
     match reader.words.next() {
         None => Ok(met),
@@ -106,9 +100,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_no_licence() {
-        for broken in [
-            "", "MIT OR", "(MIT", "MIT)", "MIT Zlib", "AND MIT", "MIT WITH",
-        ] {
+        for broken in ["", "MIT OR", "(MIT", "MIT)", "MIT Zlib", "AND MIT", "MIT WITH"] {
             assert!(is_met(broken, ALLOWED).is_err(), "{broken:?} was read");
         }
     }

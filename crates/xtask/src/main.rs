@@ -83,9 +83,7 @@ fn parse(arguments: &[&str]) -> Result<Errand, String> {
         ["tidy", rest @ ..] => parse_tidy(rest),
         ["ci", rest @ ..] => parse_ci(rest),
         [] => Err("say what to do; `cargo xtask --help` shows the commands".to_owned()),
-        [other, ..] => Err(format!(
-            "there is no command `{other}`; `cargo xtask --help` shows those there are"
-        )),
+        [other, ..] => Err(format!("there is no command `{other}`; `cargo xtask --help` shows those there are")),
     }
 }
 
@@ -93,9 +91,7 @@ fn parse_tidy(arguments: &[&str]) -> Result<Errand, String> {
     match arguments {
         [] => Ok(Errand::Tidy),
         ["--help" | "-h", ..] => Ok(Errand::HelpWithTidy),
-        [other, ..] => Err(format!(
-            "`tidy` takes no argument `{other}`; `cargo xtask tidy --help` says more"
-        )),
+        [other, ..] => Err(format!("`tidy` takes no argument `{other}`; `cargo xtask tidy --help` says more")),
     }
 }
 
@@ -105,12 +101,10 @@ fn parse_ci(arguments: &[&str]) -> Result<Errand, String> {
         ["--help" | "-h", ..] => Ok(Errand::HelpWithCi),
         ["--list"] => Ok(Errand::ListSteps),
         ["--from"] => Err("`--from` wants the name of a step; `--list` shows them".to_owned()),
-        ["--from", step] => Ok(Errand::Ci {
-            from: Some((*step).to_owned()),
-        }),
-        ["--from", _, other, ..] | ["--list", other, ..] | [other, ..] => Err(format!(
-            "`ci` cannot take `{other}` here; `cargo xtask ci --help` says what it takes"
-        )),
+        ["--from", step] => Ok(Errand::Ci { from: Some((*step).to_owned()) }),
+        ["--from", _, other, ..] | ["--list", other, ..] | [other, ..] => {
+            Err(format!("`ci` cannot take `{other}` here; `cargo xtask ci --help` says what it takes"))
+        }
     }
 }
 

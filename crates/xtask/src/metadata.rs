@@ -91,17 +91,12 @@ impl Metadata {
     }
 
     pub(crate) fn members(&self) -> impl Iterator<Item = &Package> {
-        self.packages
-            .iter()
-            .filter(|package| self.workspace_members.contains(&package.id))
+        self.packages.iter().filter(|package| self.workspace_members.contains(&package.id))
     }
 
     /// A path below the root of the workspace, as findings print it.
     pub(crate) fn relative<'a>(&self, path: &'a str) -> Option<&'a str> {
-        Path::new(path)
-            .strip_prefix(&self.workspace_root)
-            .ok()
-            .and_then(Path::to_str)
+        Path::new(path).strip_prefix(&self.workspace_root).ok().and_then(Path::to_str)
     }
 }
 
@@ -117,9 +112,7 @@ pub(crate) fn host_platform() -> Result<String, String> {
 
 /// What a command prints, or a sentence with its complaint.
 pub(crate) fn output_of(command: &mut Command, shown: &str) -> Result<Vec<u8>, String> {
-    let output = command
-        .output()
-        .map_err(|error| format!("`{shown}` did not start ({error}): is it on the PATH?"))?;
+    let output = command.output().map_err(|error| format!("`{shown}` did not start ({error}): is it on the PATH?"))?;
     if output.status.success() {
         return Ok(output.stdout);
     }
@@ -145,10 +138,7 @@ impl Metadata {
     pub(crate) fn linked(mut self, from: &str, kind: Option<Kind>, to: &str) -> Metadata {
         self.resolve.nodes.push(Node {
             id: from.to_owned(),
-            deps: vec![Edge {
-                pkg: to.to_owned(),
-                dep_kinds: vec![EdgeKind { kind }],
-            }],
+            deps: vec![Edge { pkg: to.to_owned(), dep_kinds: vec![EdgeKind { kind }] }],
         });
         self
     }
@@ -179,10 +169,7 @@ impl Package {
     }
 
     pub(crate) fn needs(mut self, name: &str, kind: Option<Kind>) -> Package {
-        self.dependencies.push(Dependency {
-            name: name.to_owned(),
-            kind,
-        });
+        self.dependencies.push(Dependency { name: name.to_owned(), kind });
         self
     }
 }

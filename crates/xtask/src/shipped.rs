@@ -14,10 +14,7 @@ pub(crate) struct Shipped {
 
 /// Takes code that went through the lexer: a brace in a string would confuse it.
 pub(crate) fn without_tests(code: &str) -> Shipped {
-    let mut shipped = Shipped {
-        code: code.to_owned(),
-        test_modules: Vec::new(),
-    };
+    let mut shipped = Shipped { code: code.to_owned(), test_modules: Vec::new() };
     if code.trim_start().starts_with("#![cfg(test)]") {
         shipped.code = blank(code);
         return shipped;
@@ -76,11 +73,7 @@ fn blank(code: &str) -> String {
     code.chars()
         .flat_map(|letter| {
             let stays = letter == '\n';
-            let (filler, count) = if stays {
-                ('\n', 1)
-            } else {
-                (' ', letter.len_utf8())
-            };
+            let (filler, count) = if stays { ('\n', 1) } else { (' ', letter.len_utf8()) };
             std::iter::repeat_n(filler, count)
         })
         .collect()
@@ -99,37 +92,22 @@ mod tests {
 
     #[test]
     fn a_test_module_at_the_end_is_cut() {
-        assert_eq!(
-            left("fn a() {}\n#[cfg(test)]\nmod tests { fn b() {} }\n"),
-            "fn a() {}"
-        );
+        assert_eq!(left("fn a() {}\n#[cfg(test)]\nmod tests { fn b() {} }\n"), "fn a() {}");
     }
 
     #[test]
     fn what_follows_a_cut_item_stays() {
-        assert_eq!(
-            left("#[cfg(test)]\nextern crate std;\nfn a() {}"),
-            "fn a() {}"
-        );
-        assert_eq!(
-            left("#[cfg(test)]\n#[allow(x)]\nfn a() {}\nfn b() {}"),
-            "fn b() {}"
-        );
+        assert_eq!(left("#[cfg(test)]\nextern crate std;\nfn a() {}"), "fn a() {}");
+        assert_eq!(left("#[cfg(test)]\n#[allow(x)]\nfn a() {}\nfn b() {}"), "fn b() {}");
         assert_eq!(left("S { a, #[cfg(test)] b, c }"), "S { a, c }");
         assert_eq!(left("S { a, #[cfg(test)] b }"), "S { a, }");
-        assert_eq!(
-            left("#[cfg(all(test, x))] mod a { 1 } fn b() {}"),
-            "fn b() {}"
-        );
+        assert_eq!(left("#[cfg(all(test, x))] mod a { 1 } fn b() {}"), "fn b() {}");
     }
 
     #[test]
     fn a_module_called_tests_without_the_attribute_ships() {
         assert_eq!(left("mod tests { fn b() {} }"), "mod tests { fn b() {} }");
-        assert_eq!(
-            left("#[cfg(not(test))] fn b() {}"),
-            "#[cfg(not(test))] fn b() {}"
-        );
+        assert_eq!(left("#[cfg(not(test))] fn b() {}"), "#[cfg(not(test))] fn b() {}");
     }
 
     #[test]

@@ -83,20 +83,14 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
 fn examples(around: &Surroundings) -> Vec<Step> {
     if around.examples.is_empty() {
         let why = "There are no examples yet, so none is run.";
-        return vec![Step {
-            name: "examples".to_owned(),
-            work: Work::Nothing(why),
-        }];
+        return vec![Step { name: "examples".to_owned(), work: Work::Nothing(why) }];
     }
     around
         .examples
         .iter()
         .map(|(package, example)| {
             let arguments = format!("run --example {example} -p {package}");
-            step(
-                &format!("example-{package}-{example}"),
-                order("cargo", &arguments),
-            )
+            step(&format!("example-{package}-{example}"), order("cargo", &arguments))
         })
         .collect()
 }
@@ -107,10 +101,7 @@ fn fresh_range(around: &Surroundings) -> String {
 }
 
 fn step(name: &str, order: Order) -> Step {
-    Step {
-        name: name.to_owned(),
-        work: Work::Run(order),
-    }
+    Step { name: name.to_owned(), work: Work::Run(order) }
 }
 
 /// None of our arguments has a space in it, so the table may be written as one types.
@@ -136,15 +127,10 @@ impl Step {
             Work::Tidy => "cargo xtask tidy".to_owned(),
             Work::Nothing(why) => (*why).to_owned(),
             Work::Run(order) => {
-                let settings = order
-                    .environment
-                    .iter()
-                    .map(|(variable, value)| format!("{variable}={}", quoted(value)));
+                let settings =
+                    order.environment.iter().map(|(variable, value)| format!("{variable}={}", quoted(value)));
                 let words = std::iter::once(&order.program).chain(&order.arguments);
-                settings
-                    .chain(words.map(|word| quoted(word)))
-                    .collect::<Vec<_>>()
-                    .join(" ")
+                settings.chain(words.map(|word| quoted(word))).collect::<Vec<_>>().join(" ")
             }
         }
     }
@@ -152,11 +138,7 @@ impl Step {
 
 /// For the shell, so that the line can be pasted.
 fn quoted(word: &str) -> String {
-    if word.contains(' ') {
-        format!("\"{word}\"")
-    } else {
-        word.to_owned()
-    }
+    if word.contains(' ') { format!("\"{word}\"") } else { word.to_owned() }
 }
 
 impl Surroundings {
@@ -193,20 +175,13 @@ mod tests {
     fn around(examples: &[(&str, &str)]) -> Surroundings {
         Surroundings {
             target: "target".to_owned(),
-            examples: examples
-                .iter()
-                .map(|(package, name)| ((*package).to_owned(), (*name).to_owned()))
-                .collect(),
+            examples: examples.iter().map(|(package, name)| ((*package).to_owned(), (*name).to_owned())).collect(),
             fresh_seed: 4_000,
         }
     }
 
     fn command(name: &str, steps: &[Step]) -> String {
-        steps
-            .iter()
-            .find(|step| step.name == name)
-            .unwrap()
-            .command()
+        steps.iter().find(|step| step.name == name).unwrap().command()
     }
 
     #[test]

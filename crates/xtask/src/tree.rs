@@ -64,11 +64,7 @@ impl Tree {
                     for module in &shipped.test_modules {
                         test_files.insert(format!("{}/{module}", home_of_modules(&path)));
                     }
-                    Rust {
-                        code: lexed.code,
-                        comments: lexed.comments,
-                        shipped: shipped.code,
-                    }
+                    Rust { code: lexed.code, comments: lexed.comments, shipped: shipped.code }
                 });
                 File { path, text, rust }
             })
@@ -81,11 +77,7 @@ impl Tree {
             }
         }
         files.sort_by(|one, other| one.path.cmp(&other.path));
-        Tree {
-            files,
-            metadata,
-            host,
-        }
+        Tree { files, metadata, host }
     }
 
     pub(crate) fn files(&self) -> &[File] {
@@ -94,9 +86,7 @@ impl Tree {
 
     /// The files of Rust, with their code.
     pub(crate) fn rust(&self) -> impl Iterator<Item = (&File, &Rust)> {
-        self.files
-            .iter()
-            .filter_map(|file| Some((file, file.rust.as_ref()?)))
+        self.files.iter().filter_map(|file| Some((file, file.rust.as_ref()?)))
     }
 
     pub(crate) fn file(&self, path: &str) -> Option<&File> {
@@ -106,24 +96,17 @@ impl Tree {
     /// Whether there is such a file, or a folder with files in it.
     pub(crate) fn has(&self, path: &str) -> bool {
         let folder = format!("{path}/");
-        self.files
-            .iter()
-            .any(|file| file.path == path || file.path.starts_with(&folder))
+        self.files.iter().any(|file| file.path == path || file.path.starts_with(&folder))
     }
 
     /// The first line of a file that satisfies the question; 1 if there is none to point at.
     pub(crate) fn line_where(&self, path: &str, asked: impl Fn(&str) -> bool) -> usize {
-        self.file(path)
-            .and_then(|file| file.text.lines().position(asked))
-            .map_or(1, |index| index + 1)
+        self.file(path).and_then(|file| file.text.lines().position(asked)).map_or(1, |index| index + 1)
     }
 
     /// Where to point at for a package that is not ours: its entry in the lock file.
     pub(crate) fn line_in_lock(&self, package: &Package) -> usize {
-        let entry = format!(
-            "name = \"{}\"\nversion = \"{}\"",
-            package.name, package.version
-        );
+        let entry = format!("name = \"{}\"\nversion = \"{}\"", package.name, package.version);
         self.file("Cargo.lock")
             .and_then(|lock| Some(lock.text[..lock.text.find(&entry)?].lines().count() + 1))
             .unwrap_or(1)
@@ -134,19 +117,9 @@ impl Tree {
 /// commit, not after.
 fn paths_in_git(root: &Path) -> Result<Vec<String>, String> {
     let mut git = Command::new("git");
-    git.args([
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ])
-    .current_dir(root);
+    git.args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]).current_dir(root);
     let answer = metadata::output_of(&mut git, "git ls-files")?;
-    Ok(String::from_utf8_lossy(&answer)
-        .split_terminator('\0')
-        .map(str::to_owned)
-        .collect())
+    Ok(String::from_utf8_lossy(&answer).split_terminator('\0').map(str::to_owned).collect())
 }
 
 /// The folder in which the compiler looks for the modules that a file declares.
@@ -161,20 +134,16 @@ fn home_of_modules(path: &str) -> &str {
 /// Whether the file is one of these modules, or a part of one.
 fn lies_in(path: &str, modules: &BTreeSet<String>) -> bool {
     let stem = path.strip_suffix(".rs").unwrap_or(path);
-    modules.iter().any(|module| {
-        stem.strip_prefix(module.as_str())
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    })
+    modules
+        .iter()
+        .any(|module| stem.strip_prefix(module.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
 }
 
 /// Small trees for the examples of rules.
 #[cfg(test)]
 impl Tree {
     pub(crate) fn of(files: &[(&str, &str)]) -> Tree {
-        let owned = files
-            .iter()
-            .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
-            .collect();
+        let owned = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect();
         Tree::new(owned, Metadata::default(), Metadata::default())
     }
 
@@ -214,10 +183,6 @@ mod tests {
         assert!(tree.has("crates/xtask/src/tree.rs"));
         assert!(tree.has("crates/xtask"));
         assert!(!tree.has("crates/xtask/src/tree"));
-        assert!(
-            tree.metadata
-                .members()
-                .any(|package| package.name == "xtask")
-        );
+        assert!(tree.metadata.members().any(|package| package.name == "xtask"));
     }
 }

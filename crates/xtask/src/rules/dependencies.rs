@@ -117,10 +117,7 @@ fn check_sources(tree: &Tree) -> Vec<Finding> {
                  or take the code into this repository.",
                 package.name,
                 package.version,
-                package
-                    .source
-                    .as_deref()
-                    .unwrap_or("a folder outside the repository"),
+                package.source.as_deref().unwrap_or("a folder outside the repository"),
             );
             findings.push(finding_on(tree, package, sentence));
         }
@@ -133,20 +130,12 @@ fn check_bans(tree: &Tree) -> Vec<Finding> {
     for Ban(name, reach, why) in BANS_OF_CRATES {
         let sentence = format!("`{name}` {why}: do without it.");
         if *reach == Everywhere {
-            let present = tree
-                .metadata
-                .packages
-                .iter()
-                .filter(|package| package.name == *name);
+            let present = tree.metadata.packages.iter().filter(|package| package.name == *name);
             findings.extend(present.map(|package| finding_on(tree, package, &sentence)));
             continue;
         }
         for member in tree.metadata.members() {
-            if member
-                .dependencies
-                .iter()
-                .any(|dependency| dependency.name == *name)
-            {
+            if member.dependencies.iter().any(|dependency| dependency.name == *name) {
                 findings.push(finding_on(tree, member, &sentence));
             }
         }
@@ -155,10 +144,7 @@ fn check_bans(tree: &Tree) -> Vec<Finding> {
 }
 
 fn finding_on(tree: &Tree, package: &Package, sentence: impl Into<String>) -> Finding {
-    let ours = tree
-        .metadata
-        .members()
-        .any(|member| member.id == package.id);
+    let ours = tree.metadata.members().any(|member| member.id == package.id);
     match tree.metadata.relative(&package.manifest_path) {
         Some(manifest) if ours => Finding::new(manifest, 1, sentence),
         _ => Finding::new("Cargo.lock", tree.line_in_lock(package), sentence),
@@ -170,10 +156,7 @@ fn finding_on(tree: &Tree, package: &Package, sentence: impl Into<String>) -> Fi
 fn house(ours: Package, other: Package) -> Tree {
     use crate::metadata::Metadata;
 
-    let lock = format!(
-        "version = 4\n\n[[package]]\nname = \"{}\"\nversion = \"{}\"\n",
-        other.name, other.version
-    );
+    let lock = format!("version = 4\n\n[[package]]\nname = \"{}\"\nversion = \"{}\"\n", other.name, other.version);
     Tree::of(&[("Cargo.lock", &lock)]).with(Metadata::of(vec![ours, other]))
 }
 
@@ -206,10 +189,7 @@ fn examples_of_sources() -> Vec<super::example::Example> {
     outside.manifest_path = "/elsewhere/Cargo.toml".to_owned();
     vec![
         Example::breaks(house(ours(), forked), &["Cargo.lock:4"]),
-        Example::breaks(
-            Tree::of(&[]).with(Metadata::of(vec![outside])),
-            &["Cargo.lock:1"],
-        ),
+        Example::breaks(Tree::of(&[]).with(Metadata::of(vec![outside])), &["Cargo.lock:1"]),
         Example::keeps(house(ours(), Package::foreign("serde", "1.0.0"))),
     ]
 }
@@ -221,14 +201,8 @@ fn examples_of_bans() -> Vec<super::example::Example> {
     let ours = || Package::ours("skein", "crates/app");
     let lazy = || Package::foreign("lazy_static", "1.5.0");
     vec![
-        Example::breaks(
-            house(ours(), Package::foreign("openssl", "0.10.0")),
-            &["Cargo.lock:4"],
-        ),
-        Example::breaks(
-            house(ours().needs("lazy_static", None), lazy()),
-            &["crates/app/Cargo.toml:1"],
-        ),
+        Example::breaks(house(ours(), Package::foreign("openssl", "0.10.0")), &["Cargo.lock:4"]),
+        Example::breaks(house(ours().needs("lazy_static", None), lazy()), &["crates/app/Cargo.toml:1"]),
         Example::keeps(house(ours(), lazy())),
     ]
 }

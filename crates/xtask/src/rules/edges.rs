@@ -28,22 +28,10 @@ struct Room {
 }
 
 /// The middle floor has no doors, but its tests may look into the neighbours' rooms.
-const MIDDLE: &[&str] = &[
-    "skein-order",
-    "skein-service",
-    "skein-edge",
-    "skein-sim",
-    "skein-runtime",
-];
+const MIDDLE: &[&str] = &["skein-order", "skein-service", "skein-edge", "skein-sim", "skein-runtime"];
 const GROUND: &[&str] = &["skein-machine"];
-const BELOW_APP: &[&str] = &[
-    "skein-machine",
-    "skein-order",
-    "skein-service",
-    "skein-edge",
-    "skein-sim",
-    "skein-runtime",
-];
+const BELOW_APP: &[&str] =
+    &["skein-machine", "skein-order", "skein-service", "skein-edge", "skein-sim", "skein-runtime"];
 
 #[rustfmt::skip]
 const PLAN: &[Room] = &[
@@ -60,10 +48,7 @@ const PLAN: &[Room] = &[
 fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for member in tree.metadata.members() {
-        let manifest = tree
-            .metadata
-            .relative(&member.manifest_path)
-            .unwrap_or(&member.manifest_path);
+        let manifest = tree.metadata.relative(&member.manifest_path).unwrap_or(&member.manifest_path);
         let Some(room) = PLAN.iter().find(|room| room.package == member.name) else {
             let sentence = format!(
                 "The crate `{}` is not in the plan of the house: add it to the house plan in \
@@ -91,8 +76,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn is_ours(tree: &Tree, name: &str) -> bool {
-    PLAN.iter().any(|room| room.package == name)
-        || tree.metadata.members().any(|member| member.name == name)
+    PLAN.iter().any(|room| room.package == name) || tree.metadata.members().any(|member| member.name == name)
 }
 
 fn allows(room: &Room, dependency: &Dependency) -> bool {
@@ -103,16 +87,13 @@ fn allows(room: &Room, dependency: &Dependency) -> bool {
 
 /// `skein-machine = …` and `skein-machine.workspace = true` both.
 fn declares(line: &str, name: &str) -> bool {
-    line.strip_prefix(name)
-        .is_some_and(|rest| rest.starts_with([' ', '.', '=']))
+    line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '.', '=']))
 }
 
 fn sentence(member: &Package, dependency: &Dependency) -> String {
     let (from, to) = (&member.name, &dependency.name);
     if dependency.kind == Some(Kind::Dev) {
-        format!(
-            "The tests of `{from}` may not use `{to}`: move what needs both to crates/app/tests."
-        )
+        format!("The tests of `{from}` may not use `{to}`: move what needs both to crates/app/tests.")
     } else {
         format!(
             "`{from}` may not depend on `{to}`: there is no door between them, so let the two \
@@ -132,32 +113,17 @@ fn examples() -> Vec<super::example::Example> {
     let app = || Package::ours("skein", "crates/app");
 
     let manifest = "[dependencies]\nskein-sim-more = \"1\"\nskein-sim.workspace = true\n";
-    let with_manifest = Tree::of(&[("crates/order/Cargo.toml", manifest)])
-        .with(Metadata::of(vec![order().needs("skein-sim", None)]));
+    let with_manifest =
+        Tree::of(&[("crates/order/Cargo.toml", manifest)]).with(Metadata::of(vec![order().needs("skein-sim", None)]));
 
     vec![
         Example::breaks(with_manifest, &["crates/order/Cargo.toml:3"]),
+        Example::breaks(house(vec![order().needs("skein-service", Some(Kind::Build))]), &["crates/order/Cargo.toml:1"]),
+        Example::breaks(house(vec![machine().needs("skein-sim", Some(Kind::Dev))]), &["crates/machine/Cargo.toml:1"]),
+        Example::breaks(house(vec![order().needs("skein", Some(Kind::Dev))]), &["crates/order/Cargo.toml:1"]),
+        Example::breaks(house(vec![app().needs("xtask", None)]), &["crates/app/Cargo.toml:1"]),
         Example::breaks(
-            house(vec![order().needs("skein-service", Some(Kind::Build))]),
-            &["crates/order/Cargo.toml:1"],
-        ),
-        Example::breaks(
-            house(vec![machine().needs("skein-sim", Some(Kind::Dev))]),
-            &["crates/machine/Cargo.toml:1"],
-        ),
-        Example::breaks(
-            house(vec![order().needs("skein", Some(Kind::Dev))]),
-            &["crates/order/Cargo.toml:1"],
-        ),
-        Example::breaks(
-            house(vec![app().needs("xtask", None)]),
-            &["crates/app/Cargo.toml:1"],
-        ),
-        Example::breaks(
-            house(vec![
-                Package::ours("skein-attic", "crates/attic"),
-                order().needs("skein-attic", None),
-            ]),
+            house(vec![Package::ours("skein-attic", "crates/attic"), order().needs("skein-attic", None)]),
             &["crates/attic/Cargo.toml:1", "crates/order/Cargo.toml:1"],
         ),
         Example::breaks(
@@ -166,9 +132,7 @@ fn examples() -> Vec<super::example::Example> {
         ),
         Example::keeps(house(vec![
             machine().needs("bytes", None),
-            order()
-                .needs("skein-machine", None)
-                .needs("skein-sim", Some(Kind::Dev)),
+            order().needs("skein-machine", None).needs("skein-sim", Some(Kind::Dev)),
             app().needs("skein-order", None).needs("skein-sim", None),
         ])),
     ]

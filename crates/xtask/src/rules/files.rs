@@ -55,9 +55,8 @@ fn check_openings(tree: &Tree) -> Vec<Finding> {
         }
         let first = first_line_of_its_own(&file.text, &rust.code);
         let opening = file.text.lines().nth(first).map(str::trim);
-        let says_something = opening
-            .and_then(|line| line.strip_prefix("//!"))
-            .is_some_and(|words| !words.trim().is_empty());
+        let says_something =
+            opening.and_then(|line| line.strip_prefix("//!")).is_some_and(|words| !words.trim().is_empty());
         if !says_something {
             let sentence = "The file does not say what it is: begin it with a `//!` paragraph on \
                             what it holds and what it will never do.";
@@ -115,20 +114,9 @@ fn examples_of_names() -> Vec<super::example::Example> {
     use super::example::Example;
 
     vec![
-        Example::breaks_with(
-            "crates/sim/src/utils.rs",
-            "",
-            &["crates/sim/src/utils.rs:1"],
-        ),
-        Example::breaks_with(
-            "crates/sim/tests/common/mod.rs",
-            "",
-            &["crates/sim/tests/common/mod.rs:1"],
-        ),
-        Example::keeps(Tree::of(&[
-            ("crates/sim/src/utilisation.rs", ""),
-            ("docs/common/page.md", ""),
-        ])),
+        Example::breaks_with("crates/sim/src/utils.rs", "", &["crates/sim/src/utils.rs:1"]),
+        Example::breaks_with("crates/sim/tests/common/mod.rs", "", &["crates/sim/tests/common/mod.rs:1"]),
+        Example::keeps(Tree::of(&[("crates/sim/src/utilisation.rs", ""), ("docs/common/page.md", "")])),
     ]
 }
 
@@ -141,28 +129,13 @@ fn examples_of_openings() -> Vec<super::example::Example> {
         Example::breaks_with(path, "fn f() {}\n", &["crates/sim/src/world.rs:1"]),
         Example::breaks_with(path, "", &["crates/sim/src/world.rs:1"]),
         Example::breaks_with(path, "//!\n", &["crates/sim/src/world.rs:1"]),
-        Example::breaks_with(
-            path,
-            "// World.\n//! Late.\n",
-            &["crates/sim/src/world.rs:1"],
-        ),
+        Example::breaks_with(path, "// World.\n//! Late.\n", &["crates/sim/src/world.rs:1"]),
         Example::breaks_with(path, "#![no_std]\nuse a;\n", &["crates/sim/src/world.rs:2"]),
-        Example::breaks_with(
-            "crates/sim/tests/calm.rs",
-            "/// Outer.\n",
-            &["crates/sim/tests/calm.rs:1"],
-        ),
-        Example::breaks_with(
-            "fuzz/fuzz_targets/wire.rs",
-            "#![no_main]\n\nuse a;\n",
-            &["fuzz/fuzz_targets/wire.rs:3"],
-        ),
+        Example::breaks_with("crates/sim/tests/calm.rs", "/// Outer.\n", &["crates/sim/tests/calm.rs:1"]),
+        Example::breaks_with("fuzz/fuzz_targets/wire.rs", "#![no_main]\n\nuse a;\n", &["fuzz/fuzz_targets/wire.rs:3"]),
         Example::keeps_with(path, "//! World.\n"),
         Example::keeps_with(path, "#!/usr/bin/env run\n\n//! World.\n"),
-        Example::keeps_with(
-            path,
-            "#![no_std]\n#![warn(\n    missing_docs,\n)]\n//! World.\n",
-        ),
+        Example::keeps_with(path, "#![no_std]\n#![warn(\n    missing_docs,\n)]\n//! World.\n"),
         Example::keeps_with("crates/sim/tests/calm/part.rs", "fn f() {}\n"),
         Example::keeps_with("crates/sim/build.rs", "fn main() {}\n"),
     ]

@@ -52,10 +52,8 @@ fn check_unfinished(tree: &Tree) -> Vec<Finding> {
     for (file, rust) in tree.rust() {
         for word in words(&rust.code) {
             if PLACEHOLDERS.contains(&word.text) && word.after.starts_with('!') {
-                let sentence = format!(
-                    "`{}!` is a promise to write something: write it, or leave the item out.",
-                    word.text
-                );
+                let sentence =
+                    format!("`{}!` is a promise to write something: write it, or leave the item out.", word.text);
                 findings.push(Finding::new(&file.path, word.line, sentence));
             }
         }
@@ -110,11 +108,7 @@ fn examples_of_unfinished() -> Vec<super::example::Example> {
         Example::breaks_with(
             "fuzz/fuzz_targets/wire.rs",
             "//! Wire.\n// TODO: more\n/* FIXME */\n/// XXX\nfn f() {}\n",
-            &[
-                "fuzz/fuzz_targets/wire.rs:2",
-                "fuzz/fuzz_targets/wire.rs:3",
-                "fuzz/fuzz_targets/wire.rs:4",
-            ],
+            &["fuzz/fuzz_targets/wire.rs:2", "fuzz/fuzz_targets/wire.rs:3", "fuzz/fuzz_targets/wire.rs:4"],
         ),
         Example::breaks_with(
             "crates/sim/tests/long.rs",

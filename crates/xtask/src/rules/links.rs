@@ -29,12 +29,9 @@ fn check(tree: &Tree) -> Vec<Finding> {
                 continue;
             }
             for target in targets_in(line) {
-                let found = file_meant(&page.path, target)
-                    .is_some_and(|path| path.is_empty() || tree.has(&path));
+                let found = file_meant(&page.path, target).is_some_and(|path| path.is_empty() || tree.has(&path));
                 if !found {
-                    let sentence = format!(
-                        "The link to `{target}` leads nowhere: correct it, or write the page."
-                    );
+                    let sentence = format!("The link to `{target}` leads nowhere: correct it, or write the page.");
                     findings.push(Finding::new(&page.path, index + 1, sentence));
                 }
             }
@@ -62,27 +59,18 @@ fn targets_in(line: &str) -> Vec<&str> {
             targets.push(rest.split(')').next().unwrap_or(rest));
         }
     }
-    targets
-        .into_iter()
-        .map(without_title)
-        .filter(|target| is_relative(target))
-        .collect()
+    targets.into_iter().map(without_title).filter(|target| is_relative(target)).collect()
 }
 
 /// `page.md "A title"` and `<page.md>` both mean the page.
 fn without_title(target: &str) -> &str {
     let target = target.trim();
-    let bracketed = target
-        .strip_prefix('<')
-        .and_then(|rest| rest.split('>').next());
+    let bracketed = target.strip_prefix('<').and_then(|rest| rest.split('>').next());
     bracketed.unwrap_or_else(|| target.split_whitespace().next().unwrap_or_default())
 }
 
 fn is_relative(target: &str) -> bool {
-    !target.is_empty()
-        && !target.starts_with('#')
-        && !target.starts_with("mailto:")
-        && !target.contains("://")
+    !target.is_empty() && !target.starts_with('#') && !target.starts_with("mailto:") && !target.contains("://")
 }
 
 /// The path from the root of the repository; nothing if the link leaves it.
@@ -114,11 +102,7 @@ fn examples() -> Vec<super::example::Example> {
             "Fine.\n\n[a](docs/a.md), ![b](b.svg) and [`c`](c.md#part).\n[d]: ../d.md\n",
             &["README.md:3", "README.md:3", "README.md:3", "README.md:4"],
         ),
-        Example::breaks_with(
-            "docs/decisions/one.md",
-            "[two](two.md)\n",
-            &["docs/decisions/one.md:1"],
-        ),
+        Example::breaks_with("docs/decisions/one.md", "[two](two.md)\n", &["docs/decisions/one.md:1"]),
         Example::keeps(Tree::of(&[
             (
                 "docs/decisions/one.md",

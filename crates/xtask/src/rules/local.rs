@@ -16,11 +16,7 @@ pub(super) const RULE: Rule = Rule {
 };
 
 /// They count as absolute paths only: `docs/work/a.md` is somebody's own business.
-const FOLDERS: &[&str] = &[
-    concat!("/", "work"),
-    concat!("/", "root"),
-    concat!("/", "tmp/bash"),
-];
+const FOLDERS: &[&str] = &[concat!("/", "work"), concat!("/", "root"), concat!("/", "tmp/bash")];
 
 /// A mirror or an index that works for one of us fails for everybody else.
 const HOSTS: &[&str] = &[
@@ -64,8 +60,7 @@ fn has_folder(line: &str, folder: &str) -> bool {
         let after = line[at + folder.len()..].chars().next();
         // `tmp/bash_jobs` is as much of a machine's as `tmp/bash`.
         let whole = folder.ends_with("bash") || !after.is_some_and(continues_name);
-        let absolute =
-            !before.is_some_and(|letter| continues_name(letter) || ")}]>*".contains(letter));
+        let absolute = !before.is_some_and(|letter| continues_name(letter) || ")}]>*".contains(letter));
         absolute && whole
     })
 }
@@ -81,24 +76,11 @@ fn examples() -> Vec<super::example::Example> {
     vec![
         Example::breaks_with(
             "docs/a.md",
-            concat!(
-                "Fine.\nSee /",
-                "work/main.\n(/",
-                "root)\n/",
-                "tmp/bash_jobs\n"
-            ),
+            concat!("Fine.\nSee /", "work/main.\n(/", "root)\n/", "tmp/bash_jobs\n"),
             &["docs/a.md:2", "docs/a.md:3", "docs/a.md:4"],
         ),
-        Example::breaks_with(
-            "crates/sim/src/a.rs",
-            concat!("// at /", "work\n"),
-            &["crates/sim/src/a.rs:1"],
-        ),
-        Example::breaks_with(
-            "a.toml",
-            concat!("https://index.", "crates.io\n"),
-            &["a.toml:1"],
-        ),
+        Example::breaks_with("crates/sim/src/a.rs", concat!("// at /", "work\n"), &["crates/sim/src/a.rs:1"]),
+        Example::breaks_with("a.toml", concat!("https://index.", "crates.io\n"), &["a.toml:1"]),
         Example::keeps_with(
             "docs/a.md",
             "See docs/work/a.md, /workload, {home}/work, /rooted and https://crates.io/crates/a.\n",

@@ -78,10 +78,8 @@ mod tests {
             );
             for example in examples {
                 let findings = (rule.check)(&example.tree);
-                let places: Vec<_> = findings
-                    .iter()
-                    .map(|finding| format!("{}:{}", finding.path, finding.line))
-                    .collect();
+                let places: Vec<_> =
+                    findings.iter().map(|finding| format!("{}:{}", finding.path, finding.line)).collect();
                 assert_eq!(places, example.finds, "`{}` says {findings:#?}", rule.name);
             }
         }

@@ -17,11 +17,7 @@ pub(super) struct Place<'a> {
 /// Nothing for files that belong to no crate, or lie beside a crate's folders.
 pub(super) fn place(path: &str) -> Option<Place<'_>> {
     let mut pieces = path.strip_prefix("crates/")?.splitn(3, '/');
-    Some(Place {
-        crate_folder: pieces.next()?,
-        part: pieces.next()?,
-        rest: pieces.next()?,
-    })
+    Some(Place { crate_folder: pieces.next()?, part: pieces.next()?, rest: pieces.next()? })
 }
 
 /// Whether the file is the shipped source of one of these crates.
@@ -46,11 +42,7 @@ mod tests {
 
     #[test]
     fn a_path_names_its_place() {
-        let expected = Place {
-            crate_folder: "order",
-            part: "src",
-            rest: "skeen/wire.rs",
-        };
+        let expected = Place { crate_folder: "order", part: "src", rest: "skeen/wire.rs" };
         assert_eq!(place("crates/order/src/skeen/wire.rs"), Some(expected));
         assert_eq!(place("crates/order/build.rs"), None);
         assert_eq!(place("docs/a.md"), None);

@@ -37,11 +37,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
                 Ground::Root => is_module_line(line),
             };
             if !welcome {
-                findings.push(Finding::new(
-                    &file.path,
-                    word.line,
-                    sentence(word.text, ground),
-                ));
+                findings.push(Finding::new(&file.path, word.line, sentence(word.text, ground)));
             }
         }
     }
@@ -168,30 +164,12 @@ fn examples() -> Vec<super::example::Example> {
             &["crates/order/src/lib.rs:2", "crates/order/src/lib.rs:2"],
         ),
         Example::keeps(Tree::of(&[
-            (
-                "crates/sim/src/world.rs",
-                "//! Runs PrimCast.\nfn f() -> &'static str { \"skeen\" }",
-            ),
-            (
-                "crates/sim/tests/skeen.rs",
-                "use skein_order::skeen::Skeen;\n",
-            ),
-            (
-                "crates/app/src/compose.rs",
-                "use skein_order::skeen::Skeen;\n",
-            ),
-            (
-                "crates/order/src/lib.rs",
-                "pub mod skeen;\nmod multiring;\n",
-            ),
-            (
-                "crates/order/src/skeen.rs",
-                "//! Unlike FastCast.\nstruct Skeen;\n",
-            ),
-            (
-                "crates/order/src/mutant.rs",
-                "enum Mutant { SkeenForgets, FastCastHurries }\n",
-            ),
+            ("crates/sim/src/world.rs", "//! Runs PrimCast.\nfn f() -> &'static str { \"skeen\" }"),
+            ("crates/sim/tests/skeen.rs", "use skein_order::skeen::Skeen;\n"),
+            ("crates/app/src/compose.rs", "use skein_order::skeen::Skeen;\n"),
+            ("crates/order/src/lib.rs", "pub mod skeen;\nmod multiring;\n"),
+            ("crates/order/src/skeen.rs", "//! Unlike FastCast.\nstruct Skeen;\n"),
+            ("crates/order/src/mutant.rs", "enum Mutant { SkeenForgets, FastCastHurries }\n"),
         ])),
     ]
 }
@@ -202,38 +180,15 @@ mod tests {
 
     #[test]
     fn names_are_found_in_every_convention() {
-        for identifier in [
-            "Skeen",
-            "SKEEN",
-            "skeen",
-            "on_skeen",
-            "SkeenConfig",
-            "mySkeen",
-        ] {
+        for identifier in ["Skeen", "SKEEN", "skeen", "on_skeen", "SkeenConfig", "mySkeen"] {
             assert!(mentions(identifier, "skeen"), "{identifier}");
         }
-        for identifier in [
-            "PrimCast",
-            "prim_cast",
-            "Primcast",
-            "NewPRIMCAST",
-            "PrimCastNode",
-        ] {
+        for identifier in ["PrimCast", "prim_cast", "Primcast", "NewPRIMCAST", "PrimCastNode"] {
             assert!(mentions(identifier, "primcast"), "{identifier}");
         }
-        for identifier in [
-            "unskeened",
-            "skeens",
-            "prim_a_cast",
-            "cast",
-            "broadcast",
-            "_",
-        ] {
+        for identifier in ["unskeened", "skeens", "prim_a_cast", "cast", "broadcast", "_"] {
             for protocol in PROTOCOLS {
-                assert!(
-                    !mentions(identifier, protocol),
-                    "{identifier} names {protocol}"
-                );
+                assert!(!mentions(identifier, protocol), "{identifier} names {protocol}");
             }
         }
     }

@@ -80,26 +80,13 @@ fn examples_of_no_std() -> Vec<super::example::Example> {
     use super::example::Example;
 
     let root = "crates/edge/src/lib.rs";
-    let with_part = |part| {
-        Tree::of(&[
-            ("crates/order/src/lib.rs", "//! Order.\n#![no_std]\n"),
-            ("crates/order/src/part.rs", part),
-        ])
-    };
+    let with_part =
+        |part| Tree::of(&[("crates/order/src/lib.rs", "//! Order.\n#![no_std]\n"), ("crates/order/src/part.rs", part)]);
     vec![
-        Example::breaks_with(
-            root,
-            "//! Edge, no #![no_std].\n",
-            &["crates/edge/src/lib.rs:1"],
-        ),
+        Example::breaks_with(root, "//! Edge, no #![no_std].\n", &["crates/edge/src/lib.rs:1"]),
         Example::breaks_with("crates/edge/Cargo.toml", "", &["crates/edge/src/lib.rs:1"]),
-        Example::breaks(
-            with_part("//! Part.\n\nextern crate std;\n"),
-            &["crates/order/src/part.rs:3"],
-        ),
-        Example::keeps(with_part(
-            "//! Part.\n#[cfg(test)]\nextern crate std;\nextern crate alloc;\n",
-        )),
+        Example::breaks(with_part("//! Part.\n\nextern crate std;\n"), &["crates/order/src/part.rs:3"]),
+        Example::keeps(with_part("//! Part.\n#[cfg(test)]\nextern crate std;\nextern crate alloc;\n")),
         Example::keeps_with("crates/runtime/src/lib.rs", "//! It has the world.\n"),
     ]
 }
@@ -114,13 +101,7 @@ fn examples_of_maps() -> Vec<super::example::Example> {
             "//! Keys.\nuse std::collections::HashMap;\ntype A = ahash::AHasher;\n",
             &["crates/service/src/kv.rs:2", "crates/service/src/kv.rs:3"],
         ),
-        Example::keeps_with(
-            "crates/service/src/kv.rs",
-            "//! Not a HashMap.\nuse alloc::collections::BTreeMap;\n",
-        ),
-        Example::keeps_with(
-            "crates/runtime/src/tcp.rs",
-            "use std::collections::HashMap;\n",
-        ),
+        Example::keeps_with("crates/service/src/kv.rs", "//! Not a HashMap.\nuse alloc::collections::BTreeMap;\n"),
+        Example::keeps_with("crates/runtime/src/tcp.rs", "use std::collections::HashMap;\n"),
     ]
 }

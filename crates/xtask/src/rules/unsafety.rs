@@ -72,28 +72,12 @@ fn examples() -> Vec<super::example::Example> {
             &["crates/sim/src/lib.rs:1"],
         ),
         Example::breaks_with("crates/a/src/bin/b.rs", "", &["crates/a/src/bin/b.rs:1"]),
-        Example::breaks_with(
-            "crates/runtime/src/lib.rs",
-            "",
-            &["crates/runtime/src/lib.rs:1"],
-        ),
+        Example::breaks_with("crates/runtime/src/lib.rs", "", &["crates/runtime/src/lib.rs:1"]),
         Example::keeps(Tree::of(&[
-            (
-                "crates/runtime/src/lib.rs",
-                "#![deny(unsafe_code)]\nmod shm;\n",
-            ),
-            (
-                "crates/runtime/src/shm.rs",
-                "#![allow(unsafe_code)]\nunsafe fn f() {}\n",
-            ),
-            (
-                "crates/sim/src/lib.rs",
-                "//! Never unsafe.\n#![forbid(unsafe_code)]\n",
-            ),
-            (
-                "crates/sim/src/word.rs",
-                "fn f() -> &'static str { \"unsafe\" }\n",
-            ),
+            ("crates/runtime/src/lib.rs", "#![deny(unsafe_code)]\nmod shm;\n"),
+            ("crates/runtime/src/shm.rs", "#![allow(unsafe_code)]\nunsafe fn f() {}\n"),
+            ("crates/sim/src/lib.rs", "//! Never unsafe.\n#![forbid(unsafe_code)]\n"),
+            ("crates/sim/src/word.rs", "fn f() -> &'static str { \"unsafe\" }\n"),
         ])),
     ]
 }

@@ -41,9 +41,7 @@ fn check(tree: &Tree, tolerated: &[Tolerated]) -> Vec<Finding> {
     }
     versions
         .into_iter()
-        .filter(|(name, of_name)| {
-            of_name.len() > 1 && tolerated.iter().all(|entry| entry.name != *name)
-        })
+        .filter(|(name, of_name)| of_name.len() > 1 && tolerated.iter().all(|entry| entry.name != *name))
         .map(|(name, of_name)| {
             let entry = format!("name = \"{name}\"");
             let sentence = format!(
@@ -60,20 +58,14 @@ fn check(tree: &Tree, tolerated: &[Tolerated]) -> Vec<Finding> {
 /// The ids of all packages that our own crates reach without their tests.
 fn built_packages(metadata: &Metadata) -> BTreeSet<&str> {
     let mut built = BTreeSet::new();
-    let mut ahead: Vec<&str> = metadata
-        .members()
-        .map(|member| member.id.as_str())
-        .collect();
+    let mut ahead: Vec<&str> = metadata.members().map(|member| member.id.as_str()).collect();
     while let Some(id) = ahead.pop() {
         if !built.insert(id) {
             continue;
         }
         let nodes = metadata.resolve.nodes.iter().filter(|node| node.id == id);
         for edge in nodes.flat_map(|node| &node.deps) {
-            let only_tests = edge
-                .dep_kinds
-                .iter()
-                .all(|edge| edge.kind == Some(Kind::Dev));
+            let only_tests = edge.dep_kinds.iter().all(|edge| edge.kind == Some(Kind::Dev));
             if !only_tests {
                 ahead.push(&edge.pkg);
             }
@@ -117,10 +109,7 @@ mod tests {
 
     #[test]
     fn a_tolerated_crate_may_come_twice() {
-        let tolerated = Tolerated {
-            name: "syn",
-            because: "two generations of macros",
-        };
+        let tolerated = Tolerated { name: "syn", because: "two generations of macros" };
         assert!(check(&house(None), &[tolerated]).is_empty());
     }
 }

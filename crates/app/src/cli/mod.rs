@@ -1,0 +1,163 @@
+//! The command line: what there is, how it is asked for, and what a mistake
+//! answers. Data goes to standard output, everything else to standard error.
+//! Exit codes: 0 all is well, 1 something that was checked does not hold,
+//! 2 the question makes no sense.
+
+mod run;
+mod search;
+mod settings;
+mod steps;
+
+use std::fmt;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+#[cfg(feature = "mutants")]
+pub(crate) use run::{jobs, seed_of};
+pub(crate) use settings::{Clock, Mode, ScenarioName, Shape};
+#[cfg(feature = "mutants")]
+pub(crate) use steps::steps_of;
+
+/// Atomic multicast that stays correct across shards and continents.
+#[derive(Parser)]
+#[command(name = "skein", version, max_term_width = 100, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  skein sim run --protocol skeen --scenario calm --seeds 0..100   judge a hundred random runs
+  skein sim run --protocol skeen --scenario calm --seeds 7 --trace   read one of them
+  skein sim steps                    how many message delays each protocol needs
+  skein sim search --protocol skeen --groups 2 --replicas 1 --messages 3
+                                     try every order of events in a small scope
+
+`skein COMMAND --help` says more. Exit codes: 0 well, 1 a check failed, 2 a mistake in the command.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Study and judge protocols in a deterministic simulator.
+    #[command(subcommand)]
+    Sim(Sim),
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// For which shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Sim {
+    /// Run random seeds under load and faults, and judge every history.
+    Run(run::Arguments),
+    /// Measure how many message delays, messages and bytes a multicast takes.
+    Steps(steps::Arguments),
+    /// Try every order of deliveries and crashes in a small scope.
+    Search(search::Arguments),
+    /// Plant known bugs and see that the judges catch each (needs the feature `mutants`).
+    Mutants(MutantArguments),
+}
+
+#[derive(Args)]
+pub(crate) struct MutantArguments {
+    /// One JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Only bugs whose name contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Option<String>,
+    /// How many seeds run at once; all cores unless told.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) jobs: Option<u16>,
+}
+
+/// A question that makes no sense, with a sentence that says why and what to do.
+#[derive(Debug)]
+pub(crate) struct Mistake(pub(crate) String);
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<skein_machine::ClusterError> for Mistake {
+    fn from(error: skein_machine::ClusterError) -> Mistake {
+        Mistake(error.to_string())
+    }
+}
+
+/// Whether what was checked holds.
+pub(crate) type Verdict = Result<bool, Mistake>;
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    let verdict = match Cli::parse().command {
+        Command::Sim(Sim::Run(arguments)) => run::command(&arguments),
+        Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
+        Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
+        Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "skein", &mut std::io::stdout());
+            Ok(true)
+        }
+    };
+    match verdict {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(mistake) => {
+            eprintln!("error: {mistake}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[cfg(feature = "mutants")]
+fn mutants(arguments: &MutantArguments) -> Verdict {
+    crate::mutants::command(arguments)
+}
+
+#[cfg(not(feature = "mutants"))]
+fn mutants(_: &MutantArguments) -> Verdict {
+    Err(Mistake(
+        "this build has no planted bugs, as no build that ships has; \
+         run `cargo run --release --features mutants -- sim mutants`"
+            .into(),
+    ))
+}
+
+/// A number with its thousands apart.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (nth, digit) in digits.chars().enumerate() {
+        if nth > 0 && (digits.len() - nth).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Prints one JSON object as a line.
+pub(crate) fn print_json(value: &impl serde::Serialize) {
+    println!("{}", serde_json::to_string(value).expect("plain data becomes JSON"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn thousands_stand_apart() {
+        assert_eq!([thousands(7), thousands(1234), thousands(123456789)], ["7", "1,234", "123,456,789"]);
+    }
+}

@@ -1,0 +1,261 @@
+//! `skein sim search`: every order of events in a small scope.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use serde::Serialize;
+use skein_machine::{Boot, Cluster, Ordering, ProcessId};
+use skein_order::Planted;
+use skein_sim::search::{Counterexample, Moment, MomentKind, Report, Scope, search};
+
+use super::settings::{self, name_of};
+use super::{Clock, Mistake, Mode, Verdict, print_json, thousands};
+use crate::compose::{Employer, Protocol};
+
+/// The renamings of more groups than this are more than the search saves by them.
+const MOST_GROUPS: usize = 6;
+
+/// More messages than this have more orders than anybody will wait for.
+const MOST_MESSAGES: usize = 8;
+
+/// A path through a small scope is short, but its states are large and each lies on the stack.
+const STACK: usize = 1 << 30;
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  skein sim search --protocol skeen --groups 2 --replicas 1 --messages 3
+  skein sim search --protocol skeen --groups 3 --replicas 1 --messages 3 --json
+
+Tries all destination sets up to renaming of groups, from one message to N, and all orders in which
+links can deliver. Prints the first schedule that breaks a property; the exit code is then 1.")]
+pub(crate) struct Arguments {
+    /// Which protocol.
+    #[arg(long)]
+    protocol: Protocol,
+    /// What is promised about real time.
+    #[arg(long, default_value = "ordered")]
+    mode: Mode,
+    /// How many groups.
+    #[arg(long, value_name = "G")]
+    groups: usize,
+    /// How many replicas each group has.
+    #[arg(long, default_value_t = 3, value_name = "R")]
+    replicas: usize,
+    /// Up to how many messages.
+    #[arg(long, value_name = "N")]
+    messages: usize,
+    /// How many processes may crash, and restart, on one path.
+    #[arg(long, default_value_t = 0, value_name = "C")]
+    crashes: u32,
+    /// How many timers may fire on one path.
+    #[arg(long, default_value_t = 0, value_name = "T")]
+    timers: u32,
+    /// Stop after this many states; the search is then not complete.
+    #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_name = "N")]
+    max_states: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// No progress on the terminal.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Serialize)]
+struct Row {
+    protocol: String,
+    mode: String,
+    groups: usize,
+    replicas: usize,
+    messages: usize,
+    crashes: u32,
+    states: u64,
+    complete: bool,
+    violations: u64,
+    trace: Vec<Line>,
+}
+
+#[derive(Serialize)]
+struct Line {
+    step: usize,
+    event: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
+    at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dest: Option<Vec<String>>,
+    words: String,
+}
+
+pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    let scope = arguments.scope()?;
+    let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
+    let report = search_of(arguments.protocol, &scope, |states| {
+        bar.set_message(format!("{} states", thousands(states)));
+        bar.tick();
+    })?;
+    bar.finish_and_clear();
+    let is_well = report.failure.is_none();
+    if arguments.json {
+        print_json(&arguments.row(&report));
+    } else {
+        arguments.print(&report);
+    }
+    Ok(is_well)
+}
+
+/// Searches one protocol, on a thread with room for long paths.
+pub(crate) fn search_of(protocol: Protocol, scope: &Scope, told: impl FnMut(u64) + Send) -> Result<Report, Mistake> {
+    struct Searcher<'a, F>(&'a Scope, &'a Arc<Cluster>, F);
+    impl<F: FnMut(u64)> Employer for Searcher<'_, F> {
+        type Answer = Report;
+
+        fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + 'static) -> Report
+        where
+            M: Ordering + Clone + Hash + 'static,
+        {
+            search(self.0, self.1, maker, self.2)
+        }
+    }
+    let cluster = Arc::new(scope.cluster()?);
+    let report = std::thread::scope(|threads| {
+        let work = || protocol.employ(&cluster, Planted::NONE, Searcher(scope, &cluster, told));
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, work);
+        let thread = thread.map_err(|error| Mistake(format!("cannot start a thread to search on: {error}")))?;
+        thread.join().map_err(|_| Mistake("the search itself failed; what it printed above says where".into()))
+    })?;
+    Ok(report)
+}
+
+impl Arguments {
+    fn scope(&self) -> Result<Scope, Mistake> {
+        settings::check_mode(self.protocol, self.mode, Clock::Logical)?;
+        let nature = self.protocol.nature();
+        let too_many = |what: &str, asked: usize, most: usize| {
+            Mistake(format!("{asked} {what} are too many to try all orders; choose at most {most}"))
+        };
+        if self.groups > MOST_GROUPS {
+            return Err(too_many("groups", self.groups, MOST_GROUPS));
+        }
+        if self.messages > MOST_MESSAGES {
+            return Err(too_many("messages", self.messages, MOST_MESSAGES));
+        }
+        if self.messages == 0 {
+            return Err(Mistake("without a message there is nothing to order; choose --messages 1 or more".into()));
+        }
+        if self.crashes > 0 && !nature.survives_faults {
+            return Err(Mistake(format!("{} survives no crash; leave --crashes at 0", self.protocol)));
+        }
+        let scope = Scope {
+            groups: self.groups,
+            replicas: self.replicas,
+            messages: self.messages,
+            crashes: self.crashes,
+            timers: self.timers,
+            real_time: None,
+            max_states: self.max_states,
+        };
+        let cluster = scope.cluster()?;
+        if nature.needs_majorities {
+            cluster.require_majorities()?;
+        }
+        Ok(scope)
+    }
+
+    fn row(&self, report: &Report) -> Row {
+        Row {
+            protocol: self.protocol.to_string(),
+            mode: name_of(&self.mode),
+            groups: self.groups,
+            replicas: self.replicas,
+            messages: self.messages,
+            crashes: self.crashes,
+            states: report.states,
+            complete: report.is_complete,
+            violations: u64::from(report.failure.is_some()),
+            trace: report.failure.iter().flat_map(|failure| failure.events.iter().map(Line::from)).collect(),
+        }
+    }
+
+    fn print(&self, report: &Report) {
+        println!(
+            "{} with {} groups of {} and up to {} messages: {} states, {} steps between them, {} workloads",
+            self.protocol,
+            self.groups,
+            self.replicas,
+            self.messages,
+            thousands(report.states),
+            thousands(report.transitions),
+            thousands(report.workloads)
+        );
+        match &report.failure {
+            Some(failure) => print!("{}", in_words(failure)),
+            None if report.is_complete => println!("complete: every order was tried, every property held"),
+            None => println!("not complete: stopped at --max-states; nothing was wrong so far"),
+        }
+    }
+}
+
+/// A counter-example for people.
+pub(crate) fn in_words(failure: &Counterexample) -> String {
+    let mut text = String::new();
+    for violation in &failure.violations {
+        text += &format!("broken: {violation}\n");
+    }
+    for Moment { step, process, words, .. } in &failure.events {
+        text += &format!("{step:>4} {:<4} {words}\n", process.to_string());
+    }
+    text
+}
+
+impl From<&Moment> for Line {
+    fn from(moment: &Moment) -> Line {
+        let (event, message, group, dest) = match moment.kind {
+            MomentKind::Multicast(id, set) => ("multicast", Some(id), None, Some(set)),
+            MomentKind::Deliver(id, group) => ("deliver", Some(id), Some(group), None),
+            MomentKind::Hear => ("hear", None, None, None),
+            MomentKind::Crash => ("crash", None, None, None),
+            MomentKind::Restart => ("restart", None, None, None),
+            MomentKind::Lose => ("lose", None, None, None),
+            MomentKind::Timer => ("timer", None, None, None),
+        };
+        Line {
+            step: moment.step,
+            event,
+            message: message.map(|id| id.to_string()),
+            at: moment.process.to_string(),
+            group: group.map(|group| group.to_string()),
+            dest: dest.map(|set| set.iter().map(|group| group.to_string()).collect()),
+            words: moment.words.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(groups: usize, replicas: usize, messages: usize) -> Scope {
+        Scope { groups, replicas, messages, crashes: 0, timers: 0, real_time: None, max_states: u64::MAX }
+    }
+
+    /// A change of these numbers means that a protocol does something else, or
+    /// that the search sees more or less than before.
+    #[test]
+    fn state_counts_are_pinned() {
+        for (protocol, groups, replicas, messages, states) in [
+            (Protocol::Skeen, 2, 1, 2, 0),
+            (Protocol::Skeen, 2, 1, 3, 0),
+            (Protocol::Skeen, 3, 1, 2, 0),
+            (Protocol::Skeen, 1, 3, 1, 0),
+        ] {
+            let report = search_of(protocol, &scope(groups, replicas, messages), |_| {}).unwrap();
+            assert!(report.is_complete && report.failure.is_none());
+            assert_eq!(report.states, states, "{protocol}: {groups} groups of {replicas}, {messages} messages");
+        }
+    }
+}

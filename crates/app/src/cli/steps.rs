@@ -1,0 +1,115 @@
+//! `skein sim steps`: the step table, measured.
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use clap::Args;
+use serde::Serialize;
+use skein_machine::{Boot, Cluster, Ordering, ProcessId};
+use skein_order::Planted;
+use skein_sim::steps::{Steps, measure};
+
+use super::{Verdict, print_json};
+use crate::compose::{Employer, Protocol};
+
+#[derive(Args)]
+#[command(after_help = "A step is one message delay, from the multicast to the last delivery anywhere (in brackets: at
+the first replicas of the groups). Messages and bytes are those of one multicast of 64 bytes to 2
+groups of 3, sent by a replica of one of them. The exit code is 1 when a protocol misses what it promises.
+
+Example:
+  skein sim steps --json")]
+pub(crate) struct Arguments {
+    /// Only this protocol.
+    #[arg(long)]
+    protocol: Option<Protocol>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One row of the table.
+#[derive(Serialize)]
+struct Row {
+    protocol: String,
+    collision_free: u64,
+    collision_free_leaders: u64,
+    worst: u64,
+    worst_leaders: u64,
+    messages: u64,
+    bytes: u64,
+}
+
+pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    let mut all_well = true;
+    if !arguments.json {
+        println!("protocol        collision-free      at worst   messages     bytes");
+    }
+    for protocol in Protocol::ALL.into_iter().filter(|each| arguments.protocol.is_none_or(|only| only == *each)) {
+        let steps = steps_of(protocol, Planted::NONE);
+        let promised = protocol.nature().steps;
+        let row = Row {
+            protocol: protocol.to_string(),
+            collision_free: steps.collision_free,
+            collision_free_leaders: steps.collision_free_leaders,
+            worst: steps.worst,
+            worst_leaders: steps.worst_leaders,
+            messages: steps.messages,
+            bytes: steps.bytes,
+        };
+        if arguments.json {
+            print_json(&row);
+        } else {
+            let pair = |all: u64, leaders: u64| format!("{all} ({leaders})");
+            println!(
+                "{:<16}{:>14}{:>14}{:>11}{:>10}",
+                row.protocol,
+                pair(row.collision_free, row.collision_free_leaders),
+                pair(row.worst, row.worst_leaders),
+                row.messages,
+                row.bytes
+            );
+        }
+        for violation in &steps.violations {
+            eprintln!("{protocol}: {violation}");
+        }
+        let measured = (steps.collision_free, steps.worst);
+        if measured != promised {
+            eprintln!("{protocol} promises {promised:?} steps and takes {measured:?}");
+        }
+        all_well &= steps.violations.is_empty() && measured == promised;
+    }
+    Ok(all_well)
+}
+
+/// Measures one protocol on three groups of three.
+pub(crate) fn steps_of(protocol: Protocol, planted: Planted) -> Steps {
+    struct Measure<'a>(&'a Arc<Cluster>, (u64, u64));
+    impl Employer for Measure<'_> {
+        type Answer = Steps;
+
+        fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + 'static) -> Steps
+        where
+            M: Ordering + Clone + Hash + 'static,
+        {
+            measure(self.0, self.1, maker)
+        }
+    }
+    let cluster = Arc::new(Cluster::regular(3, 3, 2).expect("three groups of three are a cluster"));
+    protocol.employ(&cluster, planted, Measure(&cluster, protocol.nature().steps))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One row a protocol: what the step table of the documentation says.
+    #[test]
+    fn every_protocol_takes_the_steps_that_it_promises() {
+        for protocol in Protocol::ALL {
+            let steps = steps_of(protocol, Planted::NONE);
+            assert_eq!((steps.collision_free, steps.worst), protocol.nature().steps, "{protocol}");
+            assert_eq!(steps.violations, [], "{protocol}");
+        }
+    }
+}

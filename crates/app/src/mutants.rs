@@ -1,0 +1,173 @@
+//! `skein sim mutants`: each planted bug, and the judge that must catch it.
+//! The same seeds run without the bug, and must be clean.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use skein_machine::Cluster;
+use skein_order::{Mutant, Planted};
+use skein_sim::check::Claims;
+use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Scenario};
+
+use crate::cli::{MutantArguments, Verdict, jobs, print_json, seed_of, steps_of};
+use crate::compose::Protocol;
+use crate::fleet::Fleet;
+
+/// How a bug is hunted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hunt {
+    /// By random seeds of this scenario.
+    Seeds(Scenario),
+    /// By counting steps.
+    Steps,
+}
+
+/// One planted bug.
+struct Row {
+    name: &'static str,
+    mutant: Mutant,
+    protocol: Protocol,
+    hunt: Hunt,
+    /// The property that it breaks.
+    property: &'static str,
+}
+
+/// A bug that is not caught within so many seeds has survived.
+const SEEDS: u64 = 200;
+
+const fn calm(name: &'static str, mutant: Mutant, property: &'static str) -> Row {
+    Row { name, mutant, protocol: Protocol::Skeen, hunt: Hunt::Seeds(Scenario::Calm), property }
+}
+
+/// Every bug that is planted somewhere.
+const ROWS: [Row; 9] = [
+    calm("skeen-delivers-twice", Mutant::SkeenDeliversTwice, "integrity"),
+    calm("skeen-loses-a-decision", Mutant::SkeenLosesADecision, "agreement"),
+    calm("skeen-skips-the-wait", Mutant::SkeenSkipsTheWait, "global order"),
+    calm("skeen-breaks-ties-alone", Mutant::SkeenBreaksTiesAlone, "prefix order"),
+    calm("skeen-forgets-to-raise", Mutant::SkeenForgetsToRaise, "timestamps"),
+    calm("skeen-tells-everybody", Mutant::SkeenTellsEverybody, "genuineness"),
+    calm("skeen-ignores-the-floor", Mutant::SkeenIgnoresTheFloor, "sender order"),
+    Row {
+        name: "skeen-relays-the-start",
+        mutant: Mutant::SkeenRelaysTheStart,
+        protocol: Protocol::Skeen,
+        hunt: Hunt::Steps,
+        property: "step bound",
+    },
+    calm("skeen-drops-early-proposals", Mutant::SkeenDropsEarlyProposals, "liveness"),
+];
+
+/// What the hunt for one bug came to.
+#[derive(Serialize)]
+struct Catch {
+    mutant: &'static str,
+    caught: bool,
+    property: &'static str,
+    seeds_to_catch: u64,
+    clean_violations: u64,
+    replay: String,
+}
+
+/// Runs every bug, or those whose name contains a text.
+pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
+    let mut all_well = true;
+    let is_wanted = |row: &&Row| arguments.only.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
+    for row in ROWS.iter().filter(is_wanted) {
+        let catch = row.hunt(jobs(arguments.jobs))?;
+        if arguments.json {
+            print_json(&catch);
+        } else {
+            let how = match (catch.caught, row.hunt) {
+                (true, Hunt::Seeds(_)) => format!("caught by {} after {} seeds", catch.property, catch.seeds_to_catch),
+                (true, Hunt::Steps) => format!("caught by {}", catch.property),
+                (false, _) => format!("SURVIVED {} seeds", SEEDS),
+            };
+            let clean = match catch.clean_violations {
+                0 => String::new(),
+                wrong => format!("; WITHOUT THE BUG {wrong} seeds fail too"),
+            };
+            println!("{:<32} {how}{clean}", row.name);
+        }
+        all_well &= catch.caught && catch.clean_violations == 0;
+    }
+    Ok(all_well)
+}
+
+impl Row {
+    fn hunt(&self, jobs: usize) -> Result<Catch, crate::cli::Mistake> {
+        match self.hunt {
+            Hunt::Seeds(scenario) => self.hunt_by_seeds(scenario, jobs),
+            Hunt::Steps => Ok(self.hunt_by_steps()),
+        }
+    }
+
+    fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, crate::cli::Mistake> {
+        let plan = self.plan(scenario);
+        let planted = Planted::bug(self.mutant);
+        let caught = (0..SEEDS).find(|seed| self.breaks(&seed_of(self.protocol, &plan, *seed, None, planted)));
+        let seeds_to_catch = caught.map_or(SEEDS, |seed| seed + 1);
+        let mut clean_violations = 0;
+        let fleet = Fleet { seeds: 0..seeds_to_catch, jobs, resume: None, shows_progress: false };
+        fleet.run(
+            |seed| seed_of(self.protocol, &plan, seed, None, Planted::NONE),
+            |report| clean_violations += u64::from(report.is_wrong || report.is_stuck),
+        )?;
+        let replay = format!("skein sim mutants --only {}", self.name);
+        Ok(Catch {
+            mutant: self.name,
+            caught: caught.is_some(),
+            property: self.property,
+            seeds_to_catch,
+            clean_violations,
+            replay,
+        })
+    }
+
+    fn hunt_by_steps(&self) -> Catch {
+        let breaks = |planted| {
+            let steps = steps_of(self.protocol, planted);
+            steps.violations.iter().any(|violation| violation.property == self.property)
+        };
+        Catch {
+            mutant: self.name,
+            caught: breaks(Planted::bug(self.mutant)),
+            property: self.property,
+            seeds_to_catch: 1,
+            clean_violations: u64::from(breaks(Planted::NONE)),
+            replay: format!("skein sim mutants --only {}", self.name),
+        }
+    }
+
+    fn breaks(&self, outcome: &Outcome) -> bool {
+        outcome.violations.iter().any(|violation| violation.property == self.property)
+    }
+
+    fn plan(&self, scenario: Scenario) -> Plan {
+        let nature = self.protocol.nature();
+        let cluster = Arc::new(Cluster::regular(3, 3, 1).expect("three groups of three are a cluster"));
+        Plan {
+            load: Load { per_second: 40.0, mix: Mix::usual(&cluster), payload: 16, misbehaves: nature.survives_faults },
+            cluster,
+            scenario,
+            duration: 20 * SECOND,
+            claims: Claims { genuine: nature.genuine, ..Claims::CLASSIC },
+            clock_bound: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every property that a judge knows is broken by some bug here.
+    #[test]
+    fn every_bug_is_caught_and_nothing_else() {
+        for row in &ROWS {
+            let catch = row.hunt(2).unwrap();
+            assert!(catch.caught, "{} survived", row.name);
+            assert_eq!(catch.clean_violations, 0, "{}", row.name);
+        }
+    }
+}

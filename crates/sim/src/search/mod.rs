@@ -1,0 +1,197 @@
+//! Every order of events in a small scope, instead of a random one in a large:
+//! a depth-first search over the deliveries of links, crashes, restarts and
+//! timers, with the very machines that ship. States are told apart by their
+//! hash; orders of events that cannot matter to each other are tried once
+//! (sleep sets); destination sets are enumerated up to renaming of groups.
+//!
+//! Each message comes from an outsider of its own, so that its START can reach
+//! each destination at any moment at all. Persisting takes no time here: disks
+//! are the swarm's affair.
+
+mod explore;
+mod state;
+
+use std::hash::Hash;
+use std::sync::Arc;
+
+use skein_machine::{Boot, Cluster, ClusterError, GroupId, GroupSet, MessageId, Ordering, ProcessId};
+
+use crate::check::{RealTime, Violation};
+
+/// What to search.
+#[derive(Clone, Copy, Debug)]
+pub struct Scope {
+    /// How many groups.
+    pub groups: usize,
+    /// How many replicas each.
+    pub replicas: usize,
+    /// Up to how many messages.
+    pub messages: usize,
+    /// How many crashes on one path, at most. A crashed process may restart.
+    pub crashes: u32,
+    /// How many timers fire on one path, at most.
+    pub timers: u32,
+    /// Which real-time order must hold, if any. Then messages are sent at any moment, else all at first.
+    pub real_time: Option<RealTime>,
+    /// Stop after this many states.
+    pub max_states: u64,
+}
+
+/// What was found.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Different states that were visited, over all workloads.
+    pub states: u64,
+    /// Steps that were taken between them.
+    pub transitions: u64,
+    /// Sets of destination sets that were tried.
+    pub workloads: u64,
+    /// Whether everything in the scope was seen.
+    pub is_complete: bool,
+    /// The first violation, and how it came about.
+    pub failure: Option<Counterexample>,
+}
+
+/// A schedule that breaks a property.
+#[derive(Clone, Debug)]
+pub struct Counterexample {
+    /// What breaks.
+    pub violations: Vec<Violation>,
+    /// Everything that happened, in order.
+    pub events: Vec<Moment>,
+}
+
+/// One thing that happened in a counter-example.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Counts all events, from 0.
+    pub step: usize,
+    /// What kind of event.
+    pub kind: MomentKind,
+    /// At which process.
+    pub process: ProcessId,
+    /// In words.
+    pub words: String,
+}
+
+/// The kinds of events, as far as programs want to tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MomentKind {
+    /// A message was sent to these groups.
+    Multicast(MessageId, GroupSet),
+    /// A message was delivered in this group.
+    Deliver(MessageId, GroupId),
+    /// A process heard something.
+    Hear,
+    /// A process died.
+    Crash,
+    /// A process came back.
+    Restart,
+    /// What a dead process had sent was lost on this link.
+    Lose,
+    /// A timer fired.
+    Timer,
+}
+
+impl Scope {
+    /// The cluster that is searched: its outsiders send the messages.
+    pub fn cluster(&self) -> Result<Cluster, ClusterError> {
+        Cluster::regular(self.groups, self.replicas, self.messages)
+    }
+}
+
+/// Searches the whole scope, smallest workloads first, until something breaks.
+/// `told` hears the states visited so far, now and then.
+pub fn search<M>(
+    scope: &Scope,
+    cluster: &Arc<Cluster>,
+    maker: impl Fn(ProcessId, Boot) -> M,
+    mut told: impl FnMut(u64),
+) -> Report
+where
+    M: Ordering + Clone + Hash,
+{
+    let mut report = Report { is_complete: true, ..Report::default() };
+    for workload in workloads(scope.groups, scope.messages) {
+        report.workloads += 1;
+        explore::explore(scope, cluster, &workload, &maker, &mut report, &mut told);
+        if report.failure.is_some() || report.states >= scope.max_states {
+            report.is_complete = false;
+            break;
+        }
+    }
+    report
+}
+
+/// Every sequence of destination sets, up to renaming of groups, from one
+/// message on. The order within a sequence matters: ids break ties.
+fn workloads(groups: usize, messages: usize) -> Vec<Vec<GroupSet>> {
+    let renamings = permutations(groups);
+    let sets: Vec<u64> = (1..1u64 << groups).collect();
+    let mut all = Vec::new();
+    let mut longest: Vec<Vec<u64>> = vec![Vec::new()];
+    for _ in 0..messages {
+        longest = longest
+            .iter()
+            .flat_map(|sequence| {
+                sets.iter().map(move |set| {
+                    let mut longer = sequence.clone();
+                    longer.push(*set);
+                    longer
+                })
+            })
+            .filter(|sequence| renamings.iter().all(|renaming| *sequence <= rename(sequence, renaming)))
+            .collect();
+        let mut these = longest.clone();
+        these.sort_by_key(|sequence| sequence.iter().map(|set| set.count_ones()).sum::<u32>());
+        all.extend(these);
+    }
+    all.into_iter().map(|sequence| sequence.into_iter().map(GroupSet::from_bits).collect()).collect()
+}
+
+fn rename(sequence: &[u64], renaming: &[usize]) -> Vec<u64> {
+    let one = |set: &u64| {
+        renaming.iter().enumerate().filter(|(old, _)| set >> old & 1 == 1).fold(0, |bits, (_, new)| bits | 1 << new)
+    };
+    sequence.iter().map(one).collect()
+}
+
+fn permutations(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![Vec::new()];
+    }
+    let mut all = Vec::new();
+    for shorter in permutations(count - 1) {
+        for place in 0..=shorter.len() {
+            let mut longer = shorter.clone();
+            longer.insert(place, count - 1);
+            all.push(longer);
+        }
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(groups: usize, messages: usize) -> usize {
+        workloads(groups, messages).len() - workloads(groups, messages - 1).len()
+    }
+
+    /// By Burnside's lemma: sequences that a renaming leaves alone, averaged over all renamings.
+    #[test]
+    fn destination_sets_are_enumerated_up_to_renaming() {
+        assert_eq!(permutations(3).len(), 6);
+        assert_eq!((count(2, 1), count(2, 2), count(2, 3)), (2, 5, 14));
+        assert_eq!((count(3, 1), count(3, 2)), (3, 13));
+    }
+
+    #[test]
+    fn every_workload_is_the_least_of_its_renamings() {
+        for workload in workloads(3, 2) {
+            let bits: Vec<u64> = workload.iter().map(|set| set.bits()).collect();
+            assert!(permutations(3).iter().all(|renaming| bits <= rename(&bits, renaming)));
+        }
+    }
+}
