@@ -67,7 +67,7 @@ impl Delivery {
 }
 
 /// What the user of a multicast protocol asks of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Down {
     /// Multicast this message.
     Multicast(Multicast),
@@ -84,7 +84,7 @@ pub enum Down {
 }
 
 /// What a multicast protocol tells its user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Up {
     /// The next message in the order of this group.
     Deliver(Delivery),
@@ -183,6 +183,31 @@ impl fmt::Debug for Delivery {
     }
 }
 
+impl fmt::Debug for Down {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Down::Multicast(message) => write!(f, "multicast {message:?}"),
+            Down::Checkpointed { position, bytes } => {
+                write!(f, "keep a checkpoint of {} bytes at #{position}", bytes.len())
+            }
+            Down::RaiseClock(timestamp) => write!(f, "raise its clock to {timestamp}"),
+        }
+    }
+}
+
+impl fmt::Debug for Up {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Up::Deliver(delivery) => write!(f, "delivers {delivery:?}"),
+            Up::Settled(stamp) => write!(f, "knows everything settled up to {stamp}"),
+            Up::SafeTime(timestamp) => write!(f, "has delivered everything up to {timestamp}"),
+            Up::Busy(busy) => write!(f, "turns {} away: {}", busy.id, busy.why),
+            Up::WantCheckpoint => f.write_str("wants a checkpoint"),
+            Up::Install { position, bytes } => write!(f, "takes over {} bytes of state at #{position}", bytes.len()),
+        }
+    }
+}
+
 /// The beginning of a payload, for traces.
 struct Excerpt<'a>(&'a [u8]);
 
@@ -221,5 +246,8 @@ mod tests {
     #[test]
     fn prints_what_a_reader_needs() {
         assert_eq!(format!("{:?}", message(Timestamp::MAX)), "s1.2 to g0+g1 above 4 \"set x\\n\"");
+        let busy = Busy { id: MessageId::new(1, 2), why: "no room" };
+        assert_eq!(format!("{:?}", Up::Busy(busy)), "turns s1.2 away: no room");
+        assert_eq!(format!("{:?}", Down::RaiseClock(Timestamp(3))), "raise its clock to 3");
     }
 }

@@ -322,7 +322,7 @@ impl<M: Machine> World<M> {
         match effect {
             Effect::Send(to, message) => self.send(place, to, &message),
             Effect::Emit(event) => {
-                self.note_at(place, || format!("tells {event:?}"));
+                self.note_at(place, || format!("{event:?}"));
                 let Process { id, life, .. } = self.processes[place];
                 self.told.push_back(Occurrence::Told { process: id, life, event });
             }

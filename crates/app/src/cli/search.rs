@@ -238,6 +238,7 @@ impl From<&Moment> for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skein_sim::check::RealTime;
 
     fn scope(groups: usize, replicas: usize, messages: usize) -> Scope {
         Scope { groups, replicas, messages, crashes: 0, timers: 0, real_time: None, max_states: u64::MAX }
@@ -248,14 +249,30 @@ mod tests {
     #[test]
     fn state_counts_are_pinned() {
         for (protocol, groups, replicas, messages, states) in [
-            (Protocol::Skeen, 2, 1, 2, 0),
-            (Protocol::Skeen, 2, 1, 3, 0),
-            (Protocol::Skeen, 3, 1, 2, 0),
-            (Protocol::Skeen, 1, 3, 1, 0),
+            (Protocol::Skeen, 2, 1, 2, 198),
+            (Protocol::Skeen, 2, 1, 3, 5_225),
+            (Protocol::Skeen, 3, 1, 2, 28_066),
+            (Protocol::Skeen, 1, 3, 1, 125),
+            (Protocol::Skeen, 1, 2, 2, 139),
         ] {
             let report = search_of(protocol, &scope(groups, replicas, messages), |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());
             assert_eq!(report.states, states, "{protocol}: {groups} groups of {replicas}, {messages} messages");
+        }
+    }
+
+    /// Skeen's protocol promises nothing about real time, and the search shows
+    /// it: by itself it finds that three messages are enough to break either reading.
+    #[test]
+    fn skeen_breaks_real_time_order_with_three_messages() {
+        for (kind, messages, is_broken) in
+            [(RealTime::Deliveries, 2, false), (RealTime::Deliveries, 3, true), (RealTime::Completions, 3, true)]
+        {
+            let scope = Scope { real_time: Some(kind), ..scope(3, 1, messages) };
+            let report = search_of(Protocol::Skeen, &scope, |_| {}).unwrap();
+            let broken: Vec<&str> = report.failure.iter().map(|failure| failure.violations[0].property).collect();
+            assert_eq!(broken, if is_broken { vec!["real-time order"] } else { vec![] }, "{kind:?}");
+            assert_eq!(report.is_complete, !is_broken);
         }
     }
 }
