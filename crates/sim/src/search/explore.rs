@@ -99,7 +99,9 @@ impl<M: Ordering + Clone + Hash> Walk<'_, M> {
                 return Some(violations);
             }
             self.path.pop();
-            asleep.push(transition);
+            if self.setting.scope.skips_equal_orders {
+                asleep.push(transition);
+            }
         }
         None
     }

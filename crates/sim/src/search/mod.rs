@@ -33,6 +33,9 @@ pub struct Scope {
     pub timers: u32,
     /// Which real-time order must hold, if any. Then messages are sent at any moment, else all at first.
     pub real_time: Option<RealTime>,
+    /// Whether orders that cannot matter to each other are tried once. Only
+    /// the search's own tests try them all, to see that nothing is missed.
+    pub skips_equal_orders: bool,
     /// Stop after this many states.
     pub max_states: u64,
 }

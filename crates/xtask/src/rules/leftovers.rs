@@ -5,7 +5,7 @@
 use super::Rule;
 use super::places::place;
 use crate::finding::Finding;
-use crate::lexer::words;
+use crate::lexer::{Word, words};
 use crate::tree::Tree;
 
 pub(super) const ASSERTIONS: Rule = Rule {
@@ -31,7 +31,8 @@ fn check_assertions(tree: &Tree) -> Vec<Finding> {
         if place(&file.path).is_none_or(|place| place.part != "src") {
             continue;
         }
-        for word in words(&rust.code).filter(|word| DEBUG_ONLY.contains(&word.text)) {
+        let macros = |word: &Word<'_>| DEBUG_ONLY.contains(&word.text) && word.after.starts_with('!');
+        for word in words(&rust.code).filter(macros) {
             let sentence = format!(
                 "`{}` is gone in a release build, and so is every simulation's chance to see it: \
                  use `{}`.",
