@@ -9,7 +9,7 @@ use skein_order::{Mutant, Planted};
 use skein_sim::check::Claims;
 use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Scenario};
 
-use crate::cli::{MutantArguments, Verdict, jobs, print_json, seed_of, steps_of};
+use crate::cli::{MutantArguments, Verdict, jobs, output, seed_of, steps_of};
 use crate::compose::Protocol;
 use crate::fleet::Fleet;
 
@@ -76,7 +76,7 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     for row in ROWS.iter().filter(is_wanted) {
         let catch = row.hunt(jobs(arguments.jobs))?;
         if arguments.json {
-            print_json(&catch);
+            output::json(&catch);
         } else {
             let how = match (catch.caught, row.hunt) {
                 (true, Hunt::Seeds(_)) => format!("caught by {} after {} seeds", catch.property, catch.seeds_to_catch),
@@ -87,7 +87,7 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
                 0 => String::new(),
                 wrong => format!("; WITHOUT THE BUG {wrong} seeds fail too"),
             };
-            println!("{:<32} {how}{clean}", row.name);
+            output::line(format_args!("{:<32} {how}{clean}", row.name));
         }
         all_well &= catch.caught && catch.clean_violations == 0;
     }

@@ -106,3 +106,20 @@ fn help_fits_a_screen_and_shows_examples() {
     }
     assert!(stdout("completions bash").contains("_skein"));
 }
+
+/// `skein … | head` is how people look at traces.
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let arguments = format!("{CALM} --seeds 0..3 --trace full");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
+    command.args(arguments.split_whitespace()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary runs");
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(!first.is_empty());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing is said about it");
+    assert_eq!(output.status.code(), Some(141));
+}

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 something that was checked does not hold,
 //! 2 the question makes no sense.
 
+pub(crate) mod output;
 mod run;
 mod search;
 mod settings;
@@ -140,11 +141,6 @@ pub(crate) fn thousands(number: u64) -> String {
         text.push(digit);
     }
     text
-}
-
-/// Prints one JSON object as a line.
-pub(crate) fn print_json(value: &impl serde::Serialize) {
-    println!("{}", serde_json::to_string(value).expect("plain data becomes JSON"));
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use skein_sim::check::Claims;
 use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
 
 use super::settings::{self, name_of};
-use super::{Clock, Mistake, Mode, ScenarioName, Shape, Verdict, print_json, thousands};
+use super::{Clock, Mistake, Mode, ScenarioName, Shape, Verdict, output, thousands};
 use crate::compose::{Employer, Protocol};
 use crate::fleet::{Fleet, Report};
 
@@ -138,7 +138,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         arguments.show(&report);
     })?;
     if arguments.json {
-        print_json(&summary);
+        output::json(&summary);
     } else if arguments.trace.is_none() {
         summary.print(arguments);
     }
@@ -230,15 +230,15 @@ impl Arguments {
     fn show(&self, report: &Report) {
         if self.trace.is_some() {
             if self.json {
-                print_json(&Traced { kind: "trace", seed: report.seed, text: &report.trace });
+                output::json(&Traced { kind: "trace", seed: report.seed, text: &report.trace });
             } else {
-                print!("{}", report.trace);
+                output::text(&report.trace);
             }
         }
         let replay = format!("{} --seeds {}..{} --trace", self.without_seeds(), report.seed, report.seed + 1);
         if self.json {
             if let Some((property, _)) = report.findings.first() {
-                print_json(&Failure { kind: "failure", seed: report.seed, property, replay });
+                output::json(&Failure { kind: "failure", seed: report.seed, property, replay });
             }
             return;
         }
@@ -248,9 +248,9 @@ impl Arguments {
             if self.trace.is_some() {
                 eprintln!("{line}");
             } else if nth == 0 {
-                println!("{line}\n  replay: {replay}");
+                output::line(format_args!("{line}\n  replay: {replay}"));
             } else {
-                println!("{line}");
+                output::line(line);
             }
         }
     }
@@ -281,21 +281,33 @@ impl Summary {
     }
 
     fn print(&self, arguments: &Arguments) {
-        println!("{}", arguments.without_seeds());
-        println!("  seeds          {:>12}   {:.2} virtual hours", thousands(self.seeds), self.virtual_hours);
-        println!("  multicasts     {:>12}   {} deliveries", thousands(self.multicasts), thousands(self.deliveries));
-        println!("  crashes        {:>12}   {} restarts", thousands(self.crashes), thousands(self.restarts));
-        println!("  partitions     {:>12}", thousands(self.partitions));
-        println!(
+        output::line(format_args!("{}", arguments.without_seeds()));
+        output::line(format_args!(
+            "  seeds          {:>12}   {:.2} virtual hours",
+            thousands(self.seeds),
+            self.virtual_hours
+        ));
+        output::line(format_args!(
+            "  multicasts     {:>12}   {} deliveries",
+            thousands(self.multicasts),
+            thousands(self.deliveries)
+        ));
+        output::line(format_args!(
+            "  crashes        {:>12}   {} restarts",
+            thousands(self.crashes),
+            thousands(self.restarts)
+        ));
+        output::line(format_args!("  partitions     {:>12}", thousands(self.partitions)));
+        output::line(format_args!(
             "  disk faults    {:>12}   {} clock faults",
             thousands(self.disk_faults),
             thousands(self.clock_faults)
-        );
+        ));
         let verdict = match (self.violations, self.stuck) {
             (0, 0) => "every property held, nothing got stuck".to_owned(),
             (wrong, stuck) => format!("{wrong} seeds broke a property, {stuck} got stuck"),
         };
-        println!("  {verdict}");
+        output::line(format_args!("  {verdict}"));
     }
 }
 

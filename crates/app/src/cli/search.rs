@@ -11,7 +11,7 @@ use skein_order::Planted;
 use skein_sim::search::{Counterexample, Moment, MomentKind, Report, Scope, search};
 
 use super::settings::{self, name_of};
-use super::{Clock, Mistake, Mode, Verdict, print_json, thousands};
+use super::{Clock, Mistake, Mode, Verdict, output, thousands};
 use crate::compose::{Employer, Protocol};
 
 /// The renamings of more groups than this are more than the search saves by them.
@@ -101,7 +101,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     bar.finish_and_clear();
     let is_well = report.failure.is_none();
     if arguments.json {
-        print_json(&arguments.row(&report));
+        output::json(&arguments.row(&report));
     } else {
         arguments.print(&report);
     }
@@ -183,7 +183,7 @@ impl Arguments {
     }
 
     fn print(&self, report: &Report) {
-        println!(
+        output::line(format_args!(
             "{} with {} groups of {} and up to {} messages: {} states, {} steps between them, {} workloads",
             self.protocol,
             self.groups,
@@ -192,11 +192,11 @@ impl Arguments {
             thousands(report.states),
             thousands(report.transitions),
             thousands(report.workloads)
-        );
+        ));
         match &report.failure {
-            Some(failure) => print!("{}", in_words(failure)),
-            None if report.is_complete => println!("complete: every order was tried, every property held"),
-            None => println!("not complete: stopped at --max-states; nothing was wrong so far"),
+            Some(failure) => output::text(&in_words(failure)),
+            None if report.is_complete => output::line("complete: every order was tried, every property held"),
+            None => output::line("not complete: stopped at --max-states; nothing was wrong so far"),
         }
     }
 }

@@ -9,7 +9,7 @@ use skein_machine::{Boot, Cluster, Ordering, ProcessId};
 use skein_order::Planted;
 use skein_sim::steps::{Steps, measure};
 
-use super::{Verdict, print_json};
+use super::{Verdict, output};
 use crate::compose::{Employer, Protocol};
 
 #[derive(Args)]
@@ -43,7 +43,7 @@ struct Row {
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let mut all_well = true;
     if !arguments.json {
-        println!("protocol        collision-free      at worst   messages     bytes");
+        output::line("protocol        collision-free      at worst   messages     bytes");
     }
     for protocol in Protocol::ALL.into_iter().filter(|each| arguments.protocol.is_none_or(|only| only == *each)) {
         let steps = steps_of(protocol, Planted::NONE);
@@ -58,17 +58,17 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
             bytes: steps.bytes,
         };
         if arguments.json {
-            print_json(&row);
+            output::json(&row);
         } else {
             let pair = |all: u64, leaders: u64| format!("{all} ({leaders})");
-            println!(
+            output::line(format_args!(
                 "{:<16}{:>14}{:>14}{:>11}{:>10}",
                 row.protocol,
                 pair(row.collision_free, row.collision_free_leaders),
                 pair(row.worst, row.worst_leaders),
                 row.messages,
                 row.bytes
-            );
+            ));
         }
         for violation in &steps.violations {
             eprintln!("{protocol}: {violation}");
