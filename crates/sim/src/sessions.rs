@@ -234,7 +234,8 @@ impl Sessions {
         };
 
         let payload = self.random.between(1, self.load.payload.max(1) as u64) as usize;
-        let fill = self.random.word().to_le_bytes();
+        // Letters, because traces show them.
+        let fill = self.random.word().to_le_bytes().map(|byte| b'a' + byte % 26);
         let session = &mut self.living[nth];
         // Between two messages a session may go through another process.
         if session.open.is_empty() && self.random.chance(0.2) {
