@@ -6,10 +6,11 @@ use std::sync::Arc;
 use serde::Serialize;
 use skein_machine::Cluster;
 use skein_order::{Mutant, Planted};
-use skein_sim::check::Claims;
-use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Scenario};
+use skein_sim::check::{Claims, Violation};
+use skein_sim::search::Scope;
+use skein_sim::{Load, Mix, Plan, SECOND, Scenario};
 
-use crate::cli::{MutantArguments, Verdict, jobs, output, seed_of, steps_of};
+use crate::cli::{Mistake, MutantArguments, Verdict, jobs, output, search_of, seed_of, steps_of};
 use crate::compose::Protocol;
 use crate::fleet::Fleet;
 
@@ -20,6 +21,8 @@ enum Hunt {
     Seeds(Scenario),
     /// By counting steps.
     Steps,
+    /// By trying every order with so many groups of one replica, and so many messages.
+    Search(usize, usize),
 }
 
 /// One planted bug.
@@ -40,7 +43,7 @@ const fn calm(name: &'static str, mutant: Mutant, property: &'static str) -> Row
 }
 
 /// Every bug that is planted somewhere.
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 10] = [
     calm("skeen-delivers-twice", Mutant::SkeenDeliversTwice, "integrity"),
     calm("skeen-loses-a-decision", Mutant::SkeenLosesADecision, "agreement"),
     calm("skeen-skips-the-wait", Mutant::SkeenSkipsTheWait, "global order"),
@@ -56,6 +59,13 @@ const ROWS: [Row; 9] = [
         property: "step bound",
     },
     calm("skeen-drops-early-proposals", Mutant::SkeenDropsEarlyProposals, "liveness"),
+    Row {
+        name: "skeen-skips-the-wait, searched",
+        mutant: Mutant::SkeenSkipsTheWait,
+        protocol: Protocol::Skeen,
+        hunt: Hunt::Search(2, 2),
+        property: "timestamps",
+    },
 ];
 
 /// What the hunt for one bug came to.
@@ -80,7 +90,7 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
         } else {
             let how = match (catch.caught, row.hunt) {
                 (true, Hunt::Seeds(_)) => format!("caught by {} after {} seeds", catch.property, catch.seeds_to_catch),
-                (true, Hunt::Steps) => format!("caught by {}", catch.property),
+                (true, Hunt::Steps | Hunt::Search(..)) => format!("caught by {}", catch.property),
                 (false, _) => format!("SURVIVED {} seeds", SEEDS),
             };
             let clean = match catch.clean_violations {
@@ -95,17 +105,19 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
 }
 
 impl Row {
-    fn hunt(&self, jobs: usize) -> Result<Catch, crate::cli::Mistake> {
+    fn hunt(&self, jobs: usize) -> Result<Catch, Mistake> {
         match self.hunt {
             Hunt::Seeds(scenario) => self.hunt_by_seeds(scenario, jobs),
             Hunt::Steps => Ok(self.hunt_by_steps()),
+            Hunt::Search(groups, messages) => self.hunt_by_search(groups, messages),
         }
     }
 
-    fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, crate::cli::Mistake> {
+    fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, Mistake> {
         let plan = self.plan(scenario);
         let planted = Planted::bug(self.mutant);
-        let caught = (0..SEEDS).find(|seed| self.breaks(&seed_of(self.protocol, &plan, *seed, None, planted)));
+        let caught =
+            (0..SEEDS).find(|seed| self.breaks(&seed_of(self.protocol, &plan, *seed, None, planted).violations));
         let seeds_to_catch = caught.map_or(SEEDS, |seed| seed + 1);
         let mut clean_violations = 0;
         let fleet = Fleet { seeds: 0..seeds_to_catch, jobs, resume: None, shows_progress: false };
@@ -113,34 +125,60 @@ impl Row {
             |seed| seed_of(self.protocol, &plan, seed, None, Planted::NONE),
             |report| clean_violations += u64::from(report.is_wrong || report.is_stuck),
         )?;
-        let replay = format!("skein sim mutants --only {}", self.name);
         Ok(Catch {
             mutant: self.name,
             caught: caught.is_some(),
             property: self.property,
             seeds_to_catch,
             clean_violations,
-            replay,
+            replay: self.replay(),
         })
     }
 
     fn hunt_by_steps(&self) -> Catch {
-        let breaks = |planted| {
-            let steps = steps_of(self.protocol, planted);
-            steps.violations.iter().any(|violation| violation.property == self.property)
-        };
+        let found = |planted| steps_of(self.protocol, planted).violations;
+        self.caught(self.breaks(&found(Planted::bug(self.mutant))), found(Planted::NONE).len() as u64)
+    }
+
+    fn hunt_by_search(&self, groups: usize, messages: usize) -> Result<Catch, Mistake> {
+        let scope = self.scope(groups, messages);
+        let with = search_of(self.protocol, &scope, Planted::bug(self.mutant), |_| {})?;
+        let without = search_of(self.protocol, &scope, Planted::NONE, |_| {})?;
+        let caught = with.failure.is_some_and(|failure| self.breaks(&failure.violations));
+        Ok(self.caught(caught, u64::from(without.failure.is_some())))
+    }
+
+    /// What a hunt without seeds came to.
+    fn caught(&self, caught: bool, clean_violations: u64) -> Catch {
         Catch {
             mutant: self.name,
-            caught: breaks(Planted::bug(self.mutant)),
+            caught,
             property: self.property,
             seeds_to_catch: 1,
-            clean_violations: u64::from(breaks(Planted::NONE)),
-            replay: format!("skein sim mutants --only {}", self.name),
+            clean_violations,
+            replay: self.replay(),
         }
     }
 
-    fn breaks(&self, outcome: &Outcome) -> bool {
-        outcome.violations.iter().any(|violation| violation.property == self.property)
+    fn replay(&self) -> String {
+        format!("skein sim mutants --only '{}'", self.name)
+    }
+
+    fn breaks(&self, violations: &[Violation]) -> bool {
+        violations.iter().any(|violation| violation.property == self.property)
+    }
+
+    fn scope(&self, groups: usize, messages: usize) -> Scope {
+        Scope {
+            groups,
+            replicas: 1,
+            messages,
+            crashes: 0,
+            timers: 0,
+            real_time: None,
+            skips_equal_orders: true,
+            max_states: u64::MAX,
+        }
     }
 
     fn plan(&self, scenario: Scenario) -> Plan {
@@ -160,6 +198,18 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::in_words;
+    use std::path::Path;
+
+    /// What the search prints when it finds something, kept to be read.
+    #[test]
+    fn the_search_tells_the_story_of_a_bug() {
+        let row = ROWS.iter().find(|row| matches!(row.hunt, Hunt::Search(..))).unwrap();
+        let scope = row.scope(2, 2);
+        let report = search_of(row.protocol, &scope, Planted::bug(row.mutant), |_| {}).unwrap();
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/skeen_skips_the_wait.txt");
+        skein_sim::golden(file, &in_words(&report.failure.unwrap()));
+    }
 
     /// Every property that a judge knows is broken by some bug here.
     #[test]

@@ -17,6 +17,10 @@ use clap_complete::Shell;
 
 #[cfg(feature = "mutants")]
 pub(crate) use run::{jobs, seed_of};
+#[cfg(all(test, feature = "mutants"))]
+pub(crate) use search::in_words;
+#[cfg(feature = "mutants")]
+pub(crate) use search::search_of;
 pub(crate) use settings::{Clock, Mode, ScenarioName, Shape};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;

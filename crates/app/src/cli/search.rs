@@ -94,7 +94,7 @@ struct Line {
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let scope = arguments.scope()?;
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    let report = search_of(arguments.protocol, &scope, |states| {
+    let report = search_of(arguments.protocol, &scope, Planted::NONE, |states| {
         bar.set_message(format!("{} states", thousands(states)));
         bar.tick();
     })?;
@@ -109,7 +109,12 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
 }
 
 /// Searches one protocol, on a thread with room for long paths.
-pub(crate) fn search_of(protocol: Protocol, scope: &Scope, told: impl FnMut(u64) + Send) -> Result<Report, Mistake> {
+pub(crate) fn search_of(
+    protocol: Protocol,
+    scope: &Scope,
+    planted: Planted,
+    told: impl FnMut(u64) + Send,
+) -> Result<Report, Mistake> {
     struct Searcher<'a, F>(&'a Scope, &'a Arc<Cluster>, F);
     impl<F: FnMut(u64)> Employer for Searcher<'_, F> {
         type Answer = Report;
@@ -123,7 +128,7 @@ pub(crate) fn search_of(protocol: Protocol, scope: &Scope, told: impl FnMut(u64)
     }
     let cluster = Arc::new(scope.cluster()?);
     let report = std::thread::scope(|threads| {
-        let work = || protocol.employ(&cluster, Planted::NONE, Searcher(scope, &cluster, told));
+        let work = || protocol.employ(&cluster, planted, Searcher(scope, &cluster, told));
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, work);
         let thread = thread.map_err(|error| Mistake(format!("cannot start a thread to search on: {error}")))?;
         thread.join().map_err(|_| Mistake("the search itself failed; what it printed above says where".into()))
@@ -265,7 +270,7 @@ mod tests {
             (Protocol::Skeen, 1, 3, 1, 125),
             (Protocol::Skeen, 1, 2, 2, 139),
         ] {
-            let report = search_of(protocol, &scope(groups, replicas, messages), |_| {}).unwrap();
+            let report = search_of(protocol, &scope(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());
             assert_eq!(report.states, states, "{protocol}: {groups} groups of {replicas}, {messages} messages");
         }
@@ -275,9 +280,9 @@ mod tests {
     #[test]
     fn skipping_equal_orders_misses_no_state() {
         for (groups, replicas, messages) in [(2, 1, 3), (3, 1, 2), (1, 3, 1)] {
-            let short = search_of(Protocol::Skeen, &scope(groups, replicas, messages), |_| {}).unwrap();
+            let short = search_of(Protocol::Skeen, &scope(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
             let every = Scope { skips_equal_orders: false, ..scope(groups, replicas, messages) };
-            let long = search_of(Protocol::Skeen, &every, |_| {}).unwrap();
+            let long = search_of(Protocol::Skeen, &every, Planted::NONE, |_| {}).unwrap();
             assert_eq!(short.states, long.states);
             assert!(short.transitions * 5 < long.transitions * 4, "{} of {}", short.transitions, long.transitions);
         }
@@ -291,7 +296,7 @@ mod tests {
             [(RealTime::Deliveries, 2, false), (RealTime::Deliveries, 3, true), (RealTime::Completions, 3, true)]
         {
             let scope = Scope { real_time: Some(kind), ..scope(3, 1, messages) };
-            let report = search_of(Protocol::Skeen, &scope, |_| {}).unwrap();
+            let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
             let broken: Vec<&str> = report.failure.iter().map(|failure| failure.violations[0].property).collect();
             assert_eq!(broken, if is_broken { vec!["real-time order"] } else { vec![] }, "{kind:?}");
             assert_eq!(report.is_complete, !is_broken);
