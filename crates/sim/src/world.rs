@@ -445,8 +445,9 @@ impl<M: Machine> World<M> {
         }
         self.note_at(place, || "goes on".into());
         self.processes[place].is_paused = false;
+        // At once, so that nothing that comes up from now on overtakes it.
         for event in std::mem::take(&mut self.processes[place].deferred) {
-            self.agenda.plan(self.now, event);
+            self.happen(event);
         }
         for from in 0..self.processes.len() {
             self.look_for_arrivals(from, place);

@@ -126,6 +126,23 @@ fn a_timer_that_is_armed_again_or_taken_back_fires_accordingly() {
 }
 
 #[test]
+fn a_paused_process_gets_everything_later_in_order() {
+    let mut stage = Stage::new(2, 1);
+    stage.ask(0, &[Do::Persist(1), Do::Tell(1), Do::Arm(2, SYNC + 1)]);
+    stage.ask(1, &[Do::Send(0, 4), Do::Send(0, 5)]);
+    stage.world.pause(P0);
+    stage.play(SYNC / 2);
+    stage.ask(0, &[Do::Tell(6)]);
+    stage.play(AFTER_ALL);
+    assert_eq!(stage.seen(0), []);
+    stage.world.resume(P0);
+    stage.ask(0, &[Do::Tell(7)]);
+    stage.play(AFTER_ALL);
+    let expected = [Saw::Told(1), Saw::Told(6), Saw::Due(2), Saw::Told(7), Saw::Heard(1, 4), Saw::Heard(1, 5)];
+    assert_eq!(stage.seen(0), expected);
+}
+
+#[test]
 fn a_process_that_dies_while_it_is_paused_gets_nothing_later() {
     let mut stage = Stage::new(2, 1);
     stage.world.pause(P0);
