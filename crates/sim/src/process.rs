@@ -44,10 +44,13 @@ impl<M: Machine> Process<M> {
         }
     }
 
-    /// How its next life begins.
-    pub(crate) fn next_boot(&mut self) -> Boot {
+    /// How its next life begins. One that forgot and has nothing on its disk,
+    /// not even that it forgot, begins without memory again: otherwise it would
+    /// pass for a process that has promised nothing yet.
+    pub(crate) fn next_boot(&mut self, is_disk_empty: bool) -> Boot {
         self.life += 1;
-        if std::mem::take(&mut self.is_forgetful) {
+        let never_wrote_it_down = self.amnesias > 0 && is_disk_empty;
+        if std::mem::take(&mut self.is_forgetful) || never_wrote_it_down {
             self.amnesias += 1;
             Boot::Amnesiac { incarnation: self.amnesias }
         } else if self.life == 1 {

@@ -526,7 +526,7 @@ impl<M: Machine> World<M> {
                 self.processes[place].is_forgetful = true;
             }
         }
-        let boot = self.processes[place].next_boot();
+        let boot = self.processes[place].next_boot(records.is_empty());
         if boot != Boot::First {
             self.note_at(place, || format!("starts: {boot:?}, {} records", records.len()));
         }

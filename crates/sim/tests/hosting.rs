@@ -170,6 +170,27 @@ fn a_flipped_bit_is_never_served() {
     }
 }
 
+/// Nobody can tell a life that began without memory from one that has just
+/// begun, unless the disk says so. Until then every life is one without memory.
+#[test]
+fn who_has_forgotten_does_not_forget_that() {
+    let mut stage = Stage::new(1, 1);
+    stage.ask(0, &[Do::Persist(1)]);
+    stage.play(AFTER_ALL);
+    stage.crash(0);
+    stage.world.lose_disk(P0);
+    stage.restart(0);
+    assert_eq!(stage.seen(0), [Saw::Start(Boot::Amnesiac { incarnation: 1 }, vec![])]);
+    stage.crash(0);
+    stage.restart(0);
+    assert_eq!(stage.seen(0), [Saw::Start(Boot::Amnesiac { incarnation: 2 }, vec![])]);
+    stage.ask(0, &[Do::Persist(FORGOT)]);
+    stage.play(AFTER_ALL);
+    stage.crash(0);
+    stage.restart(0);
+    assert_eq!(stage.seen(0), [Saw::Start(Boot::Again, vec![FORGOT])]);
+}
+
 /// Sends a word a millisecond, from `first` on, so many of them, over a way of ten.
 fn chatter(stage: &mut Stage, first: u64, words: u64) {
     stage.world.set_delay(P0, P1, 10 * MILLISECOND);
