@@ -191,6 +191,27 @@ fn who_has_forgotten_does_not_forget_that() {
     assert_eq!(stage.seen(0), [Saw::Start(Boot::Again, vec![FORGOT])]);
 }
 
+#[test]
+fn who_dies_without_memory_has_none_while_it_is_down() {
+    let mut stage = Stage::new(1, 1);
+    stage.crash(0);
+    assert!(stage.world.remembers(P0));
+    stage.world.lose_disk(P0);
+    assert!(!stage.world.remembers(P0));
+    stage.restart(0);
+    stage.ask(0, &[Do::Persist(FORGOT)]);
+    stage.play(AFTER_ALL);
+    assert!(!stage.world.remembers(P0));
+    stage.crash(0);
+    assert!(!stage.world.remembers(P0));
+    stage.restart(0);
+    stage.ask(0, &[Do::Persist(RECOVERED)]);
+    stage.play(AFTER_ALL);
+    assert!(stage.world.remembers(P0));
+    stage.crash(0);
+    assert!(stage.world.remembers(P0));
+}
+
 /// Sends a word a millisecond, from `first` on, so many of them, over a way of ten.
 fn chatter(stage: &mut Stage, first: u64, words: u64) {
     stage.world.set_delay(P0, P1, 10 * MILLISECOND);
