@@ -483,7 +483,8 @@ impl<M: Machine> World<M> {
     /// Bounds what a link carries in a second, or no longer.
     pub fn set_bandwidth(&mut self, from: ProcessId, to: ProcessId, bytes_per_second: Option<u64>) {
         let (from, to) = (self.place(from), self.place(to));
-        self.network.set_bandwidth(from, to, bytes_per_second);
+        self.network.set_bandwidth(from, to, bytes_per_second, self.now);
+        self.look_for_arrivals(from, to);
     }
 
     /// Sets how long messages take from one process to another.
@@ -501,7 +502,7 @@ impl<M: Machine> World<M> {
     /// Heals every link. Broken ones reconnect by themselves.
     pub fn calm_network(&mut self) {
         self.note(|| "all links are healed".into());
-        self.network.calm();
+        self.network.calm(self.now);
         for from in 0..self.processes.len() {
             for to in 0..self.processes.len() {
                 self.look_for_arrivals(from, to);

@@ -301,3 +301,16 @@ fn a_thin_link_carries_so_many_bytes_a_second() {
     let expected = [(SECOND + DELAY, Saw::Heard(0, 1)), (2 * SECOND + DELAY, Saw::Heard(0, 2))];
     assert_eq!(stage.seen_at(1), expected);
 }
+
+#[test]
+fn what_queues_before_a_thin_link_goes_at_once_when_it_is_wide_again() {
+    let mut stage = Stage::new(2, 1);
+    stage.world.set_bandwidth(P0, P1, Some(8));
+    let words: Vec<Do> = (0..100).map(|word| Do::Send(1, word)).collect();
+    stage.ask(0, &words);
+    stage.play(2 * SECOND);
+    assert_eq!(stage.seen(1), [Saw::Heard(0, 0)], "the next is still on its way");
+    stage.world.set_bandwidth(P0, P1, None);
+    stage.play(DELAY);
+    assert_eq!(stage.seen(1).len(), 99);
+}
