@@ -102,8 +102,8 @@ impl Disk {
         self.full = full;
     }
 
-    pub(crate) fn fail_next_sync(&mut self) {
-        self.sync_will_fail = true;
+    pub(crate) fn set_sync_failing(&mut self, will_fail: bool) {
+        self.sync_will_fail = will_fail;
     }
 
     /// Appends a record; a checkpoint replaces what stands before it once it is safe.
@@ -285,7 +285,7 @@ mod tests {
     #[test]
     fn a_failed_sync_makes_nothing_safe() {
         let (mut disk, mut random) = disk(&["a"], 0);
-        disk.fail_next_sync();
+        disk.set_sync_failing(true);
         disk.begin_sync(&mut random).unwrap();
         assert_eq!(disk.finish_sync(), Err(SyncFailed));
         assert_eq!(disk.durable(), 0);

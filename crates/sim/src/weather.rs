@@ -165,6 +165,7 @@ impl Weather {
 
     /// A process stopped because its disk failed it.
     pub(crate) fn stopped<M: Machine>(&mut self, process: ProcessId, world: &World<M>) -> (Nanos, Storm) {
+        assert!(!self.is_calm, "the disk of {process} fails after all faults have ended");
         self.counts.crashes += 1;
         self.counts.disk_faults += 1;
         (world.now() + self.downtime(), Storm::Restart(process))
@@ -176,6 +177,7 @@ impl Weather {
         world.calm_network();
         for process in self.processes.clone() {
             world.set_disk_habits(process, DiskHabits::GOOD);
+            world.spare_next_sync(process);
             self.free_disk(process, world);
             world.resume(process);
             self.restart(process, world);

@@ -419,7 +419,13 @@ impl<M: Machine> World<M> {
     pub fn fail_next_sync(&mut self, process: ProcessId) {
         let place = self.place(process);
         self.note_at(place, || "will have a sync fail".into());
-        self.processes[place].disk.fail_next_sync();
+        self.processes[place].disk.set_sync_failing(true);
+    }
+
+    /// Takes [`World::fail_next_sync`] back, if none has failed yet.
+    pub fn spare_next_sync(&mut self, process: ProcessId) {
+        let place = self.place(process);
+        self.processes[place].disk.set_sync_failing(false);
     }
 
     /// Makes a disk faster or slower.

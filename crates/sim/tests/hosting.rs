@@ -314,3 +314,13 @@ fn what_queues_before_a_thin_link_goes_at_once_when_it_is_wide_again() {
     stage.play(DELAY);
     assert_eq!(stage.seen(1).len(), 99);
 }
+
+#[test]
+fn a_sync_that_was_to_fail_can_be_spared() {
+    let mut stage = Stage::new(1, 1);
+    stage.world.fail_next_sync(P0);
+    stage.world.spare_next_sync(P0);
+    stage.ask(0, &[Do::Persist(1), Do::Tell(2)]);
+    stage.play(AFTER_ALL);
+    assert_eq!(stage.seen(0), [Saw::Told(2)]);
+}
