@@ -35,9 +35,9 @@ pub struct FaultCounts {
     pub crashes: u64,
     /// Processes that came back.
     pub restarts: u64,
-    /// Cuts between sides, one way or both, and links that broke.
+    /// Cuts between sides or between two processes, one way or both.
     pub partitions: u64,
-    /// Disks lost, rotten, full or torn, and syncs that failed.
+    /// Disks lost or rotten, writes torn by a crash, and processes that a full disk or a failed sync stopped.
     pub disk_faults: u64,
     /// Clocks that jumped, drifted or began wrong.
     pub clock_faults: u64,
@@ -203,9 +203,6 @@ impl Weather {
                     return Vec::new();
                 }
                 let restart = self.crash(victim, world);
-                if world.is_up(victim) {
-                    return Vec::new();
-                }
                 if fault == Fault::LoseDisk {
                     world.lose_disk(victim);
                     self.counts.disk_faults += 1;
@@ -233,6 +230,8 @@ impl Weather {
                 vec![(now + self.span(10 * MILLISECOND, 4 * SECOND), Storm::Resume(victim))]
             }
             Fault::Partition => self.partition(world),
+            // Nothing can come between a process and itself.
+            Fault::CutOneWay if victim == other => Vec::new(),
             Fault::CutOneWay => {
                 self.counts.partitions += 1;
                 world.remark(&format!("nothing gets from {victim} to {other}"));

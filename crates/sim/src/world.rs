@@ -371,7 +371,7 @@ impl<M: Machine> World<M> {
 /// Life, death and weather, at the hands of whoever drives the world.
 impl<M: Machine> World<M> {
     /// Kills a process: memory is gone, the disk keeps what a crash leaves.
-    /// Answers whether something that was not synced was lost.
+    /// Answers whether a write was torn.
     pub fn crash(&mut self, process: ProcessId) -> bool {
         let place = self.place(process);
         assert!(self.processes[place].machine.is_some(), "{process} is down already");
