@@ -568,7 +568,11 @@ impl<M: Machine> World<M> {
                 self.network.break_pair(place, other, &mut self.random);
             }
         }
-        self.processes[place].disk.crash(&mut self.random)
+        let is_torn = self.processes[place].disk.crash(&mut self.random);
+        if is_torn {
+            self.note_at(place, || "has its last write torn".into());
+        }
+        is_torn
     }
 
     fn plan_reconnect(&mut self, a: usize, b: usize) {
