@@ -66,6 +66,12 @@ impl Log {
         }
     }
 
+    /// For the mutant that does.
+    pub(crate) fn forget_ids(&mut self) {
+        self.places.clear();
+        self.newest.clear();
+    }
+
     /// The timestamp of the next entry: its number, raised above the floor and all before it.
     pub(crate) fn next_timestamp(&self, floor: Timestamp) -> Timestamp {
         let newest = self.entries.last().map_or(Timestamp::ZERO, |entry| entry.timestamp);

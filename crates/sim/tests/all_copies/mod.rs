@@ -16,6 +16,7 @@
 //! Not genuine, and it stands still while anybody is down.
 
 mod log;
+pub(crate) mod plan;
 mod sequencer;
 mod wire;
 
@@ -50,12 +51,10 @@ pub(crate) enum Mutant {
     CountsWhatItForgot,
     /// What is on the sequencer's disk counts as being everywhere.
     DeliversAlone,
-    /// The sequencer appends an id as often as it is asked to.
-    RepeatsIds,
+    /// A sequencer that starts again has forgotten which ids are in its log.
+    ForgetsIds,
     /// The sequencer appends what comes, whatever came before it in its session.
     OvertakesInSessions,
-    /// The sequencer gives no heed to floors.
-    IgnoresFloors,
     /// A replica counts its deliveries from zero in every life.
     RestartsAtZero,
     /// A sequencer that has forgotten goes on with an empty log.
@@ -169,6 +168,9 @@ impl Machine for AllCopies {
         if let Some((position, bytes)) = self.user.clone() {
             self.skip_to(position);
             out.emit(Up::Install { position, bytes });
+        }
+        if self.is(Mutant::ForgetsIds) {
+            self.log.forget_ids();
         }
         self.tell_what_is_held(out);
         self.fetch_copies(out);

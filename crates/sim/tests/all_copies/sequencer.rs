@@ -52,7 +52,7 @@ impl AllCopies {
         match self.log.standing(message.id) {
             Standing::Next => {}
             Standing::TooEarly if self.is(Mutant::OvertakesInSessions) => {}
-            Standing::Known(_) if self.is(Mutant::RepeatsIds) => {}
+            Standing::TooEarly if self.is(Mutant::ForgetsIds) => {}
             Standing::Known(place) => {
                 if (place as u64) < self.everywhere {
                     out.send(from, Message::Taken(message.id));
@@ -61,8 +61,7 @@ impl AllCopies {
             }
             Standing::TooEarly => return,
         }
-        let floor = if self.is(Mutant::IgnoresFloors) { Default::default() } else { message.floor };
-        let entry = Entry { timestamp: self.log.next_timestamp(floor), message };
+        let entry = Entry { timestamp: self.log.next_timestamp(message.floor), message };
         out.persist(Record::Appended(entry.clone()));
         self.log.push(entry);
         self.tell_what_is_held(out);
