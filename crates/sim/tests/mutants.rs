@@ -169,3 +169,15 @@ fn assert_caught_by_some_seed(schedule: fn(u64, Option<Mutant>) -> Vec<Violation
     let mut found = (0..20).flat_map(|seed| schedule(seed, Some(mutant)));
     assert!(found.any(|violation| violation.property == "prefix order"), "{mutant:?} survives");
 }
+
+/// What is known of a run does not depend on how it ended.
+#[test]
+fn a_run_that_was_cut_short_still_counts_its_messages() {
+    let plan = plan(1, 3, 0);
+    let is_invariant = |violation: &Violation| violation.property == "invariant";
+    let outcome = (0..40)
+        .map(|seed| run(&plan, seed, Some(Mutant::NumbersAlone), None))
+        .find(|outcome| outcome.violations.iter().any(is_invariant))
+        .expect("a run is cut short");
+    assert!(outcome.counts.messages > outcome.counts.deliveries, "{:?}", outcome.counts);
+}
