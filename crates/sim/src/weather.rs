@@ -2,8 +2,8 @@
 //! random rates for each seed, so that rare combinations come up; calm ends
 //! them all. The world offers each fault; only this file decides on them.
 //!
-//! One bound is kept: fewer replicas of a group than a majority have lost
-//! their memory at the same time, for no protocol survives more.
+//! One bound is kept: a majority of each group has not lost its memory at any
+//! time, for no protocol survives less.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -320,7 +320,7 @@ impl Weather {
     fn may_forget<M: Machine>(&self, process: ProcessId, world: &World<M>) -> bool {
         let Some(group) = self.cluster.group_of(process) else { return true };
         let forgetful = self.members(group).filter(|member| *member != process && !world.remembers(*member)).count();
-        forgetful + 1 < self.cluster.quorum(group)
+        forgetful + 1 + self.cluster.quorum(group) <= self.cluster.members(group).len()
     }
 
     fn members(&self, group: GroupId) -> impl Iterator<Item = ProcessId> {

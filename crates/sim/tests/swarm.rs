@@ -111,3 +111,13 @@ fn thousands_of_seeds() {
         assert_eventful(&run_well(&plan(groups, replicas, outsiders), base..base + seeds));
     }
 }
+
+/// Of two replicas both make a majority, so none can be spared: nobody forgets.
+#[test]
+fn an_even_group_loses_no_more_memory_than_it_can_spare() {
+    let plan = Plan { duration: 20 * SECOND, ..plan(1, 2, 0) };
+    for seed in 0..20 {
+        let trace = run(&plan, seed, None, Some(Trace::brief())).trace;
+        assert!(!trace.contains("Amnesiac"), "seed {seed}");
+    }
+}
