@@ -163,6 +163,11 @@ impl Stage {
         self.play(0);
     }
 
+    /// What happened to all since this was asked last, in order.
+    pub(crate) fn seen_by_all(&mut self) -> Vec<(u16, Saw)> {
+        self.seen.drain(..).map(|(_, process, saw)| (process.0, saw)).collect()
+    }
+
     /// What happened to a puppet since this was asked last.
     pub(crate) fn seen(&mut self, puppet: u16) -> Vec<Saw> {
         self.seen_at(puppet).into_iter().map(|(_, saw)| saw).collect()
