@@ -102,8 +102,8 @@ impl Disk {
         self.full = full;
     }
 
-    pub(crate) fn fail_next_sync(&mut self) {
-        self.sync_will_fail = true;
+    pub(crate) fn set_sync_failing(&mut self, will_fail: bool) {
+        self.sync_will_fail = will_fail;
     }
 
     /// Appends a record; a checkpoint replaces what stands before it once it is safe.
@@ -142,7 +142,7 @@ impl Disk {
     }
 
     /// The process died: of what was not synced, some prefix survives, and the
-    /// next record may be torn. Answers whether anything was lost or torn.
+    /// next record may be torn. Answers whether it is.
     pub(crate) fn crash(&mut self, random: &mut Random) -> bool {
         self.syncing = None;
         self.sync_will_fail = false;
@@ -161,7 +161,7 @@ impl Disk {
             record.checksum ^= 1 << random.below(32);
         }
         self.written = self.records.back().map_or(self.durable, |record| record.number);
-        survivors < unsynced
+        torn
     }
 
     /// Everything is gone.
@@ -184,8 +184,8 @@ impl Disk {
         true
     }
 
-    /// Reads everything after a restart. A tail that was never synced and does
-    /// not match is cut; anything older must match.
+    /// Reads everything after a restart, from the newest checkpoint on. A tail
+    /// that was never synced and does not match is cut; anything older must match.
     pub(crate) fn read(&mut self) -> Result<Vec<Bytes>, Damaged> {
         let mut sound = Vec::new();
         for place in 0..self.records.len() {
@@ -198,6 +198,11 @@ impl Disk {
             } else {
                 return Err(Damaged { record: record.number });
             }
+        }
+        // A checkpoint that survived the crash unsynced is safe now, and replaces what stands before it.
+        if let Some(checkpoint) = self.records.iter().rposition(|record| record.is_checkpoint) {
+            self.records.drain(..checkpoint);
+            sound.drain(..checkpoint);
         }
         // What survived is read back from the platter, so it is as safe as if it had been synced.
         self.written = self.records.back().map_or(self.durable, |record| record.number);
@@ -231,7 +236,9 @@ mod tests {
         let mut outcomes = std::collections::BTreeSet::new();
         for seed in 0..200 {
             let (mut disk, _) = disk(&["a", "b", "c", "d"], 2);
-            disk.crash(&mut Random::new(seed));
+            let is_torn = disk.crash(&mut Random::new(seed));
+            let is_sound = |record: &Record| crc32c::crc32c(&record.bytes) == record.checksum;
+            assert_eq!(is_torn, !disk.records.iter().all(is_sound), "it says what it did");
             outcomes.insert(contents(&mut disk).join(""));
         }
         assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["ab", "abc", "abcd"]);
@@ -251,10 +258,19 @@ mod tests {
     fn a_checkpoint_replaces_the_past_once_it_is_safe() {
         let (mut disk1, _) = disk(&["a", "b", "C", "d"], 4);
         assert_eq!(contents(&mut disk1), ["C", "d"]);
-        let (mut disk2, _) = disk(&["a", "b", "C"], 2);
+        let (disk2, _) = disk(&["a", "b", "C"], 2);
         assert_eq!(disk2.records(), 3, "not safe yet");
-        disk2.crash(&mut Random::new(3));
-        assert!(contents(&mut disk2).starts_with(&["a".into(), "b".into()]));
+    }
+
+    #[test]
+    fn a_checkpoint_that_survives_a_crash_unsynced_stands_alone() {
+        let mut outcomes = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let (mut disk, _) = disk(&["a", "b", "C", "d"], 2);
+            disk.crash(&mut Random::new(seed));
+            outcomes.insert(contents(&mut disk).join(""));
+        }
+        assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["C", "Cd", "ab"]);
     }
 
     #[test]
@@ -271,7 +287,7 @@ mod tests {
     #[test]
     fn a_failed_sync_makes_nothing_safe() {
         let (mut disk, mut random) = disk(&["a"], 0);
-        disk.fail_next_sync();
+        disk.set_sync_failing(true);
         disk.begin_sync(&mut random).unwrap();
         assert_eq!(disk.finish_sync(), Err(SyncFailed));
         assert_eq!(disk.durable(), 0);

@@ -21,7 +21,7 @@ pub struct Network {
 /// One direction between two processes.
 #[derive(Debug)]
 struct Link {
-    on_the_way: VecDeque<(Nanos, Bytes)>,
+    on_the_way: VecDeque<Traveller>,
     /// Nothing may arrive before this: order is kept.
     newest_arrival: Nanos,
     /// The wire is busy until then.
@@ -34,6 +34,17 @@ struct Link {
     is_awaited: bool,
     slowdown: f64,
     bytes_per_second: Option<u64>,
+}
+
+/// A message on its way.
+#[derive(Debug)]
+struct Traveller {
+    /// When its last byte is on the wire.
+    departs: Nanos,
+    /// How long the way takes from there.
+    takes: Nanos,
+    arrives: Nanos,
+    bytes: Bytes,
 }
 
 /// One direction between two processes, as a number.
@@ -73,17 +84,8 @@ impl Network {
         if link.is_broken {
             return None;
         }
-        let departs = match link.bytes_per_second {
-            Some(rate) => {
-                let takes = bytes.len() as u64 * SECOND / rate;
-                link.busy_until = link.busy_until.max(now) + takes;
-                link.busy_until
-            }
-            None => now,
-        };
-        let arrives = (departs + (delay as f64 * link.slowdown) as Nanos).max(link.newest_arrival);
-        link.newest_arrival = arrives;
-        link.on_the_way.push_back((arrives, bytes));
+        let takes = (delay as f64 * link.slowdown) as Nanos;
+        link.depart(Traveller { departs: now, takes, arrives: now, bytes }, now);
         link.await_front()
     }
 
@@ -92,9 +94,7 @@ impl Network {
         let link = &mut self.links[link.0 as usize];
         link.is_awaited = false;
         match link.on_the_way.front() {
-            Some((arrives, _)) if *arrives <= now && !link.is_cut => {
-                link.on_the_way.pop_front().map(|(_, bytes)| bytes)
-            }
+            Some(front) if front.arrives <= now && !link.is_cut => link.on_the_way.pop_front().map(|front| front.bytes),
             _ => None,
         }
     }
@@ -119,9 +119,10 @@ impl Network {
         self.links[link.0 as usize].slowdown = slowdown;
     }
 
-    pub(crate) fn set_bandwidth(&mut self, from: usize, to: usize, bytes_per_second: Option<u64>) {
+    /// What queues before the wire goes on at the new rate; somebody must look for arrivals again.
+    pub(crate) fn set_bandwidth(&mut self, from: usize, to: usize, bytes_per_second: Option<u64>, now: Nanos) {
         let link = self.link(from, to);
-        self.links[link.0 as usize].bytes_per_second = bytes_per_second;
+        self.links[link.0 as usize].set_bandwidth(bytes_per_second, now);
     }
 
     /// Changes how long messages of a link take; what is on its way is not overtaken.
@@ -168,9 +169,10 @@ impl Network {
     }
 
     /// Heals what was cut, slowed or thinned.
-    pub(crate) fn calm(&mut self) {
+    pub(crate) fn calm(&mut self, now: Nanos) {
         for link in &mut self.links {
-            (link.is_cut, link.slowdown, link.bytes_per_second) = (false, 1.0, None);
+            (link.is_cut, link.slowdown) = (false, 1.0);
+            link.set_bandwidth(None, now);
         }
     }
 
@@ -182,14 +184,44 @@ impl Network {
 }
 
 impl Link {
+    /// Puts a message behind the others before the wire, and on it as soon as that is free.
+    fn depart(&mut self, mut traveller: Traveller, now: Nanos) {
+        traveller.departs = match self.bytes_per_second {
+            Some(rate) => {
+                self.busy_until = self.busy_until.max(now) + traveller.bytes.len() as u64 * SECOND / rate;
+                self.busy_until
+            }
+            None => now,
+        };
+        traveller.arrives = (traveller.departs + traveller.takes).max(self.newest_arrival);
+        self.newest_arrival = traveller.arrives;
+        self.on_the_way.push_back(traveller);
+    }
+
+    fn set_bandwidth(&mut self, bytes_per_second: Option<u64>, now: Nanos) {
+        self.bytes_per_second = bytes_per_second;
+        self.busy_until = now;
+        let travelling = self.on_the_way.iter().take_while(|traveller| traveller.departs <= now).count();
+        let queue = self.on_the_way.split_off(travelling);
+        if queue.is_empty() {
+            return;
+        }
+        self.newest_arrival = self.on_the_way.back().map_or(now, |last| last.arrives);
+        for traveller in queue {
+            self.depart(traveller, now);
+        }
+        // An arrival that is planned already may be too late now; it will find nothing, or the next.
+        self.is_awaited = false;
+    }
+
     /// When the front arrives, if nobody waits for it yet.
     fn await_front(&mut self) -> Option<Nanos> {
-        let (arrives, _) = self.on_the_way.front()?;
+        let arrives = self.on_the_way.front()?.arrives;
         if self.is_awaited || self.is_cut {
             return None;
         }
         self.is_awaited = true;
-        Some(*arrives)
+        Some(arrives)
     }
 }
 
@@ -258,7 +290,7 @@ mod tests {
     fn a_thin_wire_makes_messages_queue() {
         let (mut network, mut random) = pair(0);
         let link = network.link(0, 1);
-        network.set_bandwidth(0, 1, Some(4));
+        network.set_bandwidth(0, 1, Some(4), 0);
         assert_eq!(network.send(link, word("abcd"), 0, &mut random), Some(SECOND));
         network.send(link, word("efgh"), 0, &mut random);
         network.take(link, SECOND);

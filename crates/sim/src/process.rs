@@ -24,6 +24,8 @@ pub(crate) struct Process<M: Machine> {
     pub(crate) deferred: Vec<Event<M>>,
     /// What it had on disk was lost, so its next life begins without memory.
     pub(crate) is_forgetful: bool,
+    /// While it is down: whether it remembered when it died.
+    died_remembering: bool,
     amnesias: u32,
 }
 
@@ -40,14 +42,18 @@ impl<M: Machine> Process<M> {
             is_paused: false,
             deferred: Vec::new(),
             is_forgetful: false,
+            died_remembering: true,
             amnesias: 0,
         }
     }
 
-    /// How its next life begins.
-    pub(crate) fn next_boot(&mut self) -> Boot {
+    /// How its next life begins. One that forgot and has nothing on its disk,
+    /// not even that it forgot, begins without memory again: otherwise it would
+    /// pass for a process that has promised nothing yet.
+    pub(crate) fn next_boot(&mut self, is_disk_empty: bool) -> Boot {
         self.life += 1;
-        if std::mem::take(&mut self.is_forgetful) {
+        let never_wrote_it_down = self.amnesias > 0 && is_disk_empty;
+        if std::mem::take(&mut self.is_forgetful) || never_wrote_it_down {
             self.amnesias += 1;
             Boot::Amnesiac { incarnation: self.amnesias }
         } else if self.life == 1 {
@@ -59,7 +65,7 @@ impl<M: Machine> Process<M> {
 
     /// Everything that lived in memory is gone.
     pub(crate) fn die(&mut self) {
-        self.machine = None;
+        self.died_remembering = self.machine.take().is_some_and(|machine| machine.remembers());
         self.timers.clear();
         self.held.clear();
         self.deferred.clear();
@@ -68,6 +74,6 @@ impl<M: Machine> Process<M> {
 
     /// Whether a group can count on what it knows.
     pub(crate) fn remembers(&self) -> bool {
-        !self.is_forgetful && self.machine.as_ref().is_none_or(Machine::remembers)
+        !self.is_forgetful && self.machine.as_ref().map_or(self.died_remembering, Machine::remembers)
     }
 }

@@ -106,6 +106,7 @@ pub fn run_seed<M: Ordering + 'static>(
 ) -> Outcome {
     let mut run = Run::new(plan, seed, trace, maker);
     let panicked = catch_unwind(AssertUnwindSafe(|| run.play())).err();
+    run.history.traffic = run.world.take_traffic();
     let history = run.history;
     let counts = Counts {
         virtual_time: run.world.now(),
@@ -219,7 +220,6 @@ impl<M: Ordering + 'static> Run<M> {
         }
         // Whatever still travels must do no harm either.
         self.run_until(self.world.now() + SECOND / 2);
-        self.history.traffic = self.world.take_traffic();
     }
 
     fn run_until(&mut self, horizon: Nanos) {

@@ -371,7 +371,7 @@ impl<M: Machine> World<M> {
 /// Life, death and weather, at the hands of whoever drives the world.
 impl<M: Machine> World<M> {
     /// Kills a process: memory is gone, the disk keeps what a crash leaves.
-    /// Answers whether something that was not synced was lost.
+    /// Answers whether a write was torn.
     pub fn crash(&mut self, process: ProcessId) -> bool {
         let place = self.place(process);
         assert!(self.processes[place].machine.is_some(), "{process} is down already");
@@ -419,7 +419,13 @@ impl<M: Machine> World<M> {
     pub fn fail_next_sync(&mut self, process: ProcessId) {
         let place = self.place(process);
         self.note_at(place, || "will have a sync fail".into());
-        self.processes[place].disk.fail_next_sync();
+        self.processes[place].disk.set_sync_failing(true);
+    }
+
+    /// Takes [`World::fail_next_sync`] back, if none has failed yet.
+    pub fn spare_next_sync(&mut self, process: ProcessId) {
+        let place = self.place(process);
+        self.processes[place].disk.set_sync_failing(false);
     }
 
     /// Makes a disk faster or slower.
@@ -445,8 +451,9 @@ impl<M: Machine> World<M> {
         }
         self.note_at(place, || "goes on".into());
         self.processes[place].is_paused = false;
+        // At once, so that nothing that comes up from now on overtakes it.
         for event in std::mem::take(&mut self.processes[place].deferred) {
-            self.agenda.plan(self.now, event);
+            self.happen(event);
         }
         for from in 0..self.processes.len() {
             self.look_for_arrivals(from, place);
@@ -482,7 +489,8 @@ impl<M: Machine> World<M> {
     /// Bounds what a link carries in a second, or no longer.
     pub fn set_bandwidth(&mut self, from: ProcessId, to: ProcessId, bytes_per_second: Option<u64>) {
         let (from, to) = (self.place(from), self.place(to));
-        self.network.set_bandwidth(from, to, bytes_per_second);
+        self.network.set_bandwidth(from, to, bytes_per_second, self.now);
+        self.look_for_arrivals(from, to);
     }
 
     /// Sets how long messages take from one process to another.
@@ -500,7 +508,7 @@ impl<M: Machine> World<M> {
     /// Heals every link. Broken ones reconnect by themselves.
     pub fn calm_network(&mut self) {
         self.note(|| "all links are healed".into());
-        self.network.calm();
+        self.network.calm(self.now);
         for from in 0..self.processes.len() {
             for to in 0..self.processes.len() {
                 self.look_for_arrivals(from, to);
@@ -525,7 +533,7 @@ impl<M: Machine> World<M> {
                 self.processes[place].is_forgetful = true;
             }
         }
-        let boot = self.processes[place].next_boot();
+        let boot = self.processes[place].next_boot(records.is_empty());
         if boot != Boot::First {
             self.note_at(place, || format!("starts: {boot:?}, {} records", records.len()));
         }
@@ -560,7 +568,11 @@ impl<M: Machine> World<M> {
                 self.network.break_pair(place, other, &mut self.random);
             }
         }
-        self.processes[place].disk.crash(&mut self.random)
+        let is_torn = self.processes[place].disk.crash(&mut self.random);
+        if is_torn {
+            self.note_at(place, || "has its last write torn".into());
+        }
+        is_torn
     }
 
     fn plan_reconnect(&mut self, a: usize, b: usize) {

@@ -1,0 +1,123 @@
+//! Whole runs under every kind of fault, with a multicast that survives them:
+//! it proves that the world strikes, and strikes only as a real one does.
+
+mod all_copies;
+
+use std::ops::Range;
+
+use all_copies::plan::{plan, run};
+use skein_sim::{Counts, Plan, SECOND, Trace};
+
+/// Runs seeds that must be flawless, and answers what happened in them.
+fn run_well(plan: &Plan, seeds: Range<u64>) -> Vec<Counts> {
+    let run_one = |seed| {
+        let outcome = run(plan, seed, None, None);
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
+        outcome.counts
+    };
+    seeds.map(run_one).collect()
+}
+
+/// A run in which nothing happens proves nothing.
+fn assert_eventful(all: &[Counts]) {
+    let seeds = all.len() as u64;
+    let sum = |count: fn(&Counts) -> u64| all.iter().map(count).sum::<u64>();
+    let bars = [
+        ("crashes", sum(|counts| counts.faults.crashes), seeds),
+        ("restarts", sum(|counts| counts.faults.restarts), seeds),
+        ("partitions", sum(|counts| counts.faults.partitions), seeds / 2),
+        ("disk faults", sum(|counts| counts.faults.disk_faults), seeds / 2),
+        ("clock faults", sum(|counts| counts.faults.clock_faults), seeds / 2),
+        ("multicasts", sum(|counts| counts.multicasts), 100 * seeds),
+        ("deliveries", sum(|counts| counts.deliveries), 200 * seeds),
+    ];
+    for (what, sum, bar) in bars {
+        println!("{what}: {:.2} a seed", sum as f64 / seeds as f64);
+        assert!(sum >= bar, "{sum} {what} in {seeds} seeds, where {bar} are few");
+    }
+}
+
+#[test]
+fn two_groups_of_three_survive_the_swarm() {
+    assert_eventful(&run_well(&plan(2, 3, 1), 0..20));
+}
+
+/// No replica forgets here: a group of one has no minority.
+#[test]
+fn three_groups_of_one_survive_the_swarm() {
+    assert_eventful(&run_well(&plan(3, 1, 1), 1_000..1_020));
+}
+
+#[test]
+fn one_group_of_five_survives_the_swarm() {
+    assert_eventful(&run_well(&plan(1, 5, 0), 2_000..2_020));
+}
+
+/// Every kind of fault, and every way back from one, comes up within a few seeds.
+#[test]
+fn every_kind_of_fault_strikes() {
+    let mut missing = vec![
+        "crashes",
+        "has its last write torn",
+        "loses its disk",
+        "has a bit flipped",
+        "finds record",
+        "stops: its disk is full",
+        "stops: a sync failed",
+        "stands still",
+        "is cut off from",
+        "hears nothing from",
+        "nothing gets from",
+        "breaks",
+        "stands again",
+        "the clock of",
+        "starts: Again",
+        "starts: Amnesiac { incarnation: 1 }",
+        "starts: Amnesiac { incarnation: 2 }",
+        "p0   starts: Amnesiac",
+        "hears itself: Recovered",
+        "tells Install",
+    ];
+    let plan = plan(2, 3, 1);
+    for seed in 0..50 {
+        let trace = run(&plan, seed, None, Some(Trace::brief())).trace;
+        missing.retain(|words| !trace.contains(words));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("in 50 seeds nothing {missing:?}");
+}
+
+#[test]
+fn a_seed_has_one_history() {
+    let plan = Plan { duration: 10 * SECOND, ..plan(2, 3, 1) };
+    let trace = |seed| run(&plan, seed, None, Some(Trace::full())).trace;
+    let traces: Vec<String> = (0..4).map(trace).collect();
+    for (seed, text) in (0..).zip(&traces) {
+        assert!(trace(seed) == *text, "seed {seed} has two histories");
+    }
+    assert!(traces[0] != traces[1] && traces[1] != traces[2] && traces[2] != traces[3]);
+}
+
+/// By hand: `SEEDS=2000 BASE=7 cargo test --release --test swarm -- --ignored --nocapture`.
+#[test]
+#[ignore = "takes minutes"]
+fn thousands_of_seeds() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().expect("a number"));
+    let (base, seeds) = (number("BASE").unwrap_or(0), number("SEEDS").unwrap_or(500));
+    for (groups, replicas, outsiders) in [(2, 3, 1), (3, 1, 1), (1, 5, 0), (1, 3, 0)] {
+        println!("{groups} groups of {replicas}, seeds from {base} to {}", base + seeds);
+        assert_eventful(&run_well(&plan(groups, replicas, outsiders), base..base + seeds));
+    }
+}
+
+/// Of two replicas both make a majority, so none can be spared: nobody forgets.
+#[test]
+fn an_even_group_loses_no_more_memory_than_it_can_spare() {
+    let plan = Plan { duration: 20 * SECOND, ..plan(1, 2, 0) };
+    for seed in 0..20 {
+        let trace = run(&plan, seed, None, Some(Trace::brief())).trace;
+        assert!(!trace.contains("Amnesiac"), "seed {seed}");
+    }
+}
