@@ -7,14 +7,14 @@ use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{MessageId, Multicast, SessionId, Timestamp, Wire};
 
 /// A message at its place in the log.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Entry {
     pub(crate) timestamp: Timestamp,
     pub(crate) message: Multicast,
 }
 
 /// All entries so far.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Log {
     entries: Vec<Entry>,
     places: BTreeMap<MessageId, usize>,
@@ -22,7 +22,7 @@ pub(crate) struct Log {
 }
 
 /// What a message that somebody asks for is to the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Standing {
     /// It may be appended.
     Next,

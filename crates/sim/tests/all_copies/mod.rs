@@ -43,7 +43,7 @@ const RETRY: Duration = Duration::from_millis(400);
 const MAX_PENDING: usize = 1024;
 
 /// One rule broken, to be caught.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Mutant {
     /// A replica acknowledges what is not on its disk yet.
     AcknowledgesEarly,
@@ -64,14 +64,14 @@ pub(crate) enum Mutant {
 }
 
 /// The one timer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Timer {
     /// Send again what is open.
     Retry,
 }
 
 /// One process.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct AllCopies {
     me: ProcessId,
     cluster: Arc<Cluster>,

@@ -15,7 +15,7 @@ const BATCH: u64 = 32;
 const WINDOW: u64 = 128;
 
 /// What the sequencer knows of the others.
-#[derive(Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(crate) struct Sequencer {
     /// Of every replica, itself included.
     copies: BTreeMap<ProcessId, Copy>,
@@ -24,7 +24,7 @@ pub(crate) struct Sequencer {
 }
 
 /// The copy of one replica.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 struct Copy {
     /// So many entries are on its disk.
     held: u64,
