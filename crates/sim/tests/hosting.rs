@@ -285,10 +285,10 @@ fn a_link_that_is_cut_does_not_stand_again_before_it_is_mended() {
     stage.world.set_cut(P0, P1, true);
     stage.world.break_link(P0, P1);
     stage.play(10 * SECOND);
-    assert_eq!((stage.seen(0), stage.seen(1)), (vec![], vec![]));
+    assert_eq!(stage.seen_by_all(), []);
     stage.world.set_cut(P0, P1, false);
     stage.play(AFTER_ALL);
-    assert_eq!((stage.seen(0), stage.seen(1)), (vec![Saw::Reconnect(1)], vec![Saw::Reconnect(0)]));
+    assert_eq!(stage.seen_by_all(), [(0, Saw::Reconnect(1)), (1, Saw::Reconnect(0))]);
 }
 
 /// A word is eight bytes.

@@ -222,7 +222,9 @@ impl Machine for AllCopies {
 
     fn check(&self) {
         self.log.check();
-        assert!(self.next as u64 <= self.log.length().min(self.everywhere.max(self.next as u64)));
+        let (next, length) = (self.next as u64, self.log.length());
+        assert!(next <= length, "{} has delivered {next} entries and holds {length}", self.me);
+        assert!(self.delivered <= next, "{} counts more deliveries than entries", self.me);
         assert!(self.recovered || !self.remembers, "{} remembers what it has not recovered", self.me);
         if self.recovered && self.sequencer.is_some() {
             let (everywhere, length) = (self.everywhere, self.log.length());
