@@ -15,7 +15,9 @@ pub enum Boot {
     /// After a stop or a crash, with everything that it had made durable.
     Again,
     /// With a disk that was lost or found damaged. It must not act as the
-    /// process that it was, for it has forgotten what that one promised.
+    /// process that it was, for it has forgotten what that one promised. Its
+    /// first durable record must say so: a life that ends with an empty disk
+    /// is followed by another of this kind, any other by [`Boot::Again`].
     Amnesiac {
         /// Counts the lives that began without memory, from 1.
         incarnation: u32,
@@ -69,9 +71,9 @@ pub trait Machine: Sized {
     /// Panics unless the invariants hold. Called after every step in simulation.
     fn check(&self);
 
-    /// Whether its memory counts: false while an amnesiac has not yet been
-    /// given back what its group knows. Too many of those at once are as bad
-    /// as too many crashed.
+    /// Whether its memory counts: false while an amnesiac does not yet hold,
+    /// durably, what its group knows. Too many of those at once are as bad as
+    /// too many crashed.
     fn remembers(&self) -> bool {
         true
     }

@@ -87,19 +87,16 @@ impl Transition {
     /// Whether the order of two of these cannot matter: they happen at
     /// different processes, and a link between those takes at one end what it
     /// gives at the other. Sending, dying and losing are compared with
-    /// everything, which costs time and is never wrong.
+    /// everything, which costs time and is never wrong. So are two timers:
+    /// both spend of what may fire on one path, so each can be the other's last.
     pub(super) fn is_independent(self, other: Transition) -> bool {
-        match (self.place(), other.place()) {
-            (Some(one), Some(other)) => one != other,
+        use Transition::{Deliver, Fire};
+        match (self, other) {
+            (Deliver { to: one, .. }, Deliver { to: other, .. }) => one != other,
+            (Deliver { to: one, .. }, Fire { at: other, .. }) | (Fire { at: one, .. }, Deliver { to: other, .. }) => {
+                one != other
+            }
             _ => false,
-        }
-    }
-
-    fn place(self) -> Option<u8> {
-        match self {
-            Transition::Deliver { to, .. } => Some(to),
-            Transition::Fire { at, .. } => Some(at),
-            Transition::Multicast(_) | Transition::Crash(_) | Transition::Restart(_) | Transition::Lose { .. } => None,
         }
     }
 }
