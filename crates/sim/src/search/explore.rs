@@ -30,8 +30,7 @@ pub(super) fn explore<M: Ordering + Clone + Hash>(
     told: &mut dyn FnMut(u64),
 ) {
     let setting = Setting::new(scope, cluster, workload, maker);
-    let mut story = Vec::new();
-    let initial = State::initial(&setting, &mut story);
+    let initial = State::initial(&setting, &mut None);
     let mut walk = Walk { setting, asleep_at: HashMap::new(), path: Vec::new(), report, told };
     if let Some(violations) = walk.visit(&initial, Vec::new()) {
         let events = walk.tell_the_story(&violations);
@@ -84,7 +83,7 @@ impl<M: Ordering + Clone + Hash> Walk<'_, M> {
             self.path.push(transition);
             let mut next = state.clone();
             let seen = next.seen();
-            let step = AssertUnwindSafe(|| next.take(&self.setting, transition, &mut Vec::new()));
+            let step = AssertUnwindSafe(|| next.take(&self.setting, transition, &mut None));
             if let Err(panic) = catch_unwind(step) {
                 return Some(vec![Violation { property: "invariant", detail: words_of(panic.as_ref()) }]);
             }
@@ -108,7 +107,7 @@ impl<M: Ordering + Clone + Hash> Walk<'_, M> {
 
     /// The path once more, in words.
     fn tell_the_story(&self, violations: &[Violation]) -> Vec<Moment> {
-        let mut story = Vec::new();
+        let mut story = Some(Vec::new());
         let mut state = State::initial(&self.setting, &mut story);
         for transition in &self.path {
             let step = AssertUnwindSafe(|| state.take(&self.setting, *transition, &mut story));
@@ -116,6 +115,6 @@ impl<M: Ordering + Clone + Hash> Walk<'_, M> {
                 assert_eq!(violations[0].property, "invariant", "the path ends where it ended before");
             }
         }
-        story
+        story.unwrap_or_default()
     }
 }

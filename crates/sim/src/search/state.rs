@@ -3,10 +3,11 @@
 //! machine and a few links; hashed so that equal states are known again.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use foldhash::quality::FixedState;
 use skein_machine::wire::{self, VERSION};
 use skein_machine::{
     Boot, Cluster, Delivery, Down, Effect, GroupSet, MessageId, Multicast, Ordering, Out, ProcessId, Time, Timestamp,
@@ -25,6 +26,9 @@ pub(super) struct Setting<'a, M> {
     pub(super) maker: &'a dyn Fn(ProcessId, Boot) -> M,
     processes: Vec<ProcessId>,
 }
+
+/// What happened, for a reader; `None` when there is none.
+pub(super) type Story = Option<Vec<Moment>>;
 
 /// Something that can happen next. Processes by their place in the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -137,7 +141,7 @@ impl<'a, M> Setting<'a, M> {
 impl<M: Ordering + Clone + Hash> State<M> {
     /// Everybody is up. Without a real-time order to keep, all messages are
     /// sent at once: a START that waits on its link is as good as one not sent.
-    pub(super) fn initial(setting: &Setting<'_, M>, story: &mut Vec<Moment>) -> State<M> {
+    pub(super) fn initial(setting: &Setting<'_, M>, story: &mut Story) -> State<M> {
         let node = || Node {
             machine: None,
             hash: (0, 0),
@@ -203,7 +207,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
     }
 
     /// Does one thing. The story gets a line for it, and one for each delivery.
-    pub(super) fn take(&mut self, setting: &Setting<'_, M>, transition: Transition, story: &mut Vec<Moment>) {
+    pub(super) fn take(&mut self, setting: &Setting<'_, M>, transition: Transition, story: &mut Story) {
         match transition {
             Transition::Multicast(nth) => {
                 let message = setting.message(nth);
@@ -212,7 +216,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 self.log.push(Seen::Sent { nth });
                 let place = setting.sender(nth);
                 let kind = MomentKind::Multicast(message.id, message.destinations);
-                tell(setting, story, kind, place, format!("multicasts {message:?}"));
+                tell(setting, story, kind, place, || format!("multicasts {message:?}"));
                 self.step(setting, place, story, |machine, out| {
                     machine.on_command(Time::ZERO, Down::Multicast(message), out);
                 });
@@ -230,19 +234,19 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 let node = &mut self.nodes[usize::from(at)];
                 let timer = node.timers.iter().nth(usize::from(nth)).expect("only what is armed fires").clone();
                 node.timers.remove(&timer);
-                tell(setting, story, MomentKind::Timer, at, format!("finds {timer:?} due"));
+                tell(setting, story, MomentKind::Timer, at, || format!("finds {timer:?} due"));
                 self.step(setting, at, story, |machine, out| machine.on_timer(Time::ZERO, timer, out));
             }
             Transition::Crash(at) => {
                 self.crashes += 1;
-                tell(setting, story, MomentKind::Crash, at, "crashes".into());
+                tell(setting, story, MomentKind::Crash, at, || "crashes".into());
                 let node = &mut self.nodes[usize::from(at)];
                 (node.machine, node.hash) = (None, (0, 0));
                 node.timers.clear();
                 self.links.retain(|(_, to), _| *to != at);
             }
             Transition::Restart(at) => {
-                tell(setting, story, MomentKind::Restart, at, "starts again".into());
+                tell(setting, story, MomentKind::Restart, at, || "starts again".into());
                 // Old connections are gone, with whatever was still on them.
                 self.links.retain(|(from, to), _| *from != at && *to != at);
                 self.boot(setting, at, Boot::Again, story);
@@ -255,7 +259,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
             }
             Transition::Lose { from, to } => {
                 let words = format!("loses what it had sent to {}", setting.processes[usize::from(to)]);
-                tell(setting, story, MomentKind::Lose, from, words);
+                tell(setting, story, MomentKind::Lose, from, || words);
                 self.links.remove(&(from, to));
             }
         }
@@ -285,17 +289,12 @@ impl<M: Ordering + Clone + Hash> State<M> {
 
     /// What makes this state the same as another.
     pub(super) fn key(&self) -> u128 {
-        let half = |salt: u64, machine: &dyn Fn(&Node<M>) -> u64| {
-            let mut hasher = DefaultHasher::new();
-            salt.hash(&mut hasher);
-            for node in &self.nodes {
-                machine(node).hash(&mut hasher);
-                (&node.records, &node.timers, &node.delivered, node.machine.is_some()).hash(&mut hasher);
-            }
-            (&self.links, self.sent, &self.over_before, self.crashes, self.timers_fired).hash(&mut hasher);
-            hasher.finish()
-        };
-        u128::from(half(1, &|node| node.hash.0)) << 64 | u128::from(half(2, &|node| node.hash.1))
+        let machines: Vec<Option<(u64, u64)>> =
+            self.nodes.iter().map(|node| node.machine.is_some().then_some(node.hash)).collect();
+        let memories: Vec<_> = self.nodes.iter().map(|node| (&node.records, &node.timers, &node.delivered)).collect();
+        let rest = (&self.links, self.sent, &self.over_before, self.crashes, self.timers_fired);
+        let (high, low) = hashes(&(machines, memories, rest));
+        u128::from(high) << 64 | u128::from(low)
     }
 
     fn is_up(&self, place: u8) -> bool {
@@ -319,7 +318,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
         (0..setting.workload.len() as u8).filter(is_over).fold(0, |bits, nth| bits | 1 << nth)
     }
 
-    fn boot(&mut self, setting: &Setting<'_, M>, at: u8, boot: Boot, story: &mut Vec<Moment>) {
+    fn boot(&mut self, setting: &Setting<'_, M>, at: u8, boot: Boot, story: &mut Story) {
         let mut machine = (setting.maker)(setting.processes[usize::from(at)], boot);
         let node = &mut self.nodes[usize::from(at)];
         for record in &node.records {
@@ -332,26 +331,20 @@ impl<M: Ordering + Clone + Hash> State<M> {
         self.step(setting, at, story, |machine, out| machine.start(Time::ZERO, seed, out));
     }
 
-    fn reconnect(&mut self, setting: &Setting<'_, M>, at: u8, peer: u8, story: &mut Vec<Moment>) {
+    fn reconnect(&mut self, setting: &Setting<'_, M>, at: u8, peer: u8, story: &mut Story) {
         let peer = setting.processes[usize::from(peer)];
         self.step(setting, at, story, |machine, out| machine.on_reconnect(Time::ZERO, peer, out));
     }
 
-    fn hear(&mut self, setting: &Setting<'_, M>, from: u8, to: u8, bytes: Bytes, story: &mut Vec<Moment>) {
+    fn hear(&mut self, setting: &Setting<'_, M>, from: u8, to: u8, bytes: Bytes, story: &mut Story) {
         let message: M::Message = wire::from_bytes(bytes, VERSION).expect("a message survives its own encoding");
         let sender = setting.processes[usize::from(from)];
-        tell(setting, story, MomentKind::Hear, to, format!("hears {sender}: {message:?}"));
+        tell(setting, story, MomentKind::Hear, to, || format!("hears {sender}: {message:?}"));
         self.step(setting, to, story, |machine, out| machine.on_message(Time::ZERO, sender, message, out));
     }
 
     /// One step of one machine with all its effects, and then what it told itself.
-    fn step(
-        &mut self,
-        setting: &Setting<'_, M>,
-        at: u8,
-        story: &mut Vec<Moment>,
-        act: impl FnOnce(&mut M, &mut Out<M>),
-    ) {
+    fn step(&mut self, setting: &Setting<'_, M>, at: u8, story: &mut Story, act: impl FnOnce(&mut M, &mut Out<M>)) {
         let mut out = Out::new();
         let node = &mut self.nodes[usize::from(at)];
         let machine = Arc::make_mut(node.machine.as_mut().expect("only a process that is up takes steps"));
@@ -373,7 +366,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
         at: u8,
         effect: Effect<M>,
         to_itself: &mut VecDeque<Bytes>,
-        story: &mut Vec<Moment>,
+        story: &mut Story,
     ) {
         let node = &mut self.nodes[usize::from(at)];
         match effect {
@@ -397,7 +390,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 let process = setting.processes[usize::from(at)];
                 let group = setting.cluster.group_of(process).expect("only a replica delivers");
                 let kind = MomentKind::Deliver(delivery.message.id, group);
-                tell(setting, story, kind, at, format!("delivers {delivery:?}"));
+                tell(setting, story, kind, at, || format!("delivers {delivery:?}"));
                 let entry = (delivery.message.id, delivery.timestamp);
                 let node = &mut self.nodes[usize::from(at)];
                 // A repetition after a restart is seen by the judges and changes nothing here.
@@ -413,17 +406,14 @@ impl<M: Ordering + Clone + Hash> State<M> {
     }
 }
 
-fn tell<M>(setting: &Setting<'_, M>, story: &mut Vec<Moment>, kind: MomentKind, place: u8, words: String) {
-    let process = setting.processes[usize::from(place)];
-    story.push(Moment { step: story.len(), kind, process, words });
+/// Adds a line, if somebody reads along.
+fn tell<M>(setting: &Setting<'_, M>, story: &mut Story, kind: MomentKind, place: u8, words: impl FnOnce() -> String) {
+    if let Some(moments) = story {
+        let process = setting.processes[usize::from(place)];
+        moments.push(Moment { step: moments.len(), kind, process, words: words() });
+    }
 }
 
-fn hashes<M: Hash>(machine: &M) -> (u64, u64) {
-    let half = |salt: u64| {
-        let mut hasher = DefaultHasher::new();
-        salt.hash(&mut hasher);
-        machine.hash(&mut hasher);
-        hasher.finish()
-    };
-    (half(1), half(2))
+fn hashes(value: &impl Hash) -> (u64, u64) {
+    (FixedState::with_seed(1).hash_one(value), FixedState::with_seed(2).hash_one(value))
 }
