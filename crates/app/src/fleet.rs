@@ -94,15 +94,15 @@ impl Fleet<'_> {
         std::panic::set_hook(Box::new(|_| {}));
         let outcome = std::thread::scope(|scope| {
             let (finished, results) = mpsc::channel::<Report>();
-            for _ in 0..self.jobs {
+            // No more at once than there are seeds: a system does not give threads without end.
+            let seeds = usize::try_from(self.seeds.end - self.seeds.start).unwrap_or(usize::MAX);
+            for _ in 0..self.jobs.min(seeds) {
                 let finished = finished.clone();
                 let (next, run_seed, is_done) = (&next, &run_seed, &is_done);
                 scope.spawn(move || {
-                    loop {
-                        let seed = next.fetch_add(1, Relaxed);
-                        if seed >= self.seeds.end {
-                            break;
-                        }
+                    // Counted up to the end and not beyond it, where the numbers begin again at zero.
+                    let take = |seed| if seed < self.seeds.end { Some(seed + 1) } else { None };
+                    while let Ok(seed) = next.fetch_update(Relaxed, Relaxed, take) {
                         if is_done.binary_search(&seed).is_err() && finished.send(run_seed(seed).into()).is_err() {
                             break;
                         }
@@ -241,6 +241,21 @@ mod tests {
     fn reports_come_in_the_order_of_seeds() {
         assert_eq!(seeds(1, None), (10..40).collect::<Vec<_>>());
         assert_eq!(seeds(8, None), (10..40).collect::<Vec<_>>());
+    }
+
+    /// The number after the last seed there can be is no seed, and counting on from it begins at zero.
+    #[test]
+    fn the_last_seeds_of_all_are_run_once() {
+        let last = u64::MAX - 3..u64::MAX;
+        let ran = AtomicU64::new(0);
+        let fleet = Fleet { seeds: last.clone(), jobs: 8, resume: None, shows_progress: false };
+        let mut order = Vec::new();
+        let count = |seed| {
+            assert!(ran.fetch_add(1, Relaxed) < 100, "seed {seed} was not asked for");
+            outcome(seed)
+        };
+        fleet.run(count, |report| order.push(report.seed)).unwrap();
+        assert_eq!((order, ran.load(Relaxed)), (last.collect(), 3));
     }
 
     #[test]
