@@ -174,14 +174,11 @@ fn resume(path: &Path, plan: &str) -> Result<(BTreeMap<u64, Report>, Option<File
         .map_err(|error| Mistake(format!("cannot open {shown}: {error}")))?;
     let mut done = BTreeMap::new();
     let mut lines = BufReader::new(&file).lines();
-    let first = match lines.next() {
-        Some(line) => line.map_err(|error| Mistake(format!("cannot read {shown}: {error}")))?,
-        None => String::new(),
-    };
-    if first.is_empty() {
+    let Some(first) = lines.next() else {
         append(&mut file, &heading)?;
         return Ok((done, Some(file)));
-    }
+    };
+    let first = first.map_err(|error| Mistake(format!("cannot read {shown}: {error}")))?;
     let found: Heading = serde_json::from_str(&first)
         .map_err(|_| Mistake(format!("{shown} was not written by `skein sim run --resume`; name another file")))?;
     if found.plan != heading.plan {
@@ -280,9 +277,13 @@ mod tests {
 
         let other = Fleet { seeds: 10..40, jobs: 2, resume: Some((&path, "x".into())), shows_progress: false };
         assert!(other.run(outcome, |_| {}).unwrap_err().0.contains("belongs to `the plan`"));
-        std::fs::write(&path, "hello\n").unwrap();
-        let fleet = Fleet { seeds: 1..2, jobs: 1, resume: Some((&path, "x".into())), shows_progress: false };
-        assert!(fleet.run(outcome, |_| {}).unwrap_err().0.contains("was not written by"));
+        // Nor is anything written to a file of somebody else's, whatever its first line.
+        for text in ["hello\n", "\nhello\n"] {
+            std::fs::write(&path, text).unwrap();
+            let fleet = Fleet { seeds: 1..2, jobs: 1, resume: Some((&path, "x".into())), shows_progress: false };
+            assert!(fleet.run(outcome, |_| {}).unwrap_err().0.contains("was not written by"));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
         std::fs::remove_file(&path).unwrap();
     }
 }
