@@ -283,6 +283,14 @@ mod tests {
         }
     }
 
+    /// There are more workloads in it than fit into any memory.
+    #[test]
+    fn the_largest_scope_can_be_begun() {
+        let scope = Scope { max_states: 1000, ..scope(MOST_GROUPS, 1, MOST_MESSAGES) };
+        let report = search_of(Protocol::Skeen, &scope, |_| {}).unwrap();
+        assert_eq!((report.states, report.is_complete), (1000, false));
+    }
+
     /// Skeen's protocol promises nothing about real time, and the search shows
     /// it: by itself it finds that three messages are enough to break either reading.
     #[test]
