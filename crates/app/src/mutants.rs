@@ -9,7 +9,7 @@ use skein_order::{Mutant, Planted};
 use skein_sim::check::Claims;
 use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Scenario};
 
-use crate::cli::{MutantArguments, Verdict, jobs, output, seed_of, steps_of};
+use crate::cli::{Mistake, MutantArguments, Verdict, jobs, output, seed_of, steps_of};
 use crate::compose::Protocol;
 use crate::fleet::Fleet;
 
@@ -73,6 +73,12 @@ struct Catch {
 pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     let mut all_well = true;
     let is_wanted = |row: &&Row| arguments.only.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
+    if let Some(text) = &arguments.only
+        && !ROWS.iter().any(|row| is_wanted(&row))
+    {
+        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+        return Err(Mistake(format!("no planted bug has `{text}` in its name; there are {}", names.join(", "))));
+    }
     for row in ROWS.iter().filter(is_wanted) {
         let catch = row.hunt(jobs(arguments.jobs))?;
         if arguments.json {
@@ -95,14 +101,14 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
 }
 
 impl Row {
-    fn hunt(&self, jobs: usize) -> Result<Catch, crate::cli::Mistake> {
+    fn hunt(&self, jobs: usize) -> Result<Catch, Mistake> {
         match self.hunt {
             Hunt::Seeds(scenario) => self.hunt_by_seeds(scenario, jobs),
             Hunt::Steps => Ok(self.hunt_by_steps()),
         }
     }
 
-    fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, crate::cli::Mistake> {
+    fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, Mistake> {
         let plan = self.plan(scenario);
         let planted = Planted::bug(self.mutant);
         let caught = (0..SEEDS).find(|seed| self.breaks(&seed_of(self.protocol, &plan, *seed, None, planted)));

@@ -89,6 +89,15 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
     }
 }
 
+/// A check that checks nothing must not say that all is well.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_bug_that_nobody_planted_is_a_mistake() {
+    let output = skein("sim mutants --only skeen-sleeps");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no planted bug has `skeen-sleeps` in its name"));
+}
+
 #[cfg(not(feature = "mutants"))]
 #[test]
 fn a_build_that_ships_has_no_planted_bugs() {
