@@ -132,3 +132,14 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing is said about it");
     assert_eq!(output.status.code(), Some(141));
 }
+
+/// Nobody was ever there to read.
+#[test]
+fn completions_that_nobody_reads_are_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
+    let output = command.args(["completions", "bash"]).stdout(writer).output().expect("the binary runs");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing is said about it");
+    assert_eq!(output.status.code(), Some(141));
+}
