@@ -69,10 +69,8 @@ pub struct Sent {
 struct Seen {
     by_position: BTreeMap<Position, Entry>,
     life: u32,
-    /// The position that this life delivers next; `None` before its first.
-    next: Option<Position>,
-    /// Everything before this was taken over from another replica.
-    installed: Position,
+    /// The position that this life delivers next.
+    next: Position,
 }
 
 impl Entry {
@@ -156,16 +154,14 @@ impl History {
             return false;
         };
         if seen.life != life {
-            (seen.life, seen.next) = (life, None);
+            // Its user has forgotten everything, and must be told from the beginning or be given a checkpoint.
+            (seen.life, seen.next) = (life, 0);
         }
-        let known = seen.by_position.last_key_value().map_or(0, |(last, _)| last + 1).max(seen.installed);
-        let expected = seen.next.unwrap_or(known);
-        let in_line = if seen.next.is_some() { delivery.position == expected } else { delivery.position <= expected };
-        seen.next = Some(delivery.position + 1);
+        let expected = std::mem::replace(&mut seen.next, delivery.position + 1);
         let entry = Entry { id: delivery.message.id, timestamp: delivery.timestamp, at: now, moment };
         let before = *seen.by_position.entry(delivery.position).or_insert(entry);
-        if !in_line {
-            let position = delivery.position;
+        let position = delivery.position;
+        if position != expected {
             self.odd("prefix order", format!("{process} delivered position {position} where {expected} is next"));
         }
         if before.stamp() != entry.stamp() {
@@ -186,7 +182,7 @@ impl History {
             taken_over.extend(others.map(|(position, entry)| (*position, Entry { at: now, moment, ..*entry })));
         }
         let seen = self.seen.get_mut(&process).expect("a replica is known");
-        (seen.life, seen.next, seen.installed) = (life, Some(position), seen.installed.max(position));
+        (seen.life, seen.next) = (life, position);
         for (position, entry) in taken_over {
             seen.by_position.entry(position).or_insert(entry);
         }
@@ -335,6 +331,46 @@ pub(crate) mod tests {
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5);
         let delivery = Delivery { position: 0, timestamp: Timestamp(5), message: pen.message(2, 1, 1) };
         pen.history.delivered(9, ProcessId(0), 2, &delivery);
+        assert_eq!(properties(&pen), ["prefix order"]);
+    }
+
+    #[test]
+    fn a_repetition_with_another_timestamp_is_odd() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5);
+        let delivery = Delivery { position: 0, timestamp: Timestamp(6), message: pen.message(1, 1, 1) };
+        pen.history.delivered(9, ProcessId(0), 2, &delivery);
+        assert_eq!(properties(&pen), ["prefix order"]);
+    }
+
+    /// Its user has forgotten everything, so a new life begins before the first delivery or at a checkpoint.
+    #[test]
+    fn a_life_that_begins_in_the_middle_is_odd() {
+        let begin = |installed: Option<Position>, position: Position| {
+            let mut pen = Pen::new(1, 1);
+            pen.cast(1, 1, 1).cast(1, 2, 1).cast(1, 3, 1).deliver(0, 1, 1, 5).deliver(0, 1, 2, 6);
+            if let Some(installed) = installed {
+                pen.history.installed(8, ProcessId(0), 2, installed);
+            }
+            let (sequence, timestamp) = (position + 1, Timestamp(position + 5));
+            let delivery = Delivery { position, timestamp, message: pen.message(1, sequence, 1) };
+            pen.history.delivered(9, ProcessId(0), 2, &delivery);
+            properties(&pen)
+        };
+        assert!(begin(None, 0).is_empty());
+        assert_eq!(begin(None, 1), ["prefix order"]);
+        assert_eq!(begin(None, 2), ["prefix order"], "what it knows by heart it must say again");
+        assert!(begin(Some(1), 1).is_empty() && begin(Some(2), 2).is_empty());
+        assert_eq!(begin(Some(1), 0), ["prefix order"], "that is in the checkpoint");
+        assert_eq!(begin(Some(1), 2), ["prefix order"]);
+    }
+
+    #[test]
+    fn a_position_is_repeated_only_by_another_life() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5);
+        let delivery = Delivery { position: 0, timestamp: Timestamp(5), message: pen.message(1, 1, 1) };
+        pen.history.delivered(9, ProcessId(0), 1, &delivery);
         assert_eq!(properties(&pen), ["prefix order"]);
     }
 
