@@ -31,8 +31,8 @@ pub struct History {
 pub struct Cast {
     /// The message.
     pub message: Multicast,
-    /// Every process through which it was sent; retries may add some.
-    pub senders: Vec<ProcessId>,
+    /// Every process through which it was sent, and since when; retries may add some.
+    pub senders: BTreeMap<ProcessId, Nanos>,
     /// When it was sent first.
     pub at: Nanos,
     /// The same in moments, which order everything observed.
@@ -128,14 +128,12 @@ impl History {
         let moment = self.tick();
         let cast = self.casts.entry(message.id).or_insert_with(|| Cast {
             message: message.clone(),
-            senders: Vec::new(),
+            senders: BTreeMap::new(),
             at: now,
             moment,
             is_owed: true,
         });
-        if !cast.senders.contains(&sender) {
-            cast.senders.push(sender);
-        }
+        cast.senders.entry(sender).or_insert(now);
     }
 
     /// Nobody insists on this message any more.
