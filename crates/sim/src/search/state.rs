@@ -341,17 +341,33 @@ impl<M: Ordering + Clone + Hash> State<M> {
     }
 
     fn hear(&mut self, setting: &Setting<'_, M>, from: u8, to: u8, bytes: Bytes, story: &mut Vec<Moment>) {
-        let message: M::Message = wire::from_bytes(bytes, VERSION).expect("a message survives its own encoding");
-        let sender = setting.processes[usize::from(from)];
-        tell(setting, story, MomentKind::Hear, to, format!("hears {sender}: {message:?}"));
+        let (sender, message) = understand(setting, from, to, bytes, story);
         self.step(setting, to, story, |machine, out| machine.on_message(Time::ZERO, sender, message, out));
     }
 
-    /// One step of one machine with all its effects, and then what it told itself.
+    /// One step of one machine, and then what it tells itself, in the order told, until it is silent.
     fn step(
         &mut self,
         setting: &Setting<'_, M>,
         at: u8,
+        story: &mut Vec<Moment>,
+        act: impl FnOnce(&mut M, &mut Out<M>),
+    ) {
+        let mut to_itself = VecDeque::new();
+        self.step_once(setting, at, &mut to_itself, story, act);
+        while let Some(bytes) = to_itself.pop_front() {
+            let (sender, message) = understand(setting, at, at, bytes, story);
+            let act = |machine: &mut M, out: &mut Out<M>| machine.on_message(Time::ZERO, sender, message, out);
+            self.step_once(setting, at, &mut to_itself, story, act);
+        }
+    }
+
+    /// One step of one machine with all its effects.
+    fn step_once(
+        &mut self,
+        setting: &Setting<'_, M>,
+        at: u8,
+        to_itself: &mut VecDeque<Bytes>,
         story: &mut Vec<Moment>,
         act: impl FnOnce(&mut M, &mut Out<M>),
     ) {
@@ -361,12 +377,8 @@ impl<M: Ordering + Clone + Hash> State<M> {
         act(machine, &mut out);
         machine.check();
         node.hash = hashes(machine);
-        let mut to_itself = VecDeque::new();
         for effect in out.drain() {
-            self.perform(setting, at, effect, &mut to_itself, story);
-        }
-        for message in to_itself {
-            self.hear(setting, at, at, message, story);
+            self.perform(setting, at, effect, to_itself, story);
         }
     }
 
@@ -416,6 +428,20 @@ impl<M: Ordering + Clone + Hash> State<M> {
     }
 }
 
+/// Decodes what a process hears, and writes it into the story.
+fn understand<M: Ordering>(
+    setting: &Setting<'_, M>,
+    from: u8,
+    to: u8,
+    bytes: Bytes,
+    story: &mut Vec<Moment>,
+) -> (ProcessId, M::Message) {
+    let message: M::Message = wire::from_bytes(bytes, VERSION).expect("a message survives its own encoding");
+    let sender = setting.processes[usize::from(from)];
+    tell(setting, story, MomentKind::Hear, to, format!("hears {sender}: {message:?}"));
+    (sender, message)
+}
+
 fn tell<M>(setting: &Setting<'_, M>, story: &mut Vec<Moment>, kind: MomentKind, place: u8, words: String) {
     let process = setting.processes[usize::from(place)];
     story.push(Moment { step: story.len(), kind, process, words });
@@ -429,4 +455,79 @@ fn hashes<M: Hash>(machine: &M) -> (u64, u64) {
         hasher.finish()
     };
     (half(1), half(2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::search;
+    use super::*;
+    use skein_machine::Machine;
+    use skein_machine::wire::Nothing;
+
+    /// Tells itself a, b and, when it hears a, c; multicasts only what it has heard in that order.
+    #[derive(Clone, Hash)]
+    struct Talker {
+        me: ProcessId,
+        heard: Vec<u8>,
+    }
+
+    fn word(message: &Multicast, letter: &'static [u8]) -> Multicast {
+        Multicast { payload: Bytes::from_static(letter), ..message.clone() }
+    }
+
+    impl Machine for Talker {
+        type Command = Down;
+        type Message = Multicast;
+        type Timer = Nothing;
+        type Record = Nothing;
+        type Event = Up;
+
+        fn restore(&mut self, record: Nothing) {
+            match record {}
+        }
+
+        fn start(&mut self, _: Time, _: u64, _: &mut Out<Talker>) {}
+
+        fn on_command(&mut self, _: Time, command: Down, out: &mut Out<Talker>) {
+            let Down::Multicast(message) = command else { panic!("nothing else is asked for") };
+            out.send(self.me, word(&message, b"a"));
+            out.send(self.me, word(&message, b"b"));
+        }
+
+        fn on_message(&mut self, _: Time, from: ProcessId, message: Multicast, out: &mut Out<Talker>) {
+            if from != self.me {
+                out.emit(Up::Deliver(Delivery { position: 0, timestamp: Timestamp(1), message }));
+                return;
+            }
+            self.heard.extend(&message.payload);
+            match &self.heard[..] {
+                b"a" => out.send(self.me, word(&message, b"c")),
+                b"abc" => out.send(ProcessId(0), word(&message, b"")),
+                _ => {}
+            }
+        }
+
+        fn on_timer(&mut self, _: Time, timer: Nothing, _: &mut Out<Talker>) {
+            match timer {}
+        }
+
+        fn check(&self) {}
+    }
+
+    #[test]
+    fn a_process_hears_itself_in_the_order_in_which_it_spoke() {
+        let scope = Scope {
+            groups: 1,
+            replicas: 1,
+            messages: 1,
+            crashes: 0,
+            timers: 0,
+            real_time: None,
+            skips_equal_orders: true,
+            max_states: u64::MAX,
+        };
+        let cluster = Arc::new(scope.cluster().unwrap());
+        let report = search(&scope, &cluster, |me, _| Talker { me, heard: Vec::new() }, |_| {});
+        assert_eq!(report.failure.map(|failure| failure.violations), None);
+    }
 }
