@@ -305,4 +305,17 @@ mod tests {
             assert_eq!(report.is_complete, !is_broken);
         }
     }
+
+    /// With a real-time order to keep, what was over when a message was sent tells states apart.
+    #[test]
+    fn state_counts_with_a_real_time_order_are_pinned() {
+        for (kind, messages, states) in [(RealTime::Deliveries, 2, 333), (RealTime::Completions, 2, 301)] {
+            for skips_equal_orders in [true, false] {
+                let scope = Scope { real_time: Some(kind), skips_equal_orders, ..scope(2, 1, messages) };
+                let report = search_of(Protocol::Skeen, &scope, |_| {}).unwrap();
+                assert!(report.is_complete);
+                assert_eq!(report.states, states, "{kind:?}");
+            }
+        }
+    }
 }
