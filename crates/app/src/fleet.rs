@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
@@ -15,6 +16,7 @@ use std::sync::mpsc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use skein_sim::Outcome;
+use skein_sim::run::words_of;
 
 use crate::cli::Mistake;
 
@@ -93,7 +95,7 @@ impl Fleet<'_> {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
         let outcome = std::thread::scope(|scope| {
-            let (finished, results) = mpsc::channel::<Report>();
+            let (finished, results) = mpsc::channel::<Result<Report, Mistake>>();
             // No more at once than there are seeds: a system does not give threads without end.
             let seeds = usize::try_from(self.seeds.end - self.seeds.start).unwrap_or(usize::MAX);
             for _ in 0..self.jobs.min(seeds) {
@@ -103,7 +105,7 @@ impl Fleet<'_> {
                     // Counted up to the end and not beyond it, where the numbers begin again at zero.
                     let take = |seed| if seed < self.seeds.end { Some(seed + 1) } else { None };
                     while let Ok(seed) = next.fetch_update(Relaxed, Relaxed, take) {
-                        if is_done.binary_search(&seed).is_err() && finished.send(run_seed(seed).into()).is_err() {
+                        if is_done.binary_search(&seed).is_err() && finished.send(attempt(run_seed, seed)).is_err() {
                             break;
                         }
                     }
@@ -118,6 +120,7 @@ impl Fleet<'_> {
             };
             hand_out(&mut done);
             for result in results {
+                let result = result?;
                 if let Some(file) = &mut file {
                     append(file, &result)?;
                 }
@@ -145,6 +148,14 @@ impl Fleet<'_> {
         bar.set_style(ProgressStyle::with_template(style).expect("the template is sound"));
         bar
     }
+}
+
+/// Runs a seed. What goes wrong outside the machines is no finding and ends the run.
+fn attempt(run_seed: impl Fn(u64) -> Outcome, seed: u64) -> Result<Report, Mistake> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_seed(seed)));
+    outcome
+        .map(Report::from)
+        .map_err(|panic| Mistake(format!("the simulator itself failed at seed {seed}: {}", words_of(panic.as_ref()))))
 }
 
 /// Which program this is: seeds mean the same only to the same code.
@@ -253,6 +264,18 @@ mod tests {
         };
         fleet.run(count, |report| order.push(report.seed)).unwrap();
         assert_eq!((order, ran.load(Relaxed)), (last.collect(), 3));
+    }
+
+    /// What a machine does wrong is a finding. What fails around it must not end in silence.
+    #[test]
+    fn a_failure_of_the_simulator_itself_is_told() {
+        let fails = |seed| {
+            assert!(seed != 13, "the judge has lost its wig");
+            outcome(seed)
+        };
+        let fleet = Fleet { seeds: 10..40, jobs: 2, resume: None, shows_progress: false };
+        let mistake = fleet.run(fails, |_| {}).unwrap_err().0;
+        assert!(mistake.contains("seed 13") && mistake.contains("lost its wig"), "{mistake}");
     }
 
     #[test]

@@ -125,7 +125,8 @@ pub fn run_seed<M: Ordering + 'static>(
     Outcome { seed, counts, violations, trace: run.world.trace().to_owned() }
 }
 
-pub(crate) fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
+/// What a panic said.
+pub fn words_of(panic: &(dyn std::any::Any + Send)) -> String {
     match (panic.downcast_ref::<String>(), panic.downcast_ref::<&str>()) {
         (Some(text), _) => text.clone(),
         (_, Some(text)) => (*text).to_owned(),
