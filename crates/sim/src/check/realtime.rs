@@ -135,7 +135,8 @@ mod tests {
     fn what_was_over_stays_over_when_others_follow() {
         for kind in [RealTime::Completions, RealTime::Deliveries] {
             let mut pen = Pen::new(2, 2);
-            pen.cast(1, 1, 0b01).deliver(0, 1, 1, 5).cast(2, 1, 0b10).deliver(2, 2, 1, 6);
+            // The other began before, so nothing but time leads from one to the other.
+            pen.cast(1, 1, 0b01).cast(2, 1, 0b10).deliver(0, 1, 1, 5).deliver(2, 2, 1, 6);
             pen.cast(3, 1, 0b01).deliver(1, 3, 1, 4).deliver(1, 1, 1, 5);
             assert_eq!(check(&pen.history, kind).len(), 1, "{kind:?}");
         }
