@@ -8,6 +8,8 @@
 //! each destination at any moment at all. Persisting takes no time here: disks
 //! are the swarm's affair.
 
+#[cfg(test)]
+mod beliefs;
 mod explore;
 mod state;
 
