@@ -7,7 +7,7 @@ use bytes::Bytes;
 use skein_machine::wire::Nothing;
 use skein_machine::{Delivery, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp, Up};
 
-use super::{Scope, search};
+use super::{Report, Scope, search};
 
 /// Tells itself a, b and, when it hears a, c; multicasts only what it has heard in that order.
 #[derive(Clone, Hash)]
@@ -130,17 +130,27 @@ impl Machine for Diarist {
     fn check(&self) {}
 }
 
+fn diaries(crashes: u32, timers: u32, skips_equal_orders: bool) -> Report {
+    let scope = Scope { skips_equal_orders, ..scope(2, crashes, timers) };
+    let cluster = Arc::new(scope.cluster().unwrap());
+    let maker = |me, _| Diarist { me, written: Vec::new(), rings: 0, reunions: 0 };
+    search(&scope, &cluster, maker, |_| {})
+}
+
+/// Without a crash everything must be delivered once nothing is on its way.
+#[test]
+fn what_is_never_delivered_is_missed_at_rest() {
+    let failure = diaries(0, 0, true).failure.expect("nothing is ever delivered");
+    assert_eq!(failure.violations[0].property, "liveness");
+}
+
 /// No protocol here may crash yet. The numbers say what the search believes of crashes, restarts and
 /// timers; a change of them means that it believes something else.
 #[test]
 fn crashes_and_timers_are_walked_through_to_the_end() {
     let count = |crashes, timers, skips_equal_orders| {
-        let scope = Scope { skips_equal_orders, ..scope(2, crashes, timers) };
-        let cluster = Arc::new(scope.cluster().unwrap());
-        let maker = |me, _| Diarist { me, written: Vec::new(), rings: 0, reunions: 0 };
-        let report = search(&scope, &cluster, maker, |_| {});
-        // Without a crash it owes a delivery, and the search stops there.
-        assert_eq!(report.is_complete, crashes > 0);
+        let report = diaries(crashes, timers, skips_equal_orders);
+        assert!(report.is_complete);
         report.states
     };
     for (crashes, timers, states) in [(1, 0, 33), (1, 1, 73), (2, 2, 207)] {
