@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc;
@@ -15,6 +16,7 @@ use std::sync::mpsc;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
 use skein_sim::Outcome;
+use skein_sim::run::words_of;
 
 use crate::cli::Mistake;
 
@@ -93,17 +95,17 @@ impl Fleet<'_> {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(|_| {}));
         let outcome = std::thread::scope(|scope| {
-            let (finished, results) = mpsc::channel::<Report>();
-            for _ in 0..self.jobs {
+            let (finished, results) = mpsc::channel::<Result<Report, Mistake>>();
+            // No more at once than there are seeds: a system does not give threads without end.
+            let seeds = usize::try_from(self.seeds.end - self.seeds.start).unwrap_or(usize::MAX);
+            for _ in 0..self.jobs.min(seeds) {
                 let finished = finished.clone();
                 let (next, run_seed, is_done) = (&next, &run_seed, &is_done);
                 scope.spawn(move || {
-                    loop {
-                        let seed = next.fetch_add(1, Relaxed);
-                        if seed >= self.seeds.end {
-                            break;
-                        }
-                        if is_done.binary_search(&seed).is_err() && finished.send(run_seed(seed).into()).is_err() {
+                    // Counted up to the end and not beyond it, where the numbers begin again at zero.
+                    let take = |seed| if seed < self.seeds.end { Some(seed + 1) } else { None };
+                    while let Ok(seed) = next.fetch_update(Relaxed, Relaxed, take) {
+                        if is_done.binary_search(&seed).is_err() && finished.send(attempt(run_seed, seed)).is_err() {
                             break;
                         }
                     }
@@ -118,6 +120,7 @@ impl Fleet<'_> {
             };
             hand_out(&mut done);
             for result in results {
+                let result = result?;
                 if let Some(file) = &mut file {
                     append(file, &result)?;
                 }
@@ -147,6 +150,14 @@ impl Fleet<'_> {
     }
 }
 
+/// Runs a seed. What goes wrong outside the machines is no finding and ends the run.
+fn attempt(run_seed: impl Fn(u64) -> Outcome, seed: u64) -> Result<Report, Mistake> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| run_seed(seed)));
+    outcome
+        .map(Report::from)
+        .map_err(|panic| Mistake(format!("the simulator itself failed at seed {seed}: {}", words_of(panic.as_ref()))))
+}
+
 /// Which program this is: seeds mean the same only to the same code.
 fn fingerprint() -> Result<String, Mistake> {
     let read = || std::env::current_exe().and_then(std::fs::read);
@@ -174,14 +185,11 @@ fn resume(path: &Path, plan: &str) -> Result<(BTreeMap<u64, Report>, Option<File
         .map_err(|error| Mistake(format!("cannot open {shown}: {error}")))?;
     let mut done = BTreeMap::new();
     let mut lines = BufReader::new(&file).lines();
-    let first = match lines.next() {
-        Some(line) => line.map_err(|error| Mistake(format!("cannot read {shown}: {error}")))?,
-        None => String::new(),
-    };
-    if first.is_empty() {
+    let Some(first) = lines.next() else {
         append(&mut file, &heading)?;
         return Ok((done, Some(file)));
-    }
+    };
+    let first = first.map_err(|error| Mistake(format!("cannot read {shown}: {error}")))?;
     let found: Heading = serde_json::from_str(&first)
         .map_err(|_| Mistake(format!("{shown} was not written by `skein sim run --resume`; name another file")))?;
     if found.plan != heading.plan {
@@ -243,6 +251,33 @@ mod tests {
         assert_eq!(seeds(8, None), (10..40).collect::<Vec<_>>());
     }
 
+    /// The number after the last seed there can be is no seed, and counting on from it begins at zero.
+    #[test]
+    fn the_last_seeds_of_all_are_run_once() {
+        let last = u64::MAX - 3..u64::MAX;
+        let ran = AtomicU64::new(0);
+        let fleet = Fleet { seeds: last.clone(), jobs: 8, resume: None, shows_progress: false };
+        let mut order = Vec::new();
+        let count = |seed| {
+            assert!(ran.fetch_add(1, Relaxed) < 100, "seed {seed} was not asked for");
+            outcome(seed)
+        };
+        fleet.run(count, |report| order.push(report.seed)).unwrap();
+        assert_eq!((order, ran.load(Relaxed)), (last.collect(), 3));
+    }
+
+    /// What a machine does wrong is a finding. What fails around it must not end in silence.
+    #[test]
+    fn a_failure_of_the_simulator_itself_is_told() {
+        let fails = |seed| {
+            assert!(seed != 13, "the judge has lost its wig");
+            outcome(seed)
+        };
+        let fleet = Fleet { seeds: 10..40, jobs: 2, resume: None, shows_progress: false };
+        let mistake = fleet.run(fails, |_| {}).unwrap_err().0;
+        assert!(mistake.contains("seed 13") && mistake.contains("lost its wig"), "{mistake}");
+    }
+
     #[test]
     fn a_run_that_was_stopped_goes_on_where_it_was() {
         let path = std::env::temp_dir().join(format!("skein-resume-{}", std::process::id()));
@@ -265,9 +300,13 @@ mod tests {
 
         let other = Fleet { seeds: 10..40, jobs: 2, resume: Some((&path, "x".into())), shows_progress: false };
         assert!(other.run(outcome, |_| {}).unwrap_err().0.contains("belongs to `the plan`"));
-        std::fs::write(&path, "hello\n").unwrap();
-        let fleet = Fleet { seeds: 1..2, jobs: 1, resume: Some((&path, "x".into())), shows_progress: false };
-        assert!(fleet.run(outcome, |_| {}).unwrap_err().0.contains("was not written by"));
+        // Nor is anything written to a file of somebody else's, whatever its first line.
+        for text in ["hello\n", "\nhello\n"] {
+            std::fs::write(&path, text).unwrap();
+            let fleet = Fleet { seeds: 1..2, jobs: 1, resume: Some((&path, "x".into())), shows_progress: false };
+            assert!(fleet.run(outcome, |_| {}).unwrap_err().0.contains("was not written by"));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+        }
         std::fs::remove_file(&path).unwrap();
     }
 }

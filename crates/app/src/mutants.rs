@@ -83,6 +83,12 @@ struct Catch {
 pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     let mut all_well = true;
     let is_wanted = |row: &&Row| arguments.only.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
+    if let Some(text) = &arguments.only
+        && !ROWS.iter().any(|row| is_wanted(&row))
+    {
+        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+        return Err(Mistake(format!("no planted bug has `{text}` in its name; there are {}", names.join(", "))));
+    }
     for row in ROWS.iter().filter(is_wanted) {
         let catch = row.hunt(jobs(arguments.jobs))?;
         if arguments.json {

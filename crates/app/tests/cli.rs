@@ -89,6 +89,15 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
     }
 }
 
+/// A check that checks nothing must not say that all is well.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_bug_that_nobody_planted_is_a_mistake() {
+    let output = skein("sim mutants --only skeen-sleeps");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no planted bug has `skeen-sleeps` in its name"));
+}
+
 #[cfg(not(feature = "mutants"))]
 #[test]
 fn a_build_that_ships_has_no_planted_bugs() {
@@ -120,6 +129,17 @@ fn a_reader_that_goes_away_is_no_failure() {
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
     assert!(!first.is_empty());
     let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing is said about it");
+    assert_eq!(output.status.code(), Some(141));
+}
+
+/// Nobody was ever there to read.
+#[test]
+fn completions_that_nobody_reads_are_no_failure() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
+    let output = command.args(["completions", "bash"]).stdout(writer).output().expect("the binary runs");
     assert_eq!(String::from_utf8_lossy(&output.stderr), "", "nothing is said about it");
     assert_eq!(output.status.code(), Some(141));
 }

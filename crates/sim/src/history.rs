@@ -31,8 +31,8 @@ pub struct History {
 pub struct Cast {
     /// The message.
     pub message: Multicast,
-    /// Every process through which it was sent; retries may add some.
-    pub senders: Vec<ProcessId>,
+    /// Every process through which it was sent, and since when; retries may add some.
+    pub senders: BTreeMap<ProcessId, Nanos>,
     /// When it was sent first.
     pub at: Nanos,
     /// The same in moments, which order everything observed.
@@ -69,10 +69,8 @@ pub struct Sent {
 struct Seen {
     by_position: BTreeMap<Position, Entry>,
     life: u32,
-    /// The position that this life delivers next; `None` before its first.
-    next: Option<Position>,
-    /// Everything before this was taken over from another replica.
-    installed: Position,
+    /// The position that this life delivers next.
+    next: Position,
 }
 
 impl Entry {
@@ -130,14 +128,12 @@ impl History {
         let moment = self.tick();
         let cast = self.casts.entry(message.id).or_insert_with(|| Cast {
             message: message.clone(),
-            senders: Vec::new(),
+            senders: BTreeMap::new(),
             at: now,
             moment,
             is_owed: true,
         });
-        if !cast.senders.contains(&sender) {
-            cast.senders.push(sender);
-        }
+        cast.senders.entry(sender).or_insert(now);
     }
 
     /// Nobody insists on this message any more.
@@ -156,16 +152,14 @@ impl History {
             return false;
         };
         if seen.life != life {
-            (seen.life, seen.next) = (life, None);
+            // Its user has forgotten everything, and must be told from the beginning or be given a checkpoint.
+            (seen.life, seen.next) = (life, 0);
         }
-        let known = seen.by_position.last_key_value().map_or(0, |(last, _)| last + 1).max(seen.installed);
-        let expected = seen.next.unwrap_or(known);
-        let in_line = if seen.next.is_some() { delivery.position == expected } else { delivery.position <= expected };
-        seen.next = Some(delivery.position + 1);
+        let expected = std::mem::replace(&mut seen.next, delivery.position + 1);
         let entry = Entry { id: delivery.message.id, timestamp: delivery.timestamp, at: now, moment };
         let before = *seen.by_position.entry(delivery.position).or_insert(entry);
-        if !in_line {
-            let position = delivery.position;
+        let position = delivery.position;
+        if position != expected {
             self.odd("prefix order", format!("{process} delivered position {position} where {expected} is next"));
         }
         if before.stamp() != entry.stamp() {
@@ -186,7 +180,7 @@ impl History {
             taken_over.extend(others.map(|(position, entry)| (*position, Entry { at: now, moment, ..*entry })));
         }
         let seen = self.seen.get_mut(&process).expect("a replica is known");
-        (seen.life, seen.next, seen.installed) = (life, Some(position), seen.installed.max(position));
+        (seen.life, seen.next) = (life, position);
         for (position, entry) in taken_over {
             seen.by_position.entry(position).or_insert(entry);
         }
@@ -233,19 +227,22 @@ impl History {
     /// What is delivered must be what was multicast, to the last byte.
     fn compare_with_what_was_sent(&mut self, process: ProcessId, delivery: &Delivery) {
         let id = delivery.message.id;
-        match self.casts.get(&id) {
-            None => self.odd("integrity", format!("{process} delivered {id}, which nobody multicast")),
-            // A void message may travel without its payload.
-            Some(cast) if delivery.is_void() && cast.message.destinations == delivery.message.destinations => {}
-            Some(cast) if cast.message != delivery.message => {
-                let (sent, got) = (cast.message.clone(), delivery.message.clone());
-                self.odd("integrity", format!("{process} delivered {got:?} where {sent:?} was multicast"));
-            }
-            Some(cast) if delivery.timestamp <= cast.message.floor => {
-                let floor = cast.message.floor;
-                self.odd("sender order", format!("{process} delivered {delivery:?}, not above its floor {floor}"));
-            }
-            Some(_) => {}
+        let Some(cast) = self.casts.get(&id) else {
+            self.odd("integrity", format!("{process} delivered {id}, which nobody multicast"));
+            return;
+        };
+        let mut sent = cast.message.clone();
+        if delivery.is_void() && delivery.message.payload.is_empty() {
+            // A void message may travel without its payload. That it is void follows from the
+            // expiry that it was given, so all else must be as it was.
+            sent.payload.clear();
+        }
+        let floor = sent.floor;
+        if sent != delivery.message {
+            let got = &delivery.message;
+            self.odd("integrity", format!("{process} delivered {got:?} where {sent:?} was multicast"));
+        } else if delivery.timestamp <= floor {
+            self.odd("sender order", format!("{process} delivered {delivery:?}, not above its floor {floor}"));
         }
     }
 
@@ -336,6 +333,46 @@ pub(crate) mod tests {
     }
 
     #[test]
+    fn a_repetition_with_another_timestamp_is_odd() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5);
+        let delivery = Delivery { position: 0, timestamp: Timestamp(6), message: pen.message(1, 1, 1) };
+        pen.history.delivered(9, ProcessId(0), 2, &delivery);
+        assert_eq!(properties(&pen), ["prefix order"]);
+    }
+
+    /// Its user has forgotten everything, so a new life begins before the first delivery or at a checkpoint.
+    #[test]
+    fn a_life_that_begins_in_the_middle_is_odd() {
+        let begin = |installed: Option<Position>, position: Position| {
+            let mut pen = Pen::new(1, 1);
+            pen.cast(1, 1, 1).cast(1, 2, 1).cast(1, 3, 1).deliver(0, 1, 1, 5).deliver(0, 1, 2, 6);
+            if let Some(installed) = installed {
+                pen.history.installed(8, ProcessId(0), 2, installed);
+            }
+            let (sequence, timestamp) = (position + 1, Timestamp(position + 5));
+            let delivery = Delivery { position, timestamp, message: pen.message(1, sequence, 1) };
+            pen.history.delivered(9, ProcessId(0), 2, &delivery);
+            properties(&pen)
+        };
+        assert!(begin(None, 0).is_empty());
+        assert_eq!(begin(None, 1), ["prefix order"]);
+        assert_eq!(begin(None, 2), ["prefix order"], "what it knows by heart it must say again");
+        assert!(begin(Some(1), 1).is_empty() && begin(Some(2), 2).is_empty());
+        assert_eq!(begin(Some(1), 0), ["prefix order"], "that is in the checkpoint");
+        assert_eq!(begin(Some(1), 2), ["prefix order"]);
+    }
+
+    #[test]
+    fn a_position_is_repeated_only_by_another_life() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5);
+        let delivery = Delivery { position: 0, timestamp: Timestamp(5), message: pen.message(1, 1, 1) };
+        pen.history.delivered(9, ProcessId(0), 1, &delivery);
+        assert_eq!(properties(&pen), ["prefix order"]);
+    }
+
+    #[test]
     fn a_skipped_position_is_odd() {
         let mut pen = Pen::new(1, 1);
         pen.cast(1, 1, 1);
@@ -355,6 +392,46 @@ pub(crate) mod tests {
         message.payload = Bytes::from_static(b"forged");
         pen.history.delivered(9, ProcessId(0), 1, &Delivery { position: 0, timestamp: Timestamp(1), message });
         assert_eq!(properties(&pen), ["integrity"]);
+    }
+
+    /// A message that came too late may have lost its payload on the way, and nothing else.
+    #[test]
+    fn a_void_message_is_still_the_one_that_was_sent() {
+        let sent = |pen: &Pen| Multicast {
+            floor: Timestamp(3),
+            expiry: Timestamp(8),
+            payload: Bytes::from_static(b"words"),
+            ..pen.message(1, 1, 1)
+        };
+        let found = |timestamp, change: &dyn Fn(&mut Multicast)| {
+            let mut pen = Pen::new(1, 1);
+            let mut message = sent(&pen);
+            pen.history.multicast(1, ProcessId(0), &message);
+            change(&mut message);
+            let delivery = Delivery { position: 0, timestamp: Timestamp(timestamp), message };
+            pen.history.delivered(9, ProcessId(0), 1, &delivery);
+            properties(&pen)
+        };
+        assert!(found(9, &|_| {}).is_empty());
+        assert!(found(9, &|message| message.payload.clear()).is_empty());
+        assert_eq!(found(8, &|message| message.payload.clear()), ["integrity"], "it is not late");
+        assert_eq!(found(9, &|message| message.payload = Bytes::from_static(b"forged")), ["integrity"]);
+        assert_eq!(found(9, &|message| message.expiry = Timestamp(7)), ["integrity"]);
+        assert_eq!(found(9, &|message| message.destinations = GroupSet::from_bits(0b11)), ["integrity"]);
+        // What would be in time is made late.
+        assert_eq!(found(8, &|message| message.expiry = Timestamp(0)), ["integrity"]);
+    }
+
+    #[test]
+    fn a_timestamp_that_is_not_above_the_floor_is_odd() {
+        for (timestamp, expiry, is_odd) in [(42, 99, false), (41, 99, true), (41, 1, true)] {
+            let mut pen = Pen::new(1, 1);
+            let message = Multicast { floor: Timestamp(41), expiry: Timestamp(expiry), ..pen.message(1, 1, 1) };
+            pen.history.multicast(1, ProcessId(0), &message);
+            let delivery = Delivery { position: 0, timestamp: Timestamp(timestamp), message };
+            pen.history.delivered(9, ProcessId(0), 1, &delivery);
+            assert_eq!(properties(&pen), if is_odd { vec!["sender order"] } else { vec![] });
+        }
     }
 
     #[test]

@@ -106,7 +106,9 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "skein", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "skein", &mut script);
+            output::text(&String::from_utf8_lossy(&script));
             Ok(true)
         }
     };

@@ -288,6 +288,14 @@ mod tests {
         }
     }
 
+    /// There are more workloads in it than fit into any memory.
+    #[test]
+    fn the_largest_scope_can_be_begun() {
+        let scope = Scope { max_states: 1000, ..scope(MOST_GROUPS, 1, MOST_MESSAGES) };
+        let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
+        assert_eq!((report.states, report.is_complete), (1000, false));
+    }
+
     /// Skeen's protocol promises nothing about real time, and the search shows
     /// it: by itself it finds that three messages are enough to break either reading.
     #[test]
@@ -300,6 +308,19 @@ mod tests {
             let broken: Vec<&str> = report.failure.iter().map(|failure| failure.violations[0].property).collect();
             assert_eq!(broken, if is_broken { vec!["real-time order"] } else { vec![] }, "{kind:?}");
             assert_eq!(report.is_complete, !is_broken);
+        }
+    }
+
+    /// With a real-time order to keep, what was over when a message was sent tells states apart.
+    #[test]
+    fn state_counts_with_a_real_time_order_are_pinned() {
+        for (kind, messages, states) in [(RealTime::Deliveries, 2, 333), (RealTime::Completions, 2, 301)] {
+            for skips_equal_orders in [true, false] {
+                let scope = Scope { real_time: Some(kind), skips_equal_orders, ..scope(2, 1, messages) };
+                let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
+                assert!(report.is_complete);
+                assert_eq!(report.states, states, "{kind:?}");
+            }
         }
     }
 }

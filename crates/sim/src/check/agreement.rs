@@ -54,6 +54,14 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_insists_on_is_delivered_by_all_or_none() {
+        let mut pen = Pen::new(2, 1);
+        pen.cast(1, 1, 0b11).deliver(1, 1, 1, 5);
+        pen.history.give_up(MessageId::new(1, 1));
+        assert_eq!(check(&pen.history)[0].property, AGREEMENT);
+    }
+
+    #[test]
     fn catches_a_message_that_is_owed_and_lost() {
         let mut pen = Pen::new(1, 1);
         pen.cast(1, 1, 1);

@@ -23,17 +23,20 @@ pub(super) fn check(history: &History, grace: Nanos) -> Vec<Violation> {
             by_pair.entry((sent.from, sent.to)).or_default().push(sent.at);
         }
     }
-    let takes_part = |cast: &Cast, process: ProcessId| {
+    // A destination takes part from the multicast on, and a process from when it was asked to send.
+    let since = |cast: &Cast, process: ProcessId| {
         let is_destination = cluster.group_of(process).is_some_and(|group| cast.message.destinations.contains(group));
-        is_destination || cast.senders.contains(&process)
+        if is_destination { Some(cast.at) } else { cast.senders.get(&process).copied() }
     };
     let mut found = Vec::new();
     for ((from, to), moments) in by_pair {
         let mut spans: Vec<(Nanos, Nanos)> = history
             .casts()
             .iter()
-            .filter(|(_, cast)| takes_part(cast, from) && takes_part(cast, to))
-            .map(|(id, cast)| (cast.at, finished.get(id).map_or(Nanos::MAX, |at| at.saturating_add(grace))))
+            .filter_map(|(id, cast)| {
+                let begins = since(cast, from)?.max(since(cast, to)?);
+                Some((begins, finished.get(id).map_or(Nanos::MAX, |at| at.saturating_add(grace))))
+            })
             .collect();
         spans.sort_unstable();
         // Both are in the order of time, so one walk through the spans is enough.
@@ -83,6 +86,30 @@ mod tests {
         pen.cast(1, 1, 0b11).deliver(0, 1, 1, 5).deliver(1, 1, 1, 5).send(0, 1);
         assert!(check(&pen.history, MILLISECOND).is_empty());
         assert_eq!(check(&pen.history, MILLISECOND / 2).len(), 1, "after the last delivery and its while");
+    }
+
+    /// A retry makes another process a sender, from then on.
+    #[test]
+    fn catches_talk_of_one_that_becomes_a_sender_later() {
+        let mut pen = Pen::new(2, 1);
+        pen.cast(1, 1, 0b01).send(2, 0);
+        let message = pen.message(1, 1, 0b01);
+        pen.history.multicast(3 * MILLISECOND, ProcessId(2), &message);
+        assert_eq!(check(&pen.history, 0).len(), 1, "p2 knew of it before it was asked");
+        let mut pen = Pen::new(2, 1);
+        pen.cast(1, 1, 0b01);
+        pen.history.multicast(MILLISECOND, ProcessId(2), &message);
+        pen.history.multicast(9 * MILLISECOND, ProcessId(2), &message);
+        pen.send(2, 0);
+        assert!(check(&pen.history, 0).is_empty());
+    }
+
+    /// A message that is over says nothing about one that is not.
+    #[test]
+    fn one_of_two_messages_is_enough_to_talk_about() {
+        let mut pen = Pen::new(2, 1);
+        pen.cast(1, 1, 0b11).cast(2, 1, 0b11).deliver(0, 2, 1, 5).deliver(1, 2, 1, 5).send(0, 1);
+        assert!(check(&pen.history, 0).is_empty());
     }
 
     #[test]

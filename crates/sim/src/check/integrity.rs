@@ -88,4 +88,13 @@ mod tests {
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 6).deliver(0, 2, 1, 5);
         assert_eq!(properties(&pen), [TIMESTAMPS]);
     }
+
+    #[test]
+    fn ids_break_ties_everywhere() {
+        let mut pen = Pen::new(1, 2);
+        pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(0, 2, 1, 5);
+        assert!(properties(&pen).is_empty());
+        pen.deliver(1, 2, 1, 5).deliver(1, 1, 1, 5);
+        assert_eq!(properties(&pen), [TIMESTAMPS]);
+    }
 }

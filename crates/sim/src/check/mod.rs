@@ -117,6 +117,36 @@ mod tests {
         assert_eq!(judge(&pen.history, &claims), []);
     }
 
+    /// What each judge is there to see, as the one who asks them all hears of it.
+    #[test]
+    fn every_judge_is_asked() {
+        let found = |pen: &Pen| -> Vec<&str> {
+            let bound = StepBound { delay: crate::MILLISECOND, collision_free: 1, worst: 2 };
+            let real_time = Some(RealTime::Completions);
+            let claims = Claims { genuine: Some(0), real_time, steps: Some(bound), is_over: true };
+            judge(&pen.history, &claims).iter().map(|violation| violation.property).collect()
+        };
+        let mut pen = Pen::new(1, 1);
+        assert_eq!(found(pen.deliver(0, 1, 1, 5)), ["integrity"], "written down while it happened");
+        let mut pen = Pen::new(2, 1);
+        assert_eq!(found(pen.cast(1, 1, 0b01).deliver(1, 1, 1, 5)), ["integrity", "agreement"]);
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).cast(1, 2, 1).deliver(0, 1, 2, 5).deliver(0, 1, 1, 6);
+        assert_eq!(found(&pen), ["sender order", "step bound"]);
+        let mut pen = Pen::new(1, 2);
+        pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(1, 2, 1, 6);
+        assert_eq!(found(&pen), ["prefix order", "agreement", "agreement"]);
+        let mut pen = Pen::new(2, 1);
+        assert_eq!(found(pen.send(0, 1).cast(1, 1, 1)), ["genuineness", "liveness"]);
+        let mut pen = Pen::new(1, 2);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5).cast(2, 1, 1).deliver(1, 2, 1, 4);
+        assert!(found(&pen).contains(&"prefix order"));
+        pen.deliver(1, 1, 1, 5).deliver(0, 2, 1, 6);
+        for property in ["timestamps", "prefix order", "global order", "real-time order"] {
+            assert!(found(&pen).contains(&property), "{property}");
+        }
+    }
+
     #[test]
     fn a_thousand_findings_are_cut_to_a_few() {
         let many = (0..1000).map(|_| Violation::new("prefix order", String::new())).collect();

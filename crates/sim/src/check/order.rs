@@ -100,6 +100,14 @@ mod tests {
     }
 
     #[test]
+    fn catches_two_ways_on_from_where_a_third_stopped() {
+        let mut pen = Pen::new(1, 3);
+        pen.cast(1, 1, 1).cast(2, 1, 1).cast(3, 1, 1).deliver(1, 1, 1, 5);
+        pen.deliver(0, 1, 1, 5).deliver(0, 2, 1, 6).deliver(2, 1, 1, 5).deliver(2, 3, 1, 7);
+        assert_eq!(prefix(&pen.history).len(), 1);
+    }
+
+    #[test]
     fn a_shorter_prefix_is_no_hole() {
         let mut pen = Pen::new(1, 2);
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(0, 2, 1, 6).deliver(1, 1, 1, 5);

@@ -119,4 +119,26 @@ mod tests {
         }
         assert!(super::super::order::global(&pen.history).is_empty(), "without real time there is no cycle");
     }
+
+    /// A client has its answer as soon as one replica of each destination has delivered.
+    #[test]
+    fn one_replica_of_every_destination_completes_a_message() {
+        let mut pen = Pen::new(2, 2);
+        pen.cast(1, 1, 0b11).deliver(0, 1, 1, 5).cast(2, 1, 0b10);
+        pen.deliver(3, 2, 1, 2).deliver(3, 1, 1, 5);
+        assert!(check(&pen.history, RealTime::Completions).is_empty(), "only one destination had it");
+        pen.cast(3, 1, 0b01).deliver(1, 3, 1, 4).deliver(1, 1, 1, 5);
+        assert_eq!(check(&pen.history, RealTime::Completions).len(), 1);
+    }
+
+    #[test]
+    fn what_was_over_stays_over_when_others_follow() {
+        for kind in [RealTime::Completions, RealTime::Deliveries] {
+            let mut pen = Pen::new(2, 2);
+            // The other began before, so nothing but time leads from one to the other.
+            pen.cast(1, 1, 0b01).cast(2, 1, 0b10).deliver(0, 1, 1, 5).deliver(2, 2, 1, 6);
+            pen.cast(3, 1, 0b01).deliver(1, 3, 1, 4).deliver(1, 1, 1, 5);
+            assert_eq!(check(&pen.history, kind).len(), 1, "{kind:?}");
+        }
+    }
 }

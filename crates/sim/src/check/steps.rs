@@ -21,15 +21,14 @@ pub struct StepBound {
 
 pub(super) fn check(history: &History, bound: StepBound) -> Vec<Violation> {
     let finished = history.finished();
-    let spans: Vec<(&Cast, Nanos, Nanos)> = history
-        .casts()
-        .iter()
-        .filter_map(|(id, cast)| Some((cast, first_delivery(history, cast)?, *finished.get(id)?)))
-        .collect();
+    // What is never delivered is under way for ever.
+    let spans: Vec<(&Cast, Nanos)> =
+        history.casts().values().map(|cast| (cast, first_delivery(history, cast).unwrap_or(Nanos::MAX))).collect();
     let mut found = Vec::new();
-    for (cast, first, last) in &spans {
+    for (cast, first) in &spans {
+        let Some(last) = finished.get(&cast.message.id) else { continue };
         let steps = (last - cast.at).div_ceil(bound.delay);
-        let collides = spans.iter().any(|(other, other_first, _)| {
+        let collides = spans.iter().any(|(other, other_first)| {
             let shared = other.message.destinations.and(cast.message.destinations);
             other.message.id != cast.message.id && !shared.is_empty() && other.at < *first && cast.at < *other_first
         });
@@ -53,6 +52,7 @@ mod tests {
     use super::*;
     use crate::MILLISECOND;
     use crate::history::tests::Pen;
+    use skein_machine::ProcessId;
 
     fn bound(collision_free: u64, worst: u64) -> StepBound {
         StepBound { delay: MILLISECOND, collision_free, worst }
@@ -72,5 +72,31 @@ mod tests {
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(0, 2, 1, 6);
         assert!(check(&pen.history, bound(1, 2)).is_empty());
         assert_eq!(check(&pen.history, bound(1, 1)).len(), 2);
+    }
+
+    /// Only the messages that share a destination, and only while neither is delivered anywhere (thesis 4.1.2).
+    #[test]
+    fn what_is_no_conflict_earns_nothing() {
+        let found = |pen: &Pen| check(&pen.history, bound(1, 9)).len();
+        let mut pen = Pen::new(2, 1);
+        pen.cast(1, 1, 0b01).cast(2, 1, 0b10).deliver(0, 1, 1, 5).deliver(1, 2, 1, 5);
+        assert_eq!(found(&pen), 2, "they share no group");
+        let mut pen = Pen::new(1, 2);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5).cast(2, 1, 1).deliver(1, 1, 1, 5);
+        pen.deliver(0, 2, 1, 6).deliver(1, 2, 1, 6);
+        assert_eq!(found(&pen), 2, "one was delivered somewhere before the other began");
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).deliver(0, 1, 1, 5);
+        let message = pen.message(2, 1, 1);
+        pen.history.multicast(2 * MILLISECOND, ProcessId(0), &message);
+        pen.deliver(0, 2, 1, 6);
+        assert_eq!(check(&pen.history, bound(0, 9)).len(), 2, "delivered at the moment when the other began");
+    }
+
+    #[test]
+    fn a_conflict_may_be_with_a_message_that_is_never_delivered() {
+        let mut pen = Pen::new(1, 1);
+        pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5);
+        assert!(check(&pen.history, bound(1, 2)).is_empty());
     }
 }

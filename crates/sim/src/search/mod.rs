@@ -8,10 +8,13 @@
 //! each destination at any moment at all. Persisting takes no time here: disks
 //! are the swarm's affair.
 
+#[cfg(test)]
+mod beliefs;
 mod explore;
 mod state;
 
 use std::hash::Hash;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use skein_machine::{Boot, Cluster, ClusterError, GroupId, GroupSet, MessageId, Ordering, ProcessId};
@@ -115,41 +118,62 @@ where
     M: Ordering + Clone + Hash,
 {
     let mut report = Report { is_complete: true, ..Report::default() };
-    for workload in workloads(scope.groups, scope.messages) {
+    let _ = each_workload(scope.groups, scope.messages, &mut |workload| {
         report.workloads += 1;
-        explore::explore(scope, cluster, &workload, &maker, &mut report, &mut told);
+        explore::explore(scope, cluster, workload, &maker, &mut report, &mut told);
         if report.failure.is_some() || report.states >= scope.max_states {
             report.is_complete = false;
-            break;
+            return ControlFlow::Break(());
         }
-    }
+        ControlFlow::Continue(())
+    });
     report
 }
 
 /// Every sequence of destination sets, up to renaming of groups, from one
-/// message on. The order within a sequence matters: ids break ties.
-fn workloads(groups: usize, messages: usize) -> Vec<Vec<GroupSet>> {
+/// message on, the fewest destinations first. The order within a sequence
+/// matters: ids break ties. None is kept: there are far more of them than
+/// anybody would wait for.
+fn each_workload(
+    groups: usize,
+    messages: usize,
+    visit: &mut dyn FnMut(&[GroupSet]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
     let renamings = permutations(groups);
-    let sets: Vec<u64> = (1..1u64 << groups).collect();
-    let mut all = Vec::new();
-    let mut longest: Vec<Vec<u64>> = vec![Vec::new()];
-    for _ in 0..messages {
-        longest = longest
-            .iter()
-            .flat_map(|sequence| {
-                sets.iter().map(move |set| {
-                    let mut longer = sequence.clone();
-                    longer.push(*set);
-                    longer
-                })
-            })
-            .filter(|sequence| renamings.iter().all(|renaming| *sequence <= rename(sequence, renaming)))
-            .collect();
-        let mut these = longest.clone();
-        these.sort_by_key(|sequence| sequence.iter().map(|set| set.count_ones()).sum::<u32>());
-        all.extend(these);
+    for missing in 1..=messages {
+        for destinations in missing..=missing * groups {
+            extend(&mut Vec::new(), missing, destinations, &renamings, visit)?;
+        }
     }
-    all.into_iter().map(|sequence| sequence.into_iter().map(GroupSet::from_bits).collect()).collect()
+    ControlFlow::Continue(())
+}
+
+/// Visits every extension of a sequence by so many sets with so many
+/// destinations in all. What begins the least of its renamings is one itself.
+fn extend(
+    sequence: &mut Vec<u64>,
+    missing: usize,
+    destinations: usize,
+    renamings: &[Vec<usize>],
+    visit: &mut dyn FnMut(&[GroupSet]) -> ControlFlow<()>,
+) -> ControlFlow<()> {
+    let Some(missing) = missing.checked_sub(1) else {
+        let sets: Vec<GroupSet> = sequence.iter().map(|set| GroupSet::from_bits(*set)).collect();
+        return visit(&sets);
+    };
+    let groups = renamings[0].len();
+    for set in 1..1u64 << groups {
+        let Some(left) = destinations.checked_sub(set.count_ones() as usize) else { continue };
+        if !(missing..=missing * groups).contains(&left) {
+            continue;
+        }
+        sequence.push(set);
+        if renamings.iter().all(|renaming| *sequence <= rename(sequence, renaming)) {
+            extend(sequence, missing, left, renamings, visit)?;
+        }
+        sequence.pop();
+    }
+    ControlFlow::Continue(())
 }
 
 fn rename(sequence: &[u64], renaming: &[usize]) -> Vec<u64> {
@@ -177,6 +201,15 @@ fn permutations(count: usize) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn workloads(groups: usize, messages: usize) -> Vec<Vec<GroupSet>> {
+        let mut all = Vec::new();
+        let _ = each_workload(groups, messages, &mut |workload| {
+            all.push(workload.to_vec());
+            ControlFlow::Continue(())
+        });
+        all
+    }
 
     fn count(groups: usize, messages: usize) -> usize {
         workloads(groups, messages).len() - workloads(groups, messages - 1).len()

@@ -337,26 +337,38 @@ impl<M: Ordering + Clone + Hash> State<M> {
     }
 
     fn hear(&mut self, setting: &Setting<'_, M>, from: u8, to: u8, bytes: Bytes, story: &mut Story) {
-        let message: M::Message = wire::from_bytes(bytes, VERSION).expect("a message survives its own encoding");
-        let sender = setting.processes[usize::from(from)];
-        tell(setting, story, MomentKind::Hear, to, || format!("hears {sender}: {message:?}"));
+        let (sender, message) = understand(setting, from, to, bytes, story);
         self.step(setting, to, story, |machine, out| machine.on_message(Time::ZERO, sender, message, out));
     }
 
-    /// One step of one machine with all its effects, and then what it told itself.
+    /// One step of one machine, and then what it tells itself, in the order told, until it is silent.
     fn step(&mut self, setting: &Setting<'_, M>, at: u8, story: &mut Story, act: impl FnOnce(&mut M, &mut Out<M>)) {
+        let mut to_itself = VecDeque::new();
+        self.step_once(setting, at, &mut to_itself, story, act);
+        while let Some(bytes) = to_itself.pop_front() {
+            let (sender, message) = understand(setting, at, at, bytes, story);
+            let act = |machine: &mut M, out: &mut Out<M>| machine.on_message(Time::ZERO, sender, message, out);
+            self.step_once(setting, at, &mut to_itself, story, act);
+        }
+    }
+
+    /// One step of one machine with all its effects.
+    fn step_once(
+        &mut self,
+        setting: &Setting<'_, M>,
+        at: u8,
+        to_itself: &mut VecDeque<Bytes>,
+        story: &mut Story,
+        act: impl FnOnce(&mut M, &mut Out<M>),
+    ) {
         let mut out = Out::new();
         let node = &mut self.nodes[usize::from(at)];
         let machine = Arc::make_mut(node.machine.as_mut().expect("only a process that is up takes steps"));
         act(machine, &mut out);
         machine.check();
         node.hash = hashes(machine);
-        let mut to_itself = VecDeque::new();
         for effect in out.drain() {
-            self.perform(setting, at, effect, &mut to_itself, story);
-        }
-        for message in to_itself {
-            self.hear(setting, at, at, message, story);
+            self.perform(setting, at, effect, to_itself, story);
         }
     }
 
@@ -404,6 +416,20 @@ impl<M: Ordering + Clone + Hash> State<M> {
             Effect::Emit(_) => {}
         }
     }
+}
+
+/// Decodes what a process hears, and writes it into the story.
+fn understand<M: Ordering>(
+    setting: &Setting<'_, M>,
+    from: u8,
+    to: u8,
+    bytes: Bytes,
+    story: &mut Story,
+) -> (ProcessId, M::Message) {
+    let message: M::Message = wire::from_bytes(bytes, VERSION).expect("a message survives its own encoding");
+    let sender = setting.processes[usize::from(from)];
+    tell(setting, story, MomentKind::Hear, to, || format!("hears {sender}: {message:?}"));
+    (sender, message)
 }
 
 /// Adds a line, if somebody reads along.
