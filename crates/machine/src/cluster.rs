@@ -9,7 +9,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{ClusterId, GroupId, GroupSet, MAX_GROUPS, Multicast, ProcessId};
+use crate::{ClusterId, GroupId, GroupSet, MAX_GROUPS, Multicast, ProcessId, Timestamp};
 
 /// The most replicas of one group. Every replica hears from every other, so
 /// beyond this a second group is the better answer.
@@ -17,6 +17,11 @@ const MAX_REPLICAS: usize = 9;
 
 /// The most outsiders. Together with the groups they fit the numbers of processes.
 const MAX_OUTSIDERS: usize = 4096;
+
+/// The highest floor of a message. The fastest clocks count nanoseconds since the
+/// Unix epoch and get here in the year 2116; a session that asked for more would
+/// take the timestamps away from everybody else for good.
+const HIGHEST_FLOOR: Timestamp = Timestamp(u64::MAX / 4);
 
 /// The processes of a cluster and the groups that they form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +158,9 @@ impl Cluster {
             return Err(ClusterError::NoDestination);
         }
         self.check_groups(message.destinations)?;
+        if message.floor > HIGHEST_FLOOR {
+            return Err(ClusterError::HighFloor { floor: message.floor });
+        }
         if message.payload.len() > crate::MAX_PAYLOAD {
             return Err(ClusterError::LongPayload { bytes: message.payload.len() });
         }
@@ -185,6 +193,7 @@ pub enum ClusterError {
     UnknownGroup { group: GroupId, groups: usize },
     NoDestination,
     LongPayload { bytes: usize },
+    HighFloor { floor: Timestamp },
 }
 
 impl fmt::Display for ClusterError {
@@ -223,6 +232,9 @@ impl fmt::Display for ClusterError {
                 write!(f, "there is no group {group}; this cluster has {known}")
             }
             ClusterError::NoDestination => f.write_str("the message has no destination; name at least one group"),
+            ClusterError::HighFloor { floor } => {
+                write!(f, "a floor of {floor} leaves no room for later timestamps; at most {HIGHEST_FLOOR} is allowed")
+            }
             ClusterError::LongPayload { bytes } => {
                 write!(f, "a payload of {bytes} bytes is too long; at most {} fit one message", crate::MAX_PAYLOAD)
             }
@@ -235,7 +247,7 @@ impl core::error::Error for ClusterError {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{MessageId, Timestamp};
+    use crate::MessageId;
     use alloc::string::ToString;
     use alloc::vec;
     use bytes::Bytes;
@@ -310,5 +322,10 @@ mod tests {
         assert!(cluster.admit(&message).is_ok());
         message.payload = Bytes::from(vec![0; crate::MAX_PAYLOAD + 1]);
         assert!(matches!(cluster.admit(&message), Err(ClusterError::LongPayload { .. })));
+        message.payload = Bytes::new();
+        message.floor = Timestamp(u64::MAX / 4);
+        assert!(cluster.admit(&message).is_ok());
+        message.floor = message.floor.next();
+        assert!(cluster.admit(&message).unwrap_err().to_string().contains("leaves no room"));
     }
 }

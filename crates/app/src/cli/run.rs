@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     mix: Option<String>,
     /// Payloads of one up to this many bytes.
-    #[arg(long, default_value_t = 64, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 64, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     payload: u32,
     /// Virtual seconds of load and faults; calm follows.
     #[arg(long, default_value_t = 60, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=LONGEST))]

@@ -71,7 +71,9 @@ impl<M: Ordering + Clone + Hash> Walk<'_, M> {
             Some(left_out) => {
                 let wanted: Vec<Transition> =
                     left_out.iter().copied().filter(|transition| !asleep.contains(transition)).collect();
-                left_out.retain(|transition| asleep.contains(transition));
+                // From here on what sleeps is what slept both times: less asleep is never wrong.
+                asleep.retain(|transition| left_out.contains(transition));
+                left_out.clone_from(&asleep);
                 wanted
             }
         };

@@ -65,6 +65,8 @@ struct Node<M: Ordering> {
     life: u32,
     /// What it delivered, with all its lives together.
     delivered: Vec<(MessageId, Timestamp)>,
+    /// How many of these it has told in this life.
+    told: u64,
 }
 
 /// What the outside sees.
@@ -83,6 +85,7 @@ impl<M: Ordering> Clone for Node<M> {
             timers: self.timers.clone(),
             life: self.life,
             delivered: self.delivered.clone(),
+            told: self.told,
         }
     }
 }
@@ -149,6 +152,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
             timers: BTreeSet::new(),
             life: 0,
             delivered: Vec::new(),
+            told: 0,
         };
         let mut state = State {
             nodes: setting.processes.iter().map(|_| node()).collect(),
@@ -291,7 +295,8 @@ impl<M: Ordering + Clone + Hash> State<M> {
     pub(super) fn key(&self) -> u128 {
         let machines: Vec<Option<(u64, u64)>> =
             self.nodes.iter().map(|node| node.machine.is_some().then_some(node.hash)).collect();
-        let memories: Vec<_> = self.nodes.iter().map(|node| (&node.records, &node.timers, &node.delivered)).collect();
+        let memories: Vec<_> =
+            self.nodes.iter().map(|node| (&node.records, &node.timers, &node.delivered, node.told)).collect();
         let rest = (&self.links, self.sent, &self.over_before, self.crashes, self.timers_fired);
         let (high, low) = hashes(&(machines, memories, rest));
         u128::from(high) << 64 | u128::from(low)
@@ -325,7 +330,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
             let record = wire::from_bytes(record.clone(), VERSION).expect("a record survives its own encoding");
             machine.restore(record);
         }
-        node.life += 1;
+        (node.life, node.told) = (node.life + 1, 0);
         node.machine = Some(Arc::new(machine));
         let seed = u64::from(at) + 1;
         self.step(setting, at, story, |machine, out| machine.start(Time::ZERO, seed, out));
@@ -409,6 +414,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 if delivery.position as usize >= node.delivered.len() {
                     node.delivered.push(entry);
                 }
+                node.told += 1;
                 let life = node.life;
                 self.log.push(Seen::Delivered { place: at, life, delivery: Arc::new(delivery) });
             }
