@@ -14,7 +14,11 @@
 //! destination cannot refuse what another one has proposed, and a sender
 //! outside never learns the outcome. Only a sender that is itself swamped
 //! turns new messages away.
+//!
+//! Every `…_wrongly` and every `planted` stands for a rule that only a build
+//! with the feature `mutants` can break (`broken.rs`); read on as if they were not there.
 
+mod broken;
 mod wire;
 
 pub use wire::Message;
@@ -141,30 +145,20 @@ impl Skeen {
             out.emit(Up::Busy(Busy { id: message.id, why: "too many messages are on the way at this process" }));
             return;
         }
-        let start = Message::Start(message.clone());
-        if self.planted.is(Mutant::SkeenTellsEverybody) {
-            out.send_all(self.cluster.processes(), &start);
-        } else if self.planted.is(Mutant::SkeenRelaysTheStart) {
-            out.send_all(self.cluster.replicas(message.destinations).take(1), &start);
-        } else {
-            out.send_all(self.cluster.replicas(message.destinations), &start);
+        if self.starts_wrongly(message, out) {
+            return;
         }
+        out.send_all(self.cluster.replicas(message.destinations), &Message::Start(message.clone()));
     }
 
     /// Step 2 at a destination: propose a timestamp above everything seen.
     fn on_start(&mut self, from: ProcessId, message: Multicast, out: &mut Out<Self>) {
         let id = message.id;
-        let mine = self.cluster.group_of(self.me).is_some_and(|group| message.destinations.contains(group));
-        if !mine && self.planted.is(Mutant::SkeenTellsEverybody) {
+        if self.takes_a_start_wrongly(from, &message, out) {
             return;
         }
+        let mine = self.cluster.group_of(self.me).is_some_and(|group| message.destinations.contains(group));
         assert!(mine, "{id} to {} was sent to {}, which is no destination", message.destinations, self.me);
-        if self.planted.is(Mutant::SkeenRelaysTheStart) && from != self.me {
-            let mut destinations = self.cluster.replicas(message.destinations);
-            if destinations.next() == Some(self.me) {
-                out.send_all(destinations, &Message::Start(message.clone()));
-            }
-        }
 
         // The floor is what the session has seen, perhaps from a destination that is further on than this one.
         let floor = if self.planted.is(Mutant::SkeenIgnoresTheFloor) { Timestamp::ZERO } else { message.floor };
@@ -215,33 +209,29 @@ impl Skeen {
             self.queue.remove(&place);
             let pending = self.pending.remove(&place.id).expect("what is queued is pending");
             let message = pending.message.expect("what is queued has its message");
-            if self.planted.is(Mutant::SkeenLosesADecision) && (place.timestamp.0 + u64::from(self.me.0)) % 16 == 0 {
-                continue;
-            }
-            let orderly = self.newest.is_none_or(|newest| newest < place);
-            assert!(orderly || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
+            let is_later = self.newest.is_none_or(|newest| newest < place);
+            assert!(is_later || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
             self.newest = Some(place);
-            let times = if self.planted.is(Mutant::SkeenDeliversTwice) { 2 } else { 1 };
-            for _ in 0..times {
-                let delivery =
-                    Delivery { position: self.delivered, timestamp: place.timestamp, message: message.clone() };
-                self.delivered += 1;
-                out.emit(Up::Deliver(delivery));
+            if !self.delivers_wrongly(place, &message, out) {
+                self.deliver(place, message, out);
             }
         }
     }
 
     /// The message at the front, if its final timestamp is known.
     fn next_to_deliver(&self) -> Option<&Stamp> {
-        let is_decided = |place: &&Stamp| self.pending[&place.id].is_decided(&self.cluster);
-        if self.planted.is(Mutant::SkeenSkipsTheWait) {
-            return self.queue.iter().find(is_decided);
-        }
-        if self.planted.is(Mutant::SkeenBreaksTiesAlone) && self.me.0 % 2 == 1 {
-            let first = self.queue.first()?;
-            return self.queue.iter().take_while(|place| place.timestamp == first.timestamp).last().filter(is_decided);
-        }
-        self.queue.first().filter(is_decided)
+        let chosen = if self.chooses_wrongly() { self.wrong_choice() } else { self.queue.first() };
+        chosen.filter(|place| self.is_decided(place))
+    }
+
+    fn is_decided(&self, place: &Stamp) -> bool {
+        self.pending[&place.id].is_decided(&self.cluster)
+    }
+
+    fn deliver(&mut self, place: Stamp, message: Multicast, out: &mut Out<Self>) {
+        let delivery = Delivery { position: self.delivered, timestamp: place.timestamp, message };
+        self.delivered += 1;
+        out.emit(Up::Deliver(delivery));
     }
 }
 

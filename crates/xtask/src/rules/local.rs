@@ -15,8 +15,8 @@ pub(super) const RULE: Rule = Rule {
     examples,
 };
 
-/// They count as absolute paths only: `docs/work/a.md` is somebody's own business.
-const FOLDERS: &[&str] = &[concat!("/", "work"), concat!("/", "root"), concat!("/", "tmp/bash")];
+/// Home folders. They count as absolute paths only: `docs/home/a.md` is somebody's own business.
+const FOLDERS: &[&str] = &[concat!("/", "home"), concat!("/", "root"), concat!("/", "Users")];
 
 /// A mirror or an index that works for one of us fails for everybody else.
 const HOSTS: &[&str] = &[
@@ -58,8 +58,7 @@ fn has_folder(line: &str, folder: &str) -> bool {
     line.match_indices(folder).any(|(at, _)| {
         let before = line[..at].chars().next_back();
         let after = line[at + folder.len()..].chars().next();
-        // `tmp/bash_jobs` is as much of a machine's as `tmp/bash`.
-        let whole = folder.ends_with("bash") || !after.is_some_and(continues_name);
+        let whole = !after.is_some_and(continues_name);
         let absolute = !before.is_some_and(|letter| continues_name(letter) || ")}]>*".contains(letter));
         absolute && whole
     })
@@ -76,14 +75,14 @@ fn examples() -> Vec<super::example::Example> {
     vec![
         Example::breaks_with(
             "docs/a.md",
-            concat!("Fine.\nSee /", "work/main.\n(/", "root)\n/", "tmp/bash_jobs\n"),
+            concat!("Fine.\nSee /", "home/me.\n(/", "root)\n/", "Users/me\n"),
             &["docs/a.md:2", "docs/a.md:3", "docs/a.md:4"],
         ),
-        Example::breaks_with("crates/sim/src/a.rs", concat!("// at /", "work\n"), &["crates/sim/src/a.rs:1"]),
+        Example::breaks_with("crates/sim/src/a.rs", concat!("// at /", "home\n"), &["crates/sim/src/a.rs:1"]),
         Example::breaks_with("a.toml", concat!("https://index.", "crates.io\n"), &["a.toml:1"]),
         Example::keeps_with(
             "docs/a.md",
-            "See docs/work/a.md, /workload, {home}/work, /rooted and https://crates.io/crates/a.\n",
+            "See docs/home/a.md, /homes, {base}/home, /rooted and https://crates.io/crates/a.\n",
         ),
     ]
 }
