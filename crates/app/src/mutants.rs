@@ -147,7 +147,7 @@ impl Row {
     }
 
     fn hunt_by_search(&self, groups: usize, messages: usize) -> Result<Catch, Mistake> {
-        let scope = self.scope(groups, messages);
+        let scope = Scope::calm(groups, 1, messages);
         let with = search_of(self.protocol, &scope, Planted::bug(self.mutant), |_| {})?;
         let without = search_of(self.protocol, &scope, Planted::NONE, |_| {})?;
         let caught = with.failure.is_some_and(|failure| self.breaks(&failure.violations));
@@ -174,19 +174,6 @@ impl Row {
         violations.iter().any(|violation| violation.property == self.property)
     }
 
-    fn scope(&self, groups: usize, messages: usize) -> Scope {
-        Scope {
-            groups,
-            replicas: 1,
-            messages,
-            crashes: 0,
-            timers: 0,
-            real_time: None,
-            skips_equal_orders: true,
-            max_states: u64::MAX,
-        }
-    }
-
     fn plan(&self, scenario: Scenario) -> Plan {
         let nature = self.protocol.nature();
         let cluster = Arc::new(Cluster::regular(3, 3, 1).expect("three groups of three are a cluster"));
@@ -211,7 +198,7 @@ mod tests {
     #[test]
     fn the_search_tells_the_story_of_a_bug() {
         let row = ROWS.iter().find(|row| matches!(row.hunt, Hunt::Search(..))).unwrap();
-        let scope = row.scope(2, 2);
+        let scope = Scope::calm(2, 1, 2);
         let report = search_of(row.protocol, &scope, Planted::bug(row.mutant), |_| {}).unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/skeen_skips_the_wait.txt");
         skein_sim::golden(file, &in_words(&report.failure.unwrap()));

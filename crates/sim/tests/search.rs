@@ -12,16 +12,7 @@ use skein_sim::search::{MomentKind, Report, Scope, search};
 
 /// One group of two: the smallest in which somebody else is there.
 fn small() -> Scope {
-    Scope {
-        groups: 1,
-        replicas: 2,
-        messages: 1,
-        crashes: 1,
-        timers: 1,
-        real_time: None,
-        skips_equal_orders: true,
-        max_states: 2_000_000,
-    }
+    Scope { crashes: 1, timers: 1, max_states: 2_000_000, ..Scope::calm(1, 2, 1) }
 }
 
 fn run(scope: &Scope, mutant: Option<Mutant>) -> Report {

@@ -156,14 +156,10 @@ impl Arguments {
             return Err(Mistake(format!("{} survives no crash; leave --crashes at 0", self.protocol)));
         }
         let scope = Scope {
-            groups: self.groups,
-            replicas: self.replicas,
-            messages: self.messages,
             crashes: self.crashes,
             timers: self.timers,
-            real_time: None,
-            skips_equal_orders: true,
             max_states: self.max_states,
+            ..Scope::calm(self.groups, self.replicas, self.messages)
         };
         let cluster = scope.cluster()?;
         if nature.needs_majorities {
@@ -246,19 +242,6 @@ mod tests {
     use super::*;
     use skein_sim::check::RealTime;
 
-    fn scope(groups: usize, replicas: usize, messages: usize) -> Scope {
-        Scope {
-            groups,
-            replicas,
-            messages,
-            crashes: 0,
-            timers: 0,
-            real_time: None,
-            skips_equal_orders: true,
-            max_states: u64::MAX,
-        }
-    }
-
     /// A change of these numbers means that a protocol does something else, or
     /// that the search sees more or less than before.
     #[test]
@@ -270,7 +253,7 @@ mod tests {
             (Protocol::Skeen, 1, 3, 1, 125),
             (Protocol::Skeen, 1, 2, 2, 139),
         ] {
-            let report = search_of(protocol, &scope(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
+            let report = search_of(protocol, &Scope::calm(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());
             assert_eq!(report.states, states, "{protocol}: {groups} groups of {replicas}, {messages} messages");
         }
@@ -280,8 +263,9 @@ mod tests {
     #[test]
     fn skipping_equal_orders_misses_no_state() {
         for (groups, replicas, messages) in [(2, 1, 3), (3, 1, 2), (1, 3, 1)] {
-            let short = search_of(Protocol::Skeen, &scope(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
-            let every = Scope { skips_equal_orders: false, ..scope(groups, replicas, messages) };
+            let short =
+                search_of(Protocol::Skeen, &Scope::calm(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
+            let every = Scope { skips_equal_orders: false, ..Scope::calm(groups, replicas, messages) };
             let long = search_of(Protocol::Skeen, &every, Planted::NONE, |_| {}).unwrap();
             assert_eq!(short.states, long.states);
             assert!(short.transitions * 5 < long.transitions * 4, "{} of {}", short.transitions, long.transitions);
@@ -291,7 +275,7 @@ mod tests {
     /// There are more workloads in it than fit into any memory.
     #[test]
     fn the_largest_scope_can_be_begun() {
-        let scope = Scope { max_states: 1000, ..scope(MOST_GROUPS, 1, MOST_MESSAGES) };
+        let scope = Scope { max_states: 1000, ..Scope::calm(MOST_GROUPS, 1, MOST_MESSAGES) };
         let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
         assert_eq!((report.states, report.is_complete), (1000, false));
     }
@@ -303,7 +287,7 @@ mod tests {
         for (kind, messages, is_broken) in
             [(RealTime::Deliveries, 2, false), (RealTime::Deliveries, 3, true), (RealTime::Completions, 3, true)]
         {
-            let scope = Scope { real_time: Some(kind), ..scope(3, 1, messages) };
+            let scope = Scope { real_time: Some(kind), ..Scope::calm(3, 1, messages) };
             let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
             let broken: Vec<&str> = report.failure.iter().map(|failure| failure.violations[0].property).collect();
             assert_eq!(broken, if is_broken { vec!["real-time order"] } else { vec![] }, "{kind:?}");
@@ -316,7 +300,7 @@ mod tests {
     fn state_counts_with_a_real_time_order_are_pinned() {
         for (kind, messages, states) in [(RealTime::Deliveries, 2, 333), (RealTime::Completions, 2, 301)] {
             for skips_equal_orders in [true, false] {
-                let scope = Scope { real_time: Some(kind), skips_equal_orders, ..scope(2, 1, messages) };
+                let scope = Scope { real_time: Some(kind), skips_equal_orders, ..Scope::calm(2, 1, messages) };
                 let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
                 assert!(report.is_complete);
                 assert_eq!(report.states, states, "{kind:?}");

@@ -60,16 +60,7 @@ impl Machine for Talker {
 }
 
 fn scope(replicas: usize, crashes: u32, timers: u32) -> Scope {
-    Scope {
-        groups: 1,
-        replicas,
-        messages: 1,
-        crashes,
-        timers,
-        real_time: None,
-        skips_equal_orders: true,
-        max_states: u64::MAX,
-    }
+    Scope { crashes, timers, ..Scope::calm(1, replicas, 1) }
 }
 
 #[test]

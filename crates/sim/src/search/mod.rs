@@ -100,6 +100,20 @@ pub enum MomentKind {
 }
 
 impl Scope {
+    /// No crash, no timer, no real-time order to keep, and no end before everything was seen.
+    pub fn calm(groups: usize, replicas: usize, messages: usize) -> Scope {
+        Scope {
+            groups,
+            replicas,
+            messages,
+            crashes: 0,
+            timers: 0,
+            real_time: None,
+            skips_equal_orders: true,
+            max_states: u64::MAX,
+        }
+    }
+
     /// The cluster that is searched: its outsiders send the messages.
     pub fn cluster(&self) -> Result<Cluster, ClusterError> {
         Cluster::regular(self.groups, self.replicas, self.messages)
