@@ -81,6 +81,8 @@ pub enum Down {
     },
     /// Somebody waits for the group to pass this timestamp.
     RaiseClock(Timestamp),
+    /// The process is about to stop: what it leads should be handed over.
+    Retire,
 }
 
 /// What a multicast protocol tells its user.
@@ -94,6 +96,10 @@ pub enum Up {
     SafeTime(Timestamp),
     /// This message was not accepted and has no effect; try again later.
     Busy(Busy),
+    /// This message came too late: should it ever be delivered, it will be
+    /// void, and no later message of its session is accepted; asking again is
+    /// no use.
+    Expired(MessageId),
     /// The log has grown: hand in a checkpoint.
     WantCheckpoint,
     /// Forget the own state and take this one: the own checkpoint after a
@@ -191,6 +197,7 @@ impl fmt::Debug for Down {
                 write!(f, "keep a checkpoint of {} bytes at #{position}", bytes.len())
             }
             Down::RaiseClock(timestamp) => write!(f, "raise its clock to {timestamp}"),
+            Down::Retire => f.write_str("hand over what it leads"),
         }
     }
 }
@@ -202,6 +209,7 @@ impl fmt::Debug for Up {
             Up::Settled(stamp) => write!(f, "knows everything settled up to {stamp}"),
             Up::SafeTime(timestamp) => write!(f, "has delivered everything up to {timestamp}"),
             Up::Busy(busy) => write!(f, "turns {} away: {}", busy.id, busy.why),
+            Up::Expired(id) => write!(f, "lets {id} expire"),
             Up::WantCheckpoint => f.write_str("wants a checkpoint"),
             Up::Install { position, bytes } => write!(f, "takes over {} bytes of state at #{position}", bytes.len()),
         }
@@ -248,6 +256,8 @@ mod tests {
         assert_eq!(format!("{:?}", message(Timestamp::MAX)), "s1.2 to g0+g1 above 4 \"set x\\n\"");
         let busy = Busy { id: MessageId::new(1, 2), why: "no room" };
         assert_eq!(format!("{:?}", Up::Busy(busy)), "turns s1.2 away: no room");
+        assert_eq!(format!("{:?}", Up::Expired(MessageId::new(1, 2))), "lets s1.2 expire");
         assert_eq!(format!("{:?}", Down::RaiseClock(Timestamp(3))), "raise its clock to 3");
+        assert_eq!(format!("{:?}", Down::Retire), "hand over what it leads");
     }
 }

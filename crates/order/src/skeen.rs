@@ -105,6 +105,7 @@ impl Machine for Skeen {
         match command {
             Down::Multicast(message) => self.multicast(&message, out),
             Down::RaiseClock(timestamp) => self.clock = self.clock.max(timestamp),
+            Down::Retire => {} // nobody leads here
             Down::Checkpointed { .. } => panic!("Skeen keeps no log and never asks for a checkpoint"),
         }
     }

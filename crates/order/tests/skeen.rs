@@ -146,6 +146,13 @@ fn a_raised_clock_raises_what_is_proposed_next() {
     assert!(format!("{out:?}").contains("PROPOSE s1.1 at 100"), "{out:?}");
 }
 
+/// Whoever stops takes part in every message that concerns it, and nobody can stand in for it.
+#[test]
+fn nothing_is_handed_over() {
+    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    assert!(command(&mut machine, Down::Retire).is_empty());
+}
+
 #[test]
 #[should_panic(expected = "Skeen takes each id once")]
 fn a_repeated_id_is_a_bug_of_its_user() {

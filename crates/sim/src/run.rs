@@ -286,7 +286,7 @@ impl<M: Ordering + 'static> Run<M> {
                 self.world.command(process, Down::Checkpointed { position, bytes });
             }
             Up::Install { position, bytes } => self.install(process, life, position, &bytes),
-            Up::Settled(_) | Up::SafeTime(_) => {}
+            Up::Settled(_) | Up::SafeTime(_) | Up::Expired(_) => {}
         }
     }
 

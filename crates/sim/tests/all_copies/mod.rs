@@ -183,7 +183,7 @@ impl Machine for AllCopies {
                 self.user = Some((position, bytes));
                 self.checkpoint(out);
             }
-            Down::RaiseClock(_) => {}
+            Down::RaiseClock(_) | Down::Retire => {}
         }
     }
 
