@@ -10,7 +10,8 @@ use clap::ValueEnum;
 use skein_machine::{Boot, Cluster, Ordering, ProcessId};
 use skein_order::Planted;
 use skein_order::skeen::Skeen;
-use skein_sim::Nanos;
+use skein_sim::check::Claims;
+use skein_sim::{Nanos, Scenario};
 
 /// A protocol that this build has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,10 +27,21 @@ pub struct Nature {
     pub survives_faults: bool,
     /// Its groups decide by majority, so their size must be odd.
     pub needs_majorities: bool,
-    /// Only senders and destinations talk, and stop this long after the last delivery.
+    /// Only senders and destinations talk, and stop this long after the last delivery unless faults delay them.
     pub genuine: Option<Nanos>,
     /// Steps to the last delivery: without conflicts, and at worst.
     pub steps: (u64, u64),
+}
+
+impl Nature {
+    /// What must hold in a run of this scenario.
+    pub fn claims(self, scenario: Scenario) -> Claims {
+        // What is left to say about a message that all have delivered (that they have) may wait for a cut
+        // to end and for a process to come back, so while there are faults no while is long enough. Talk
+        // with bystanders, and before the multicast, is as wrong as ever.
+        let genuine = self.genuine.map(|while_after| if scenario.has_faults() { Nanos::MAX } else { while_after });
+        Claims { genuine, ..Claims::CLASSIC }
+    }
 }
 
 /// Something to do with a protocol, whichever it is.
@@ -68,5 +80,21 @@ impl Protocol {
 impl fmt::Display for Protocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.to_possible_value().expect("no protocol is hidden").get_name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_faults_excuse_talk_about_what_is_over() {
+        let claimed = |genuine, scenario| {
+            let nature = Nature { genuine, ..Protocol::Skeen.nature() };
+            nature.claims(scenario).genuine
+        };
+        assert_eq!(claimed(Some(7), Scenario::Calm), Some(7));
+        assert_eq!(claimed(Some(7), Scenario::Swarm), Some(Nanos::MAX));
+        assert_eq!(claimed(None, Scenario::Swarm), None, "who does not promise it is not asked");
     }
 }

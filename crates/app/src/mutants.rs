@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use skein_machine::Cluster;
 use skein_order::{Mutant, Planted};
-use skein_sim::check::{Claims, Violation};
+use skein_sim::check::Violation;
 use skein_sim::search::Scope;
 use skein_sim::{Load, Mix, Plan, SECOND, Scenario};
 
@@ -182,7 +182,7 @@ impl Row {
             cluster,
             scenario,
             duration: 20 * SECOND,
-            claims: Claims { genuine: nature.genuine, ..Claims::CLASSIC },
+            claims: nature.claims(scenario),
             clock_bound: None,
         }
     }

@@ -7,7 +7,6 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use skein_machine::{Boot, Ordering, ProcessId};
 use skein_order::Planted;
-use skein_sim::check::Claims;
 use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
 
 use super::settings::{self, name_of};
@@ -197,7 +196,7 @@ impl Arguments {
             cluster,
             scenario,
             duration: self.seconds * SECOND,
-            claims: Claims { genuine: nature.genuine, ..Claims::CLASSIC },
+            claims: nature.claims(scenario),
             clock_bound: None,
         })
     }

@@ -88,6 +88,23 @@ mod tests {
         assert_eq!(check(&pen.history, MILLISECOND / 2).len(), 1, "after the last delivery and its while");
     }
 
+    /// Where faults can delay what is left to say, it may come at any time, and still not to anybody.
+    #[test]
+    fn an_endless_while_excuses_only_what_comes_after() {
+        let mut pen = Pen::new(3, 1);
+        pen.cast(1, 1, 0b011).deliver(0, 1, 1, 5).deliver(1, 1, 1, 5);
+        for _ in 0..1_000 {
+            pen.send(0, 1);
+        }
+        assert_eq!(check(&pen.history, crate::SECOND / 2).len(), 1);
+        assert!(check(&pen.history, Nanos::MAX).is_empty());
+        pen.send(0, 2);
+        assert_eq!(check(&pen.history, Nanos::MAX).len(), 1, "a bystander");
+        let mut pen = Pen::new(2, 1);
+        pen.send(0, 1).cast(1, 1, 0b11);
+        assert_eq!(check(&pen.history, Nanos::MAX).len(), 1, "before the multicast");
+    }
+
     /// A retry makes another process a sender, from then on.
     #[test]
     fn catches_talk_of_one_that_becomes_a_sender_later() {
