@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skein_machine::{Cluster, GroupId, Machine, ProcessId, Random};
+use skein_machine::{Cluster, Down, GroupId, Machine, Ordering, ProcessId, Random};
 
 use crate::{Clock, DiskHabits, MICROSECOND, MILLISECOND, Nanos, SECOND, World};
 
@@ -24,6 +24,8 @@ pub struct Weather {
     is_calm: bool,
     /// Who runs into a full disk, until it has room again.
     full: Vec<ProcessId>,
+    /// Who was told that it will be stopped, and when it is.
+    retiring: BTreeMap<ProcessId, Nanos>,
     /// What has happened so far.
     pub counts: FaultCounts,
 }
@@ -60,10 +62,11 @@ enum Fault {
     SlowLink,
     ThinLink,
     JumpClock,
+    Retire,
 }
 
 /// All kinds, with how often a second each may strike at most.
-const FAULTS: [(Fault, f64); 14] = [
+const FAULTS: [(Fault, f64); 15] = [
     (Fault::Crash, 0.5),
     (Fault::PowerCut, 0.05),
     (Fault::LoseDisk, 0.08),
@@ -78,13 +81,19 @@ const FAULTS: [(Fault, f64); 14] = [
     (Fault::SlowLink, 0.3),
     (Fault::ThinLink, 0.1),
     (Fault::JumpClock, 0.2),
+    (Fault::Retire, 0.2),
 ];
+
+/// How long a process that was told to hand over what it leads still has.
+const NOTICE: Nanos = SECOND;
 
 /// What the weather wants to be woken for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Storm {
     /// A fault of this number in the list strikes.
     Strike(u8),
+    /// A process that was told so is stopped.
+    Leave(ProcessId),
     /// A process starts again.
     Restart(ProcessId),
     /// A process goes on.
@@ -108,6 +117,7 @@ impl Weather {
             clock_bound: None,
             is_calm: false,
             full: Vec::new(),
+            retiring: BTreeMap::new(),
             counts: FaultCounts::default(),
         }
     }
@@ -139,7 +149,7 @@ impl Weather {
     }
 
     /// Does what is due and answers what follows from it.
-    pub(crate) fn wake<M: Machine>(&mut self, storm: Storm, world: &mut World<M>) -> Vec<(Nanos, Storm)> {
+    pub(crate) fn wake<M: Ordering>(&mut self, storm: Storm, world: &mut World<M>) -> Vec<(Nanos, Storm)> {
         match storm {
             Storm::Strike(number) if !self.is_calm => {
                 let fault = FAULTS[usize::from(number)].0;
@@ -148,6 +158,11 @@ impl Weather {
                 return next;
             }
             Storm::Strike(_) => {}
+            // A life that ended before its notice did says nothing about the next one.
+            Storm::Leave(process) if self.retiring.get(&process).is_some_and(|until| *until <= world.now()) => {
+                return self.crash(process, world).into_iter().collect();
+            }
+            Storm::Leave(_) => {}
             Storm::Restart(process) => self.restart(process, world),
             Storm::Resume(process) => world.resume(process),
             Storm::Mend(from, to) => world.set_cut(from, to, false),
@@ -166,6 +181,7 @@ impl Weather {
     /// A process stopped because its disk failed it.
     pub(crate) fn stopped<M: Machine>(&mut self, process: ProcessId, world: &World<M>) -> (Nanos, Storm) {
         assert!(!self.is_calm, "the disk of {process} fails after all faults have ended");
+        self.retiring.remove(&process);
         self.counts.crashes += 1;
         self.counts.disk_faults += 1;
         (world.now() + self.downtime(), Storm::Restart(process))
@@ -180,11 +196,15 @@ impl Weather {
             world.spare_next_sync(process);
             self.free_disk(process, world);
             world.resume(process);
+            if self.retiring.contains_key(&process) {
+                // It was told that it would be stopped, and may have laid everything down.
+                self.crash(process, world);
+            }
             self.restart(process, world);
         }
     }
 
-    fn strike<M: Machine>(&mut self, fault: Fault, world: &mut World<M>) -> Vec<(Nanos, Storm)> {
+    fn strike<M: Ordering>(&mut self, fault: Fault, world: &mut World<M>) -> Vec<(Nanos, Storm)> {
         let now = world.now();
         let victim = *self.random.pick(&self.processes);
         let other = *self.random.pick(&self.processes);
@@ -257,6 +277,13 @@ impl Weather {
                 self.jump_clock(victim, furthest, world);
                 Vec::new()
             }
+            Fault::Retire => {
+                if self.retiring.contains_key(&victim) || !world.command(victim, Down::Retire) {
+                    return Vec::new();
+                }
+                self.retiring.insert(victim, now + NOTICE);
+                vec![(now + NOTICE, Storm::Leave(victim))]
+            }
         }
     }
 
@@ -265,6 +292,7 @@ impl Weather {
         if !world.is_up(process) {
             return None;
         }
+        self.retiring.remove(&process);
         self.counts.crashes += 1;
         if world.crash(process) {
             self.counts.disk_faults += 1;

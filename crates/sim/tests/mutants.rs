@@ -3,7 +3,6 @@
 
 mod all_copies;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use all_copies::plan::{plan, run};
@@ -13,50 +12,47 @@ use skein_machine::{Cluster, Down, GroupSet, MessageId, Multicast, ProcessId, Ti
 use skein_sim::check::{Claims, Violation, judge};
 use skein_sim::{DiskHabits, History, Latency, MILLISECOND, Nanos, Occurrence, Plan, SECOND, World};
 
-/// What the first seed breaks in which the mutant is caught.
-fn caught(plan: &Plan, mutant: Mutant, seeds: u64) -> BTreeSet<&'static str> {
-    let properties = |seed| {
-        let violations = run(plan, seed, Some(mutant), None).violations;
-        violations.iter().map(|violation| violation.property).collect::<BTreeSet<_>>()
-    };
-    let found = (0..seeds).map(properties).find(|broken| !broken.is_empty());
-    found.unwrap_or_else(|| panic!("{mutant:?} survives {seeds} seeds"))
+/// Some seed must break this property. Others may break another one first: where the weather
+/// changes its mind, so does what goes wrong first.
+fn assert_caught(plan: &Plan, mutant: Mutant, seeds: u64, property: &str) {
+    let breaks = |seed| run(plan, seed, Some(mutant), None).violations.iter().any(|found| found.property == property);
+    assert!((0..seeds).any(breaks), "{mutant:?} breaks no {property} in {seeds} seeds");
 }
 
 /// The sequencer remembers what was acknowledged, and hears less after a crash.
 #[test]
 fn catches_an_early_acknowledgement() {
-    assert!(caught(&plan(2, 3, 1), Mutant::AcknowledgesEarly, 40).contains("invariant"));
+    assert_caught(&plan(2, 3, 1), Mutant::AcknowledgesEarly, 40, "invariant");
 }
 
 #[test]
 fn catches_a_claim_to_what_was_forgotten() {
-    assert!(caught(&plan(2, 3, 1), Mutant::CountsWhatItForgot, 40).contains("agreement"));
+    assert_caught(&plan(2, 3, 1), Mutant::CountsWhatItForgot, 40, "agreement");
 }
 
 #[test]
 fn catches_forgotten_ids() {
-    assert!(caught(&plan(2, 3, 1), Mutant::ForgetsIds, 40).contains("integrity"));
+    assert_caught(&plan(2, 3, 1), Mutant::ForgetsIds, 40, "integrity");
 }
 
 #[test]
 fn catches_a_session_that_overtakes_itself() {
-    assert!(caught(&plan(2, 3, 1), Mutant::OvertakesInSessions, 40).contains("sender order"));
+    assert_caught(&plan(2, 3, 1), Mutant::OvertakesInSessions, 40, "sender order");
 }
 
 #[test]
 fn catches_positions_that_begin_again() {
-    assert!(caught(&plan(2, 3, 1), Mutant::RestartsAtZero, 40).contains("prefix order"));
+    assert_caught(&plan(2, 3, 1), Mutant::RestartsAtZero, 40, "prefix order");
 }
 
 #[test]
 fn catches_a_sequencer_that_numbers_alone() {
-    assert!(caught(&plan(1, 3, 0), Mutant::NumbersAlone, 40).contains("invariant"));
+    assert_caught(&plan(1, 3, 0), Mutant::NumbersAlone, 40, "invariant");
 }
 
 #[test]
 fn catches_a_sequencer_that_trusts_the_first_copy() {
-    assert!(caught(&plan(1, 3, 0), Mutant::TrustsTheFirstCopy, 80).contains("prefix order"));
+    assert_caught(&plan(1, 3, 0), Mutant::TrustsTheFirstCopy, 80, "prefix order");
 }
 
 const REPLICAS: [ProcessId; 3] = [ProcessId(0), ProcessId(1), ProcessId(2)];

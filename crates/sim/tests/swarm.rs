@@ -79,6 +79,7 @@ fn every_kind_of_fault_strikes() {
         "breaks",
         "stands again",
         "the clock of",
+        "is asked to hand over what it leads",
         "starts: Again",
         "starts: Amnesiac { incarnation: 1 }",
         "starts: Amnesiac { incarnation: 2 }",
@@ -95,6 +96,32 @@ fn every_kind_of_fault_strikes() {
         }
     }
     panic!("in 50 seeds nothing {missing:?}");
+}
+
+/// Whoever is told that it will be stopped is stopped: within a second, or when all faults end.
+#[test]
+fn notice_is_given_and_kept() {
+    let plan = Plan { duration: 20 * SECOND, ..plan(2, 3, 1) };
+    let mut notices = 0;
+    for seed in 0..40 {
+        let trace = run(&plan, seed, None, Some(Trace::brief())).trace;
+        let lines: Vec<(f64, &str)> =
+            trace.lines().map(|line| (line[..11].trim().parse().unwrap(), &line[12..])).collect();
+        for (nth, (at, line)) in lines.iter().enumerate() {
+            let Some((process, _)) = line.split_once(" is asked to hand over what it leads") else { continue };
+            let is_end = |line: &str| {
+                line.strip_prefix(process)
+                    .is_some_and(|rest| rest.starts_with(" crashes") || rest.starts_with(" stops:"))
+            };
+            let end = lines[nth..].iter().find(|(_, line)| is_end(line)).map(|(at, _)| *at);
+            assert!(
+                end.is_some_and(|end| end <= at + 1.000_001),
+                "seed {seed}: {process} is told at {at}, and ends at {end:?}"
+            );
+            notices += 1;
+        }
+    }
+    assert!(notices > 20, "{notices} notices are too few to prove anything");
 }
 
 #[test]
