@@ -178,7 +178,13 @@ impl Row {
         let nature = self.protocol.nature();
         let cluster = Arc::new(Cluster::regular(3, 3, 1).expect("three groups of three are a cluster"));
         Plan {
-            load: Load { per_second: 40.0, mix: Mix::usual(&cluster), payload: 16, misbehaves: nature.survives_faults },
+            load: Load {
+                per_second: 40.0,
+                mix: Mix::usual(&cluster),
+                payload: 16,
+                expiry: None,
+                misbehaves: nature.survives_faults,
+            },
             cluster,
             scenario,
             duration: 20 * SECOND,

@@ -50,6 +50,16 @@ fn the_summary_has_the_fields_that_scripts_rely_on() {
 }
 
 #[test]
+fn messages_expire_when_they_are_told_to() {
+    let is_void = |line: &str| line.contains(" delivers ") && line.ends_with(" void");
+    let voids = |arguments: &str| {
+        stdout(&format!("{CALM} --seeds 1..2 --trace{arguments}")).lines().filter(|line| is_void(line)).count()
+    };
+    assert_eq!(voids(""), 0);
+    assert!(voids(" --expiry 3") > voids(" --expiry 9") && voids(" --expiry 9") > 0);
+}
+
+#[test]
 fn steps_and_search_answer_in_json() {
     let steps: serde_json::Value = serde_json::from_str(stdout("sim steps --json").trim()).unwrap();
     assert_eq!((&steps["collision_free"], &steps["worst"]), (&2.into(), &4.into()));
@@ -73,6 +83,7 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
         ("sim run --protocol skeen --scenario calm --groups 0 --seeds 0..5", "no group"),
         ("sim run --protocol skeen --scenario calm --groups 4000000000 --seeds 0..5", "at most 64"),
         ("sim run --protocol skeen --scenario calm --mix 7=1 --seeds 0..5", "no group g7"),
+        ("sim run --protocol skeen --scenario calm --expiry 0 --seeds 0..5", "--expiry"),
         ("sim run --protocol skeen --scenario calm --mode linearizable --seeds 0..5", "does not offer the mode"),
         ("sim run --protocol skeen --scenario calm --seeds 0..5 --resume /no/such/folder/file", "cannot open"),
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 99", "too many"),

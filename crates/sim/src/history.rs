@@ -39,6 +39,8 @@ pub struct Cast {
     pub moment: u64,
     /// Whether somebody insists on its delivery. A session that died does not.
     pub is_owed: bool,
+    /// The moment at which, and the process by which, it was first said to have come too late.
+    pub expired: Option<(u64, ProcessId)>,
 }
 
 /// A message at its place in the deliveries of one process.
@@ -132,6 +134,7 @@ impl History {
             at: now,
             moment,
             is_owed: true,
+            expired: None,
         });
         cast.senders.entry(sender).or_insert(now);
     }
@@ -140,6 +143,18 @@ impl History {
     pub fn give_up(&mut self, id: MessageId) {
         if let Some(cast) = self.casts.get_mut(&id) {
             cast.is_owed = false;
+        }
+    }
+
+    /// A process said that this message came too late, so nobody waits for it any more.
+    pub fn expired(&mut self, process: ProcessId, id: MessageId) {
+        let moment = self.tick();
+        match self.casts.get_mut(&id) {
+            Some(cast) => {
+                cast.is_owed = false;
+                cast.expired.get_or_insert((moment, process));
+            }
+            None => self.odd("expiry", format!("{process} lets {id} expire, which nobody multicast")),
         }
     }
 
@@ -302,6 +317,20 @@ pub(crate) mod tests {
             self
         }
 
+        /// Session `session` multicasts its message `sequence` to group 0, to be void above this timestamp.
+        pub(crate) fn cast_until(&mut self, session: u64, sequence: u64, expiry: u64) -> &mut Pen {
+            self.now += crate::MILLISECOND;
+            let message = Multicast { expiry: Timestamp(expiry), ..self.message(session, sequence, 1) };
+            self.history.multicast(self.now, ProcessId(0), &message);
+            self
+        }
+
+        /// A process says that the message came too late.
+        pub(crate) fn expire(&mut self, process: u16, session: u64, sequence: u64) -> &mut Pen {
+            self.history.expired(ProcessId(process), MessageId::new(session, sequence));
+            self
+        }
+
         /// A message between two processes, now.
         pub(crate) fn send(&mut self, from: u16, to: u16) -> &mut Pen {
             self.now += crate::MILLISECOND;
@@ -392,6 +421,13 @@ pub(crate) mod tests {
         message.payload = Bytes::from_static(b"forged");
         pen.history.delivered(9, ProcessId(0), 1, &Delivery { position: 0, timestamp: Timestamp(1), message });
         assert_eq!(properties(&pen), ["integrity"]);
+    }
+
+    #[test]
+    fn what_nobody_sent_cannot_be_late() {
+        let mut pen = Pen::new(1, 1);
+        pen.expire(0, 1, 1);
+        assert_eq!(properties(&pen), ["expiry"]);
     }
 
     /// A message that came too late may have lost its payload on the way, and nothing else.

@@ -286,7 +286,11 @@ impl<M: Ordering + 'static> Run<M> {
                 self.world.command(process, Down::Checkpointed { position, bytes });
             }
             Up::Install { position, bytes } => self.install(process, life, position, &bytes),
-            Up::Settled(_) | Up::SafeTime(_) | Up::Expired(_) => {}
+            Up::Expired(id) => {
+                self.history.expired(process, id);
+                self.sessions.expired(id, &mut self.history);
+            }
+            Up::Settled(_) | Up::SafeTime(_) => {}
         }
     }
 
@@ -414,7 +418,7 @@ mod tests {
     fn what_comes_up_after_the_calm_is_seen_through_to_its_end() {
         let cluster = Arc::new(Cluster::regular(1, 2, 1).unwrap());
         let plan = Plan {
-            load: Load { per_second: 40.0, mix: Mix::usual(&cluster), payload: 8, misbehaves: true },
+            load: Load { per_second: 40.0, mix: Mix::usual(&cluster), payload: 8, expiry: None, misbehaves: true },
             cluster,
             scenario: Scenario::Calm,
             duration: LOAD_LASTS,

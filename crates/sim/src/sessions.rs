@@ -1,6 +1,7 @@
 //! The workload: sessions that multicast through some process to random sets
 //! of groups, in their own order, and behave as badly as real clients do. They
-//! change their entry, ask again when no answer comes, and die half-way.
+//! change their entry, ask again when no answer comes, and die half-way. One
+//! that is told that a message came too late ends too.
 //!
 //! A session pipelines only messages with one and the same destination set.
 //! Before it changes the set it waits for the deliveries, and carries the
@@ -34,6 +35,8 @@ pub struct Load {
     pub mix: Mix,
     /// Payload bytes: from one up to this many.
     pub payload: usize,
+    /// Messages expire this many timestamps above the floor of their session; `None`: never.
+    pub expiry: Option<u64>,
     /// Whether sessions ask again when no answer comes, and sometimes die.
     pub misbehaves: bool,
 }
@@ -102,6 +105,8 @@ pub(crate) struct Sessions {
     is_closing: bool,
     /// Answers on their way to a session.
     answers: Vec<Option<(MessageId, Timestamp)>>,
+    /// The highest final timestamp that any session has seen.
+    newest: Timestamp,
     pub(crate) multicasts: u64,
 }
 
@@ -141,6 +146,7 @@ impl Sessions {
             next_session: 1,
             is_closing: false,
             answers: Vec::new(),
+            newest: Timestamp::ZERO,
             multicasts: 0,
         }
     }
@@ -208,6 +214,14 @@ impl Sessions {
         }
     }
 
+    /// A process said that a message came too late. Nothing that its session asks for will be accepted, so it
+    /// ends, and another one takes its place when there is something to send.
+    pub(crate) fn expired(&mut self, id: MessageId, history: &mut History) {
+        if let Some(nth) = self.living.iter().position(|session| session.id == id.session) {
+            self.end(nth, history);
+        }
+    }
+
     fn tick<M: Ordering>(&mut self, world: &mut World<M>, history: &mut History) {
         if self.load.misbehaves && self.random.chance(0.02) {
             self.kill_one(history);
@@ -226,7 +240,7 @@ impl Sessions {
             let entry = *self.random.pick(&self.entries);
             let id = SessionId(self.next_session);
             self.next_session += 1;
-            let session = Session { id, entry, next_sequence: 1, floor: Timestamp::ZERO, open: VecDeque::new() };
+            let session = Session { id, entry, next_sequence: 1, floor: self.first_floor(), open: VecDeque::new() };
             self.living.push(session);
             self.living.len() - 1
         } else {
@@ -245,7 +259,7 @@ impl Sessions {
             id: MessageId { session: session.id, sequence: session.next_sequence },
             destinations: set,
             floor: session.floor,
-            expiry: Timestamp::MAX,
+            expiry: self.load.expiry.map_or(Timestamp::MAX, |span| Timestamp(session.floor.0.saturating_add(span))),
             payload: fill.iter().copied().cycle().take(payload).collect::<Vec<u8>>().into(),
         };
         session.next_sequence += 1;
@@ -274,6 +288,7 @@ impl Sessions {
 
     fn answer(&mut self, number: u32) {
         let Some((id, timestamp)) = self.answers[number as usize].take() else { return };
+        self.newest = self.newest.max(timestamp);
         if let Some(session) = self.living.iter_mut().find(|session| session.id == id.session) {
             session.open.retain(|open| open.message.id != id);
             session.floor = session.floor.max(timestamp);
@@ -312,10 +327,19 @@ impl Sessions {
             return;
         }
         let nth = self.random.below(self.living.len() as u64) as usize;
+        self.end(nth, history);
+    }
+
+    fn end(&mut self, nth: usize, history: &mut History) {
         let dead = self.living.swap_remove(nth);
         for open in dead.open {
             history.give_up(open.message.id);
         }
+    }
+
+    /// Where messages expire, a client asks for the time before it begins: it would be too late from the start.
+    fn first_floor(&self) -> Timestamp {
+        if self.load.expiry.is_some() { self.newest } else { Timestamp::ZERO }
     }
 
     /// Until the next multicast: exponential, as independent clients are together.

@@ -55,6 +55,13 @@ fn catches_a_sequencer_that_trusts_the_first_copy() {
     assert_caught(&plan(1, 3, 0), Mutant::TrustsTheFirstCopy, 80, "prefix order");
 }
 
+#[test]
+fn catches_a_message_that_is_denied_and_counts() {
+    let mut plan = plan(2, 3, 1);
+    plan.load.expiry = Some(30);
+    assert_caught(&plan, Mutant::DeniesWhatItAppends, 40, "expiry");
+}
+
 const REPLICAS: [ProcessId; 3] = [ProcessId(0), ProcessId(1), ProcessId(2)];
 
 /// One group of three whose fate is written down instead of drawn.

@@ -61,6 +61,23 @@ fn one_group_of_five_survives_the_swarm() {
     assert_eventful(&run_well(&plan(1, 5, 0), seeds()));
 }
 
+/// Messages that are told to have come too late, and others that are delivered without effect.
+#[test]
+fn what_comes_too_late_is_told_or_void() {
+    let mut plan = Plan { duration: 20 * SECOND, ..plan(2, 3, 1) };
+    plan.load.expiry = Some(30);
+    let (mut told, mut void, mut valid) = (0, 0, 0);
+    for seed in seeds() {
+        let outcome = run(&plan, seed, None, Some(Trace::brief()));
+        assert!(outcome.violations.is_empty(), "seed {seed}: {:#?}", outcome.violations);
+        told += outcome.trace.matches(" lets s").count();
+        void += outcome.trace.matches(" void\n").count();
+        valid += outcome.trace.lines().filter(|line| line.contains(" delivers ") && !line.ends_with(" void")).count();
+    }
+    println!("{told} told, {void} void, {valid} valid");
+    assert!(told > 20 && void > 20 && valid > 1_000, "{told} told, {void} void, {valid} valid");
+}
+
 /// Every kind of fault, and every way back from one, comes up within a few seeds.
 #[test]
 fn every_kind_of_fault_strikes() {

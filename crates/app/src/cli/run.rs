@@ -55,6 +55,9 @@ pub(crate) struct Arguments {
     /// Payloads of one up to this many bytes.
     #[arg(long, default_value_t = 64, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     payload: u32,
+    /// Messages are void with a timestamp more than this above what their session has seen; never unless told.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    expiry: Option<u64>,
     /// Virtual seconds of load and faults; calm follows.
     #[arg(long, default_value_t = 60, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     seconds: u64,
@@ -191,6 +194,7 @@ impl Arguments {
                 per_second: self.rate,
                 mix,
                 payload: self.payload as usize,
+                expiry: self.expiry,
                 misbehaves: nature.survives_faults,
             },
             cluster,
@@ -219,6 +223,9 @@ impl Arguments {
         }
         if self.payload != 64 {
             text += &format!(" --payload {}", self.payload);
+        }
+        if let Some(expiry) = self.expiry {
+            text += &format!(" --expiry {expiry}");
         }
         if self.seconds != 60 {
             text += &format!(" --seconds {}", self.seconds);
@@ -349,11 +356,11 @@ mod tests {
 
     #[test]
     fn a_replay_repeats_every_setting_that_matters() {
-        let words = "probe --protocol skeen --scenario calm --seeds 0..9 --groups 3 --replicas 1 --mix 0=1 --seconds 5";
+        let words = "probe --protocol skeen --scenario calm --seeds 0..9 --groups 3 --replicas 1 --mix 0=1 --expiry 9 --seconds 5";
         let arguments = Probe::parse_from(words.split_whitespace()).arguments;
         assert_eq!(
             arguments.without_seeds(),
-            "skein sim run --protocol skeen --scenario calm --groups 3 --replicas 1 --mix 0=1 --seconds 5"
+            "skein sim run --protocol skeen --scenario calm --groups 3 --replicas 1 --mix 0=1 --expiry 9 --seconds 5"
         );
     }
 }

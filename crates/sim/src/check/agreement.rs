@@ -68,5 +68,9 @@ mod tests {
         assert_eq!(check(&pen.history)[0].property, LIVENESS);
         pen.history.give_up(MessageId::new(1, 1));
         assert!(check(&pen.history).is_empty(), "its session died");
+        let mut pen = Pen::new(1, 1);
+        pen.cast_until(1, 1, 7).expire(0, 1, 1);
+        assert!(check(&pen.history).is_empty(), "its session was told");
+        assert_eq!(pen.history.unfinished(), 0);
     }
 }

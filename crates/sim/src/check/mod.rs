@@ -5,6 +5,7 @@
 
 mod agreement;
 mod cycle;
+mod expiry;
 mod genuine;
 mod integrity;
 mod order;
@@ -54,6 +55,7 @@ pub fn judge(history: &History, claims: &Claims) -> Vec<Violation> {
     found.extend(order::prefix(history));
     found.extend(order::global(history));
     found.extend(session::check(history));
+    found.extend(expiry::check(history));
     if let Some(grace) = claims.genuine {
         found.extend(genuine::check(history, grace));
     }
@@ -133,6 +135,8 @@ mod tests {
         let mut pen = Pen::new(1, 1);
         pen.cast(1, 1, 1).cast(1, 2, 1).deliver(0, 1, 2, 5).deliver(0, 1, 1, 6);
         assert_eq!(found(&pen), ["sender order", "step bound"]);
+        let mut pen = Pen::new(1, 1);
+        assert_eq!(found(pen.cast_until(1, 1, 5).expire(0, 1, 1).deliver(0, 1, 1, 5)), ["expiry"]);
         let mut pen = Pen::new(1, 2);
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(1, 2, 1, 6);
         assert_eq!(found(&pen), ["prefix order", "agreement", "agreement"]);

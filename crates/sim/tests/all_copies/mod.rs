@@ -51,6 +51,8 @@ pub(crate) enum Mutant {
     CountsWhatItForgot,
     /// What is on the sequencer's disk counts as being everywhere.
     DeliversAlone,
+    /// The sequencer says that a message came too late, and appends it in time.
+    DeniesWhatItAppends,
     /// A sequencer that starts again has forgotten which ids are in its log.
     ForgetsIds,
     /// The sequencer appends what comes, whatever came before it in its session.
@@ -192,6 +194,11 @@ impl Machine for AllCopies {
             Message::Ask(message) => self.on_ask(from, message, out),
             Message::Taken(id) => {
                 self.pending.remove(&id);
+            }
+            Message::Expired(id) => {
+                if self.pending.remove(&id).is_some() {
+                    out.emit(Up::Expired(id));
+                }
             }
             Message::Append { first, entries, everywhere } => self.on_append(first, entries, everywhere, out),
             Message::Held { length, recovered } => self.on_held(from, length, recovered, out),

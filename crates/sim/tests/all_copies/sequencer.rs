@@ -3,7 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use skein_machine::{Cluster, Multicast, Out, ProcessId};
+use bytes::Bytes;
+use skein_machine::{Cluster, Multicast, Out, ProcessId, Timestamp};
 
 use super::log::{Entry, Log, Standing};
 use super::{AllCopies, Message, Mutant, Record};
@@ -50,24 +51,39 @@ impl AllCopies {
         }
         let replicas: Vec<ProcessId> = sequencer.copies.keys().copied().collect();
         match self.log.standing(message.id) {
-            Standing::Next => {}
-            Standing::TooEarly if self.is(Mutant::OvertakesInSessions) => {}
-            Standing::TooEarly if self.is(Mutant::ForgetsIds) => {}
             Standing::Known(place) => {
                 if (place as u64) < self.everywhere {
                     out.send(from, Message::Taken(message.id));
                 }
                 return;
             }
+            _ if self.is_too_late(&message) => {
+                out.send(from, Message::Expired(message.id));
+                return;
+            }
+            Standing::TooEarly if self.is(Mutant::OvertakesInSessions) => {}
+            Standing::TooEarly if self.is(Mutant::ForgetsIds) => {}
             Standing::TooEarly => return,
+            Standing::Next => {}
         }
-        let entry = Entry { timestamp: self.log.next_timestamp(message.floor), message };
+        let timestamp = self.log.next_timestamp(message.floor);
+        let is_void = timestamp > message.expiry;
+        if !is_void && message.expiry < Timestamp::MAX && self.is(Mutant::DeniesWhatItAppends) {
+            out.send(from, Message::Expired(message.id));
+        }
+        let payload = if is_void { Bytes::new() } else { message.payload };
+        let entry = Entry { timestamp, message: Multicast { payload, ..message } };
         out.persist(Record::Appended(entry.clone()));
         self.log.push(entry);
         self.tell_what_is_held(out);
         for replica in replicas {
             self.feed(replica, out);
         }
+    }
+
+    /// Whatever is appended stands above what is everywhere already, which nobody can lose.
+    fn is_too_late(&self, message: &Multicast) -> bool {
+        self.everywhere > 0 && self.log.entries()[self.everywhere as usize - 1].timestamp >= message.expiry
     }
 
     /// A replica says what is on its disk.

@@ -22,6 +22,8 @@ pub(crate) enum Message {
     Held { length: u64, recovered: bool },
     /// From the sequencer to a replica that has forgotten: with so many entries it counts again.
     Goal(u64),
+    /// From the sequencer to a sender: this one came too late.
+    Expired(MessageId),
     /// From a sequencer that has forgotten to every other replica.
     Fetch,
     /// The answer: everything on its disk.
@@ -75,6 +77,10 @@ impl Wire for Message {
                 writer.list(entries.iter().cloned());
             }
             Message::Recovered => writer.u8(8),
+            Message::Expired(id) => {
+                writer.u8(9);
+                id.encode(writer);
+            }
         }
     }
 
@@ -92,6 +98,7 @@ impl Wire for Message {
             6 => Message::Fetch,
             7 => Message::Copy(reader.list("entries", MAX_ENTRIES)?),
             8 => Message::Recovered,
+            9 => Message::Expired(MessageId::decode(reader)?),
             tag => return Err(WireError::UnknownTag { what: "message", tag }),
         })
     }
