@@ -9,15 +9,19 @@ use std::sync::Arc;
 use clap::ValueEnum;
 use skein_machine::{Boot, Cluster, Ordering, ProcessId};
 use skein_order::Planted;
+use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_order::skeen::Skeen;
 use skein_sim::check::Claims;
-use skein_sim::{Nanos, Scenario};
+use skein_sim::{SECOND, Nanos, Scenario};
 
 /// A protocol that this build has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Protocol {
     /// Skeen's: the smallest; survives no fault.
     Skeen,
+    /// PrimCast: three steps to every destination, complete for production.
+    #[value(name = "primcast")]
+    PrimCast,
 }
 
 /// What a protocol promises, and what it needs.
@@ -44,6 +48,13 @@ impl Nature {
     }
 }
 
+/// How long PrimCast's groups speak of a message that all have delivered: until each knows that a quorum of
+/// the others has it on disk, which takes two ticks and two message delays.
+const SETTLING: Nanos = SECOND;
+
+/// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen.
+const SMALL_SETTINGS: Settings = Settings { clock: ClockKind::Logical, checkpoint_every: 100, tail: 50 };
+
 /// Something to do with a protocol, whichever it is.
 pub trait Employer {
     /// What comes of it.
@@ -57,13 +68,16 @@ pub trait Employer {
 
 impl Protocol {
     /// All of them, in the order in which tables list them.
-    pub const ALL: [Protocol; 1] = [Protocol::Skeen];
+    pub const ALL: [Protocol; 2] = [Protocol::Skeen, Protocol::PrimCast];
 
     /// What it promises and needs.
     pub fn nature(self) -> Nature {
         match self {
             Protocol::Skeen => {
                 Nature { survives_faults: false, needs_majorities: false, genuine: Some(0), steps: (2, 4) }
+            }
+            Protocol::PrimCast => {
+                Nature { survives_faults: true, needs_majorities: true, genuine: Some(SETTLING), steps: (3, 5) }
             }
         }
     }
@@ -73,6 +87,8 @@ impl Protocol {
         let cluster = cluster.clone();
         match self {
             Protocol::Skeen => employer.employ(move |process, _| Skeen::new(process, cluster.clone(), planted)),
+            Protocol::PrimCast => employer
+                .employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, SMALL_SETTINGS, planted)),
         }
     }
 }

@@ -18,11 +18,6 @@ const MAX_REPLICAS: usize = 9;
 /// The most outsiders. Together with the groups they fit the numbers of processes.
 const MAX_OUTSIDERS: usize = 4096;
 
-/// The highest floor of a message. The fastest clocks count nanoseconds since the
-/// Unix epoch and get here in the year 2116; a session that asked for more would
-/// take the timestamps away from everybody else for good.
-const HIGHEST_FLOOR: Timestamp = Timestamp(u64::MAX / 4);
-
 /// The processes of a cluster and the groups that they form.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
@@ -41,6 +36,11 @@ impl Hash for Cluster {
 }
 
 impl Cluster {
+    /// The highest floor of a message. The fastest clocks count nanoseconds since the
+    /// Unix epoch and get here in the year 2116; a session that asked for more would
+    /// take the timestamps away from everybody else for good.
+    pub const HIGHEST_FLOOR: Timestamp = Timestamp(u64::MAX / 4);
+
     /// Checks and keeps a description. Outsiders belong to no group.
     pub fn new(id: ClusterId, groups: Vec<Vec<ProcessId>>, outsiders: Vec<ProcessId>) -> Result<Cluster, ClusterError> {
         if groups.is_empty() {
@@ -158,7 +158,7 @@ impl Cluster {
             return Err(ClusterError::NoDestination);
         }
         self.check_groups(message.destinations)?;
-        if message.floor > HIGHEST_FLOOR {
+        if message.floor > Cluster::HIGHEST_FLOOR {
             return Err(ClusterError::HighFloor { floor: message.floor });
         }
         if message.payload.len() > crate::MAX_PAYLOAD {
@@ -233,7 +233,7 @@ impl fmt::Display for ClusterError {
             }
             ClusterError::NoDestination => f.write_str("the message has no destination; name at least one group"),
             ClusterError::HighFloor { floor } => {
-                write!(f, "a floor of {floor} leaves no room for later timestamps; at most {HIGHEST_FLOOR} is allowed")
+                write!(f, "a floor of {floor} leaves no room for later timestamps; at most {} is allowed", Cluster::HIGHEST_FLOOR)
             }
             ClusterError::LongPayload { bytes } => {
                 write!(f, "a payload of {bytes} bytes is too long; at most {} fit one message", crate::MAX_PAYLOAD)

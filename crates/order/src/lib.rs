@@ -12,6 +12,8 @@
 extern crate alloc;
 
 mod mutant;
+pub mod parts;
+pub mod primcast;
 pub mod skeen;
 
 pub use mutant::{Mutant, Planted};

@@ -24,6 +24,44 @@ pub enum Mutant {
     SkeenRelaysTheStart,
     /// Skeen drops a proposal that arrives before the message itself.
     SkeenDropsEarlyProposals,
+    /// A follower acknowledges an entry before it is on its disk.
+    PrimCastAcknowledgesEarly,
+    /// A new primary takes the second newest of the logs that it was promised.
+    PrimCastTakesTheSecondLog,
+    /// The quorum clock is that of a single replica.
+    PrimCastCountsAMinority,
+    /// A message is delivered although the primary may still propose before it.
+    PrimCastIgnoresTheLeaderClock,
+    /// A message is delivered although one with a lower local timestamp is on the way.
+    PrimCastIgnoresPendingStamps,
+    /// After a restart the clock stands where the log ends, below its ceiling.
+    PrimCastRestartsBelowItsCeiling,
+    /// Now and then the window of a session is forgotten.
+    PrimCastForgetsWindows,
+    /// The primary shows its headers to groups that they do not concern.
+    PrimCastTellsBystanders,
+    /// START does not say which message of its session comes before.
+    PrimCastForgetsWhatItFollows,
+    /// A promise is given without being written down.
+    PrimCastPromisesInVain,
+    /// A restarted process goes on as the primary that it was.
+    PrimCastResumesAsPrimary,
+    /// A new primary does not begin above the clocks that it was promised.
+    PrimCastBeginsAtItsOwnClock,
+    /// A new epoch is adopted behind the end of the own log, whatever stands there.
+    PrimCastAdoptsWithoutCutting,
+    /// Headers count with acknowledgements of any epoch.
+    PrimCastForgetsTheHeadersEpoch,
+    /// Clocks count even when they come with a promise to a later epoch.
+    PrimCastCountsLaterClocks,
+    /// One group refuses a late message that another has proposed.
+    PrimCastRefusesAlone,
+    /// Decisions are forgotten before the other destinations have learned them.
+    PrimCastCutsTooEarly,
+    /// A replica that lost its disk promises and acknowledges like any other.
+    PrimCastVotesWithoutMemory,
+    /// What a replica said before it lost its disk still counts.
+    PrimCastCountsTheForgotten,
 }
 
 /// The bug that a machine was built with, if any.

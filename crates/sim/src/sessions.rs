@@ -113,6 +113,9 @@ pub(crate) struct Sessions {
 struct Session {
     id: SessionId,
     entry: ProcessId,
+    /// Where it has asked for everything that is open: which process, in which of its lives. A process that
+    /// was restarted, or another one, does not know what comes before the next message.
+    asked: Option<(ProcessId, u32)>,
     next_sequence: u64,
     floor: Timestamp,
     /// What was sent and not answered, in order, all to one set.
@@ -240,7 +243,8 @@ impl Sessions {
             let entry = *self.random.pick(&self.entries);
             let id = SessionId(self.next_session);
             self.next_session += 1;
-            let session = Session { id, entry, next_sequence: 1, floor: self.first_floor(), open: VecDeque::new() };
+            let session =
+                Session { id, entry, asked: None, next_sequence: 1, floor: self.first_floor(), open: VecDeque::new() };
             self.living.push(session);
             self.living.len() - 1
         } else {
@@ -265,12 +269,15 @@ impl Sessions {
         session.next_sequence += 1;
         session.open.push_back(Open { message: message.clone(), asked_at: world.now(), tries: 1 });
         self.multicasts += 1;
-        let entry = self.living_entry(nth, world);
-        if let Some(entry) = entry {
-            ask(entry, &message, world, history);
-        } else {
+        let Some(entry) = self.living_entry(nth, world) else {
             // Nobody is up. The session will ask again; it counts from the moment it wanted.
             history.multicast(world.now(), self.living[nth].entry, &message);
+            return;
+        };
+        if self.living[nth].asked == Some((entry, world.life(entry))) {
+            ask(entry, &message, world, history);
+        } else {
+            self.ask_for_everything(nth, entry, world, history);
         }
     }
 
@@ -310,14 +317,28 @@ impl Sessions {
                 self.living[nth].entry = *self.random.pick(&self.entries);
             }
             let Some(entry) = self.living_entry(nth, world) else { continue };
-            let mut messages = Vec::new();
-            for open in &mut self.living[nth].open {
-                (open.asked_at, open.tries) = (now, open.tries + 1);
-                messages.push(open.message.clone());
-            }
-            for message in messages {
-                ask(entry, &message, world, history);
-            }
+            self.ask_for_everything(nth, entry, world, history);
+        }
+    }
+
+    /// Asks for everything that is open, in order.
+    fn ask_for_everything<M: Ordering>(
+        &mut self,
+        nth: usize,
+        entry: ProcessId,
+        world: &mut World<M>,
+        history: &mut History,
+    ) {
+        let session = &mut self.living[nth];
+        session.asked = Some((entry, world.life(entry)));
+        let mut messages = Vec::new();
+        for open in &mut session.open {
+            open.tries += u32::from(open.asked_at < world.now());
+            open.asked_at = world.now();
+            messages.push(open.message.clone());
+        }
+        for message in messages {
+            ask(entry, &message, world, history);
         }
     }
 

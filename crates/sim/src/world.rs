@@ -138,6 +138,11 @@ impl<M: Machine> World<M> {
         self.machine(process).is_some()
     }
 
+    /// Which of its lives a process is in, or was in last. Whoever is connected to it notices a new one.
+    pub fn life(&self, process: ProcessId) -> u32 {
+        self.processes[self.place(process)].life
+    }
+
     /// Whether a process, or the disk that it will start from, holds what it once promised.
     pub fn remembers(&self, process: ProcessId) -> bool {
         self.processes[self.place(process)].remembers()

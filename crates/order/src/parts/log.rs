@@ -1,0 +1,378 @@
+//! [`Log`]: what a group has proposed, in order. Entries are told apart by
+//! their place and the epoch that proposed them: two logs that agree on both
+//! at one place agree on everything before.
+//!
+//! The log is cut at its base. Entries at or below it are gone, but for those
+//! that somebody still needs; above it there is no hole.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::fmt;
+
+use skein_machine::wire::{Reader, WireError, Writer};
+use skein_machine::{MessageId, Multicast, Timestamp, Wire};
+
+use super::Epoch;
+
+/// A place in the log of a group, from 1. Zero: before everything.
+pub type Index = u64;
+
+/// One proposal.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// Which epoch proposed it.
+    pub epoch: Epoch,
+    /// The local timestamp.
+    pub timestamp: Timestamp,
+    /// The message of its session that must be proposed before; zero for none.
+    pub follows: u64,
+    /// The message.
+    pub message: Multicast,
+}
+
+/// The proposals of a group, as far as they are kept.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Log {
+    base: Index,
+    /// The epoch of the entry at the base.
+    base_epoch: Epoch,
+    last: Index,
+    entries: BTreeMap<Index, Entry>,
+    ids: BTreeMap<MessageId, Index>,
+}
+
+/// The shape of a log: enough to find where two of them part.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Outline {
+    /// Where it is cut.
+    pub base: Index,
+    /// The epoch of the entry at the base.
+    pub base_epoch: Epoch,
+    /// The epochs above, each with its last entry.
+    pub runs: Vec<Run>,
+}
+
+/// Entries of one epoch, one behind the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Run {
+    /// Who proposed them.
+    pub epoch: Epoch,
+    /// The place of the last one.
+    pub last: Index,
+}
+
+/// More runs than elections between two checkpoints of a sound replica.
+const MOST_RUNS: usize = 1 << 20;
+
+impl Log {
+    /// An empty log, of a group that begins in this epoch.
+    pub fn new(first: Epoch) -> Log {
+        Log { base: 0, base_epoch: first, last: 0, entries: BTreeMap::new(), ids: BTreeMap::new() }
+    }
+
+    /// A log that was cut: its base, and what is kept.
+    pub fn restore(base: Index, base_epoch: Epoch, entries: impl Iterator<Item = (Index, Entry)>) -> Log {
+        let mut log = Log { base, last: base, ..Log::new(base_epoch) };
+        for (index, entry) in entries {
+            if index > base {
+                assert_eq!(index, log.last + 1, "a log has a hole above its base");
+                log.last = index;
+            }
+            log.keep(index, entry);
+        }
+        log
+    }
+
+    fn keep(&mut self, index: Index, entry: Entry) {
+        let id = entry.message.id;
+        assert!(self.ids.insert(id, index).is_none(), "{id} is in the log twice");
+        self.entries.insert(index, entry);
+    }
+
+    /// Where it is cut.
+    pub fn base(&self) -> Index {
+        self.base
+    }
+
+    /// The epoch of the entry at the base.
+    pub fn base_epoch(&self) -> Epoch {
+        self.base_epoch
+    }
+
+    /// The place of the newest entry.
+    pub fn last(&self) -> Index {
+        self.last
+    }
+
+    /// Appends an entry and answers its place.
+    pub fn append(&mut self, entry: Entry) -> Index {
+        if let Some(newest) = self.entries.get(&self.last) {
+            let (old, new) = (newest.timestamp, entry.timestamp);
+            assert!(old < new, "{} is proposed at {new} after {old}", entry.message.id);
+            assert!(newest.epoch <= entry.epoch, "an entry of {} follows one of {}", entry.epoch, newest.epoch);
+        }
+        self.last += 1;
+        self.keep(self.last, entry);
+        self.last
+    }
+
+    /// The entry at a place, if it is kept.
+    pub fn get(&self, index: Index) -> Option<&Entry> {
+        self.entries.get(&index)
+    }
+
+    /// Where a message stands, if it is kept.
+    pub fn find(&self, id: MessageId) -> Option<Index> {
+        self.ids.get(&id).copied()
+    }
+
+    /// Everything that is kept, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (Index, &Entry)> {
+        self.entries.iter().map(|(index, entry)| (*index, entry))
+    }
+
+    /// What follows a place, at most this many.
+    pub fn after(&self, index: Index, most: usize) -> impl Iterator<Item = &Entry> {
+        self.entries.range(index + 1..).take(most).map(|(_, entry)| entry)
+    }
+
+    /// How many entries are kept.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The epoch of the entry at a place that is not cut.
+    pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
+        match index {
+            _ if index == self.base => Some(self.base_epoch),
+            _ if index > self.base => self.entries.get(&index).map(|entry| entry.epoch),
+            _ => None,
+        }
+    }
+
+    /// Takes everything behind a place out, and answers it.
+    pub fn truncate(&mut self, keep: Index) -> Vec<(Index, Entry)> {
+        assert!(keep >= self.base, "what stands before {} was cut because it is decided", self.base);
+        let taken: Vec<_> = self.entries.split_off(&(keep + 1)).into_iter().collect();
+        for (_, entry) in &taken {
+            self.ids.remove(&entry.message.id);
+        }
+        self.last = self.last.min(keep);
+        taken
+    }
+
+    /// Moves the base. What stands before stays until it is removed.
+    pub fn cut(&mut self, base: Index) {
+        if base > self.base {
+            self.base_epoch = self.epoch_at(base).expect("a log is cut at an entry that it has");
+            self.base = base;
+        }
+    }
+
+    /// Drops an entry at or below the base.
+    pub fn remove(&mut self, index: Index) {
+        assert!(index <= self.base, "a log has no hole above its base");
+        if let Some(entry) = self.entries.remove(&index) {
+            self.ids.remove(&entry.message.id);
+        }
+    }
+
+    /// Drops the payload of an entry at or below the base.
+    pub fn strip(&mut self, index: Index) {
+        assert!(index <= self.base, "a follower may still need what stands above the base");
+        if let Some(entry) = self.entries.get_mut(&index) {
+            entry.message.payload.clear();
+        }
+    }
+
+    /// Its shape.
+    pub fn outline(&self) -> Outline {
+        let mut runs: Vec<Run> = Vec::new();
+        for (index, entry) in self.entries.range(self.base + 1..) {
+            match runs.last_mut() {
+                Some(run) if run.epoch == entry.epoch => run.last = *index,
+                _ => runs.push(Run { epoch: entry.epoch, last: *index }),
+            }
+        }
+        Outline { base: self.base, base_epoch: self.base_epoch, runs }
+    }
+
+    /// The last place at which both agree, or `None` when one was cut beyond the end of the other.
+    pub fn agreement(&self, other: &Outline) -> Option<Index> {
+        let low = self.base.max(other.base);
+        let mut place = self.last.min(other.last());
+        while place >= low {
+            // An epoch at a place that both have: equal there, equal before.
+            if self.epoch_at(place).is_some_and(|epoch| other.epoch_at(place) == Some(epoch)) {
+                return Some(place);
+            }
+            place = place.checked_sub(1)?;
+        }
+        None
+    }
+}
+
+impl Outline {
+    /// The place of its newest entry.
+    pub fn last(&self) -> Index {
+        self.runs.last().map_or(self.base, |run| run.last)
+    }
+
+    /// The epoch of the entry at a place that is not cut.
+    pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
+        if index == self.base {
+            return Some(self.base_epoch);
+        }
+        if index < self.base {
+            return None;
+        }
+        self.runs.iter().find(|run| index <= run.last).map(|run| run.epoch)
+    }
+}
+
+impl Wire for Entry {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.epoch.encode(writer);
+        self.timestamp.encode(writer);
+        writer.u64(self.follows);
+        self.message.encode(writer);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Entry, WireError> {
+        Ok(Entry {
+            epoch: Epoch::decode(reader)?,
+            timestamp: Timestamp::decode(reader)?,
+            follows: reader.u64()?,
+            message: Multicast::decode(reader)?,
+        })
+    }
+}
+
+impl Wire for Run {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.epoch.encode(writer);
+        writer.u64(self.last);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Run, WireError> {
+        Ok(Run { epoch: Epoch::decode(reader)?, last: reader.u64()? })
+    }
+}
+
+impl Wire for Outline {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.base);
+        self.base_epoch.encode(writer);
+        writer.list(self.runs.iter().copied());
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Outline, WireError> {
+        let outline = Outline {
+            base: reader.u64()?,
+            base_epoch: Epoch::decode(reader)?,
+            runs: reader.list("runs of a log", MOST_RUNS)?,
+        };
+        let rises = outline.runs.windows(2).all(|pair| pair[0].epoch < pair[1].epoch && pair[0].last < pair[1].last);
+        if !rises || outline.runs.first().is_some_and(|run| run.last <= outline.base) {
+            return Err(WireError::Invalid { what: "the outline of a log that does not rise" });
+        }
+        Ok(outline)
+    }
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} at {} of {}", self.message, self.timestamp, self.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use bytes::Bytes;
+    use skein_machine::wire::{VERSION, from_bytes, to_bytes};
+    use skein_machine::{GroupSet, ProcessId};
+
+    fn epoch(round: u32) -> Epoch {
+        Epoch { round, leader: ProcessId(0) }
+    }
+
+    fn log(rounds: &[u32]) -> Log {
+        let mut log = Log::new(epoch(0));
+        for (nth, round) in rounds.iter().enumerate() {
+            let message = Multicast {
+                id: MessageId::new(u64::from(*round), nth as u64 + 1),
+                destinations: GroupSet::first(1),
+                floor: Timestamp::ZERO,
+                expiry: Timestamp::MAX,
+                payload: Bytes::from_static(b"x"),
+            };
+            log.append(Entry { epoch: epoch(*round), timestamp: Timestamp(nth as u64 + 1), follows: 0, message });
+        }
+        log
+    }
+
+    #[test]
+    fn two_logs_agree_up_to_where_their_epochs_part() {
+        let mine = log(&[0, 0, 1, 1]);
+        assert_eq!(mine.agreement(&log(&[0, 0, 1, 1, 2]).outline()), Some(4));
+        assert_eq!(mine.agreement(&log(&[0, 0, 0, 2]).outline()), Some(2));
+        assert_eq!(mine.agreement(&log(&[3]).outline()), Some(0));
+        assert_eq!(mine.agreement(&log(&[]).outline()), Some(0));
+    }
+
+    #[test]
+    fn a_log_that_was_cut_too_far_agrees_nowhere() {
+        let mut ahead = log(&[0, 0, 1, 1]);
+        ahead.cut(3);
+        assert_eq!(log(&[0, 0]).agreement(&ahead.outline()), None);
+        assert_eq!(log(&[0, 0, 1]).agreement(&ahead.outline()), Some(3));
+        assert_eq!(ahead.agreement(&log(&[0, 0]).outline()), None);
+        assert_eq!(ahead.agreement(&log(&[0, 0, 1, 2]).outline()), Some(3));
+    }
+
+    #[test]
+    fn what_is_cut_stays_until_it_is_removed() {
+        let mut log = log(&[0, 1]);
+        log.cut(2);
+        log.remove(1);
+        log.strip(2);
+        assert_eq!((log.len(), log.last(), log.epoch_at(2), log.epoch_at(1)), (1, 2, Some(epoch(1)), None));
+        assert!(log.get(2).unwrap().message.payload.is_empty());
+        let kept = log.iter().map(|(index, entry)| (index, entry.clone())).collect::<Vec<_>>();
+        assert_eq!(Log::restore(2, epoch(1), kept.into_iter()), log);
+    }
+
+    #[test]
+    fn truncation_forgets_the_ids() {
+        let mut log = log(&[0, 1, 1]);
+        assert_eq!(log.truncate(1).len(), 2);
+        assert_eq!((log.last(), log.find(MessageId::new(1, 2)), log.find(MessageId::new(0, 1))), (1, None, Some(1)));
+        assert!(log.truncate(5).is_empty());
+        assert_eq!(log.last(), 1);
+    }
+
+    #[test]
+    #[should_panic(expected = "is proposed at 2 after 2")]
+    fn timestamps_rise() {
+        let mut log = log(&[0, 0]);
+        let mut entry = log.get(2).unwrap().clone();
+        entry.message.id = MessageId::new(9, 9);
+        log.append(entry);
+    }
+
+    #[test]
+    fn an_outline_survives_the_journey() {
+        let outline = log(&[0, 0, 1]).outline();
+        assert_eq!(outline.runs, vec![Run { epoch: epoch(0), last: 2 }, Run { epoch: epoch(1), last: 3 }]);
+        assert_eq!(from_bytes::<Outline>(to_bytes(&outline), VERSION).unwrap(), outline);
+        let wrong = Outline { base: 4, ..outline };
+        assert!(from_bytes::<Outline>(to_bytes(&wrong), VERSION).is_err());
+    }
+}

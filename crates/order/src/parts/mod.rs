@@ -1,0 +1,16 @@
+//! What several protocols need: plain structs that a protocol owns and calls.
+//! None of them calls back, sends anything or knows which protocol it serves.
+
+mod clock;
+mod epoch;
+mod log;
+mod queue;
+mod quorum;
+mod window;
+
+pub use clock::Clock;
+pub use epoch::Epoch;
+pub use log::{Entry, Index, Log, Outline, Run};
+pub use queue::Queue;
+pub use quorum::reached_by;
+pub use window::{Mark, Window, Windows};

@@ -1,0 +1,188 @@
+//! Replicas that are behind: entries that they missed, deliveries whose
+//! decisions other groups will not repeat, or everything, for one that is too
+//! far behind or lost its disk.
+
+use alloc::vec::Vec;
+
+use skein_machine::{Position, ProcessId, Up};
+
+use super::Effects;
+use super::election::Role;
+use super::record::{Outcome, Record, State};
+use super::replica::Replica;
+use super::wire::{Message, Rebirth, Reign};
+
+/// So many entries or outcomes are sent to one that is behind, before it has answered.
+const BATCH: usize = 256;
+
+/// Somebody who was silent for so many ticks is not helped until it speaks.
+const GONE: u32 = 20;
+
+/// Ticks between two snapshots for the same replica.
+const BETWEEN_SNAPSHOTS: u32 = 10;
+
+impl Replica {
+    /// Helps replicas of the group that have stood still for a while.
+    pub(super) fn help_those_behind(&mut self, out: &mut Effects) {
+        for process in self.others() {
+            let peer = self.peers.get_mut(&process).expect("every replica of the group is known");
+            let stands = (peer.index, peer.delivered);
+            peer.stalled = match peer.stalled {
+                (index, delivered, ticks) if (index, delivered) == stands => (index, delivered, ticks.saturating_add(1)),
+                _ => (stands.0, stands.1, 0),
+            };
+            let (index, delivered, ticks) = peer.stalled;
+            if peer.silence > GONE {
+                continue;
+            }
+            let is_mine = self.role == Role::Primary && peer.held == self.held;
+            if is_mine && index < self.log.last() && ticks >= 1 {
+                self.resend(process, out);
+            }
+            // The primary first; if it cannot, whoever can.
+            let patience = if self.role == Role::Primary { 2 } else { 5 };
+            if delivered < self.written && ticks >= patience {
+                if delivered >= self.first_outcome {
+                    self.send_outcomes(process, delivered, out);
+                } else if is_mine && self.is_established && ticks.is_multiple_of(BETWEEN_SNAPSHOTS) {
+                    self.send_snapshot(process, out);
+                }
+            }
+        }
+    }
+
+    /// Sends a follower what it lacks, from where it said that it stands.
+    pub(super) fn resend(&mut self, to: ProcessId, out: &mut Effects) {
+        let previous = self.peers[&to].index;
+        if previous < self.log.base() {
+            if self.is_established && self.peers[&to].stalled.2.is_multiple_of(BETWEEN_SNAPSHOTS) {
+                self.send_snapshot(to, out);
+            }
+            return;
+        }
+        let entries: Vec<_> = self.log.after(previous, BATCH).cloned().collect();
+        if entries.is_empty() {
+            return;
+        }
+        self.peers.get_mut(&to).expect("it is known").resent = Some(previous + entries.len() as u64);
+        out.send_early(to, Message::Append { epoch: self.held, previous, entries });
+    }
+
+    /// It has taken all that was sent again, and there is more.
+    pub(super) fn resend_more(&mut self, to: ProcessId, out: &mut Effects) {
+        let last = self.log.last();
+        let peer = self.peers.get_mut(&to).expect("every replica of the group is known");
+        if peer.resent.is_some_and(|resent| peer.index >= resent) {
+            peer.resent = None;
+            if self.role == Role::Primary && peer.held == self.held && peer.index < last {
+                self.resend(to, out);
+            }
+        }
+    }
+
+    fn send_outcomes(&self, to: ProcessId, from: Position, out: &mut Effects) {
+        let missing = self.outcomes.iter().skip((from - self.first_outcome) as usize);
+        let outcomes: Vec<Outcome> = missing.take(BATCH).cloned().collect();
+        out.send(to, Message::Outcomes(from, outcomes));
+    }
+
+    pub(super) fn on_outcomes(&mut self, first: Position, outcomes: Vec<Outcome>, out: &mut Effects) {
+        let is_decided = |outcome: &Outcome| self.log.find(outcome.id).is_some_and(|index| index <= self.decided);
+        // What is not decided here may be an entry that its epoch has lost, though the message was not.
+        let known = first.max(self.delivered()) - first;
+        let end = known as usize + outcomes.iter().skip(known as usize).take_while(|outcome| is_decided(outcome)).count();
+        self.take_outcomes(first, outcomes.into_iter().take(end).collect(), out);
+    }
+
+    /// What others of the group have delivered is delivered here, too: that it
+    /// may be was found out once, and needs no other reason.
+    pub(super) fn take_outcomes(&mut self, first: Position, outcomes: Vec<Outcome>, out: &mut Effects) {
+        for (position, outcome) in (first..).zip(outcomes) {
+            if position < self.delivered() {
+                continue;
+            }
+            if position > self.delivered() || self.log.find(outcome.id).is_none() {
+                break;
+            }
+            self.raise_clock(outcome.timestamp, out);
+            self.deliver(outcome, out);
+        }
+    }
+
+    /// Writes down what was delivered since the last time.
+    pub(super) fn write_deliveries(&mut self, out: &mut Effects) {
+        if self.written < self.delivered() {
+            let new = self.outcomes.iter().skip((self.written - self.first_outcome) as usize);
+            out.persist(Record::Delivered(self.written, new.cloned().collect()));
+            self.written = self.delivered();
+        }
+    }
+
+    pub(super) fn send_snapshot(&self, to: ProcessId, out: &mut Effects) {
+        let reign = Reign { epoch: self.held, clock: self.clock.value(), rebirths: self.rebirth_list() };
+        // The clock as it is, not what it has reserved.
+        let state = State { ceiling: self.clock.value(), ..self.state() };
+        out.send(to, Message::Snapshot(reign, state));
+    }
+
+    /// Takes over everything from the primary, in one durable step.
+    pub(super) fn on_snapshot(&mut self, from: ProcessId, reign: Reign, state: State, out: &mut Effects) {
+        self.highest = self.highest.max(reign.epoch);
+        let me = Rebirth { process: self.me, incarnation: self.incarnation };
+        if self.role == Role::Amnesiac {
+            // Only an epoch that knows of this loss has excluded what was promised before it.
+            if !reign.rebirths.contains(&me) {
+                return;
+            }
+        } else {
+            let is_newer = reign.epoch > self.held || state.last() >= self.log.last();
+            if reign.epoch < self.promised || !is_newer {
+                return;
+            }
+            if state.delivered() < self.delivered() {
+                // It does not know yet what this one has delivered.
+                if state.delivered() >= self.first_outcome {
+                    self.send_outcomes(from, state.delivered(), out);
+                }
+                return;
+            }
+        }
+        let delivered = self.delivered();
+        let position = state.position;
+        // The ceiling travels with the checkpoint.
+        let _ = self.clock.raise(state.ceiling.max(reign.clock));
+        let own = State { incarnation: self.incarnation, promised: reign.epoch, held: reign.epoch, ..state };
+        self.load(own);
+        for rebirth in reign.rebirths {
+            self.note_rebirth(rebirth);
+        }
+        self.highest = self.highest.max(reign.epoch);
+        self.role = Role::Follower;
+        self.follow_again();
+        self.silence = 0;
+        self.is_established = self.held.is_first();
+        (self.leader_clock, self.leader_ahead) = (reign.clock, None);
+        self.recount_clocks();
+        self.written = self.delivered();
+        out.checkpoint(Record::Checkpoint(self.state()));
+        if position > delivered {
+            out.emit(Up::Install { position, bytes: self.user.clone() });
+        }
+        self.deliver_again(position.max(delivered), out);
+        for (group, remote) in &self.remotes {
+            if !remote.owed.is_empty() {
+                self.acknowledge.insert(*group);
+            }
+        }
+    }
+
+    /// A replica of the group has lost its memory and wants to come back.
+    pub(super) fn on_rejoin(&mut self, from: ProcessId, incarnation: u32, out: &mut Effects) {
+        let wanted = self.wanted.entry(from).or_insert(0);
+        *wanted = (*wanted).max(incarnation);
+        let is_excluded = self.rebirths.get(&from) == Some(&incarnation);
+        if is_excluded && self.may_propose() {
+            self.send_snapshot(from, out);
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! What rests on the disk, how it is read back, and how the log is cut.
+//!
+//! Delivery is not in the order of the log. So a checkpoint holds every entry
+//! that is not delivered, whatever its place, and what was delivered but is
+//! not in the user's state, or that another group may still ask about.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use skein_machine::{MessageId, Position, Timestamp, Up};
+
+use super::Effects;
+use super::election::Role;
+use super::record::{Kept, Record, State};
+use super::replica::{Remote, Replica, Track};
+use crate::Mutant;
+use crate::parts::{Index, Log, Mark};
+
+impl State {
+    /// The place of the newest entry.
+    pub(super) fn last(&self) -> Index {
+        self.entries.last().map_or(self.base, |kept| kept.index.max(self.base))
+    }
+}
+
+impl Replica {
+    /// Takes back one record after a restart.
+    pub(super) fn restore(&mut self, record: Record) {
+        match record {
+            Record::Reborn(incarnation) => {
+                self.incarnation = incarnation;
+                self.role = Role::Amnesiac;
+            }
+            Record::Ceiling(ceiling) => self.restore_clock(ceiling),
+            Record::Promised(epoch, rebirths) => {
+                self.promised = self.promised.max(epoch);
+                rebirths.into_iter().for_each(|rebirth| self.note_rebirth(rebirth));
+                if self.planted.is(Mutant::PrimCastVotesWithoutMemory) {
+                    self.role = Role::Follower;
+                }
+            }
+            Record::Entries(entries) => entries.into_iter().for_each(|entry| self.append(entry)),
+            Record::Adopted(reign, keep, entries) => {
+                self.switch_to(reign, keep, entries);
+                self.role = Role::Follower;
+            }
+            Record::Delivered(first, outcomes) => {
+                for (position, outcome) in (first..).zip(outcomes) {
+                    if position == self.delivered() {
+                        self.note_delivery(outcome);
+                    }
+                }
+            }
+            Record::Checkpoint(state) => {
+                let ceiling = state.ceiling;
+                self.incarnation = state.incarnation;
+                self.load(state);
+                self.restore_clock(ceiling);
+                self.role = Role::Follower;
+            }
+        }
+        self.highest = self.highest.max(self.promised);
+        self.is_established = self.held.is_first();
+    }
+
+    fn restore_clock(&mut self, ceiling: Timestamp) {
+        if !self.planted.is(Mutant::PrimCastRestartsBelowItsCeiling) {
+            self.clock.restore(ceiling);
+        }
+    }
+
+    /// Puts a state in place of the own one. What other groups have said of messages on the way is kept.
+    pub(super) fn load(&mut self, state: State) {
+        state.rebirths.into_iter().for_each(|rebirth| self.note_rebirth(rebirth));
+        (self.held, self.promised) = (state.held, self.promised.max(state.promised));
+        (self.position, self.user) = (state.position, state.user);
+        (self.first_outcome, self.outcomes) = (state.first_outcome, state.outcomes.into());
+        (self.newest, self.windows) = (state.newest, state.windows);
+        self.queue = crate::parts::Queue::new();
+        self.remotes.values_mut().for_each(|remote| remote.owed.clear());
+        for mark in state.settled {
+            let remote = self.remotes.get_mut(&mark.group).expect("every group is known");
+            remote.settled = remote.settled.max(mark.index);
+        }
+
+        let mut heard = core::mem::take(&mut self.tracks);
+        let mut entries = Vec::new();
+        for Kept { index, entry, is_delivered, owed } in state.entries {
+            let id = entry.message.id;
+            let before = heard.remove(&id).unwrap_or_default();
+            let track = if is_delivered { Track::default() } else { Track { age: 0, tries: 0, ..before } };
+            self.tracks.insert(id, Track { index: Some(index), is_delivered, owed, ..track });
+            for group in owed.iter() {
+                self.remotes.get_mut(&group).expect("every group is known").owed.insert(index);
+            }
+            entries.push((index, entry));
+        }
+        self.log = Log::restore(state.base, state.base_epoch, entries.into_iter());
+        self.decided = self.decided.max(state.decided).min(self.log.last());
+        let pending: Vec<MessageId> =
+            self.tracks.iter().filter(|(_, track)| !track.is_delivered).map(|(id, _)| *id).collect();
+        for id in pending {
+            let bound = self.bound(id);
+            self.queue.raise(id, bound);
+        }
+        // Other groups have proposed these, and this one has not.
+        for (id, track) in heard {
+            if !track.heads.is_empty() && self.windows.delivered(id).is_none() {
+                self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
+            }
+        }
+        let tracks = &self.tracks;
+        let is_open = |id: &MessageId| tracks.get(id).is_some_and(|track| !track.is_delivered);
+        self.remotes.values_mut().for_each(|remote| remote.open.retain(|_, id| is_open(id)));
+    }
+
+    /// Everything that must not be forgotten.
+    pub(super) fn state(&self) -> State {
+        let kept = self.log.iter().map(|(index, entry)| {
+            let track = &self.tracks[&entry.message.id];
+            Kept { index, entry: entry.clone(), is_delivered: track.is_delivered, owed: track.owed }
+        });
+        let settled = self.remotes.iter().map(|(group, remote)| Mark { group: *group, index: remote.settled });
+        State {
+            incarnation: self.incarnation,
+            rebirths: self.rebirth_list(),
+            held: self.held,
+            promised: self.promised,
+            ceiling: self.clock.ceiling(),
+            position: self.position,
+            user: self.user.clone(),
+            first_outcome: self.first_outcome,
+            outcomes: self.outcomes.iter().cloned().collect(),
+            newest: self.newest,
+            base: self.log.base(),
+            base_epoch: self.log.base_epoch(),
+            decided: self.decided,
+            entries: kept.collect(),
+            windows: self.windows.clone(),
+            settled: settled.collect(),
+        }
+    }
+
+    /// The log has grown: the user should hand in its state.
+    pub(super) fn ask_for_checkpoint(&mut self, out: &mut Effects) {
+        if self.appended >= self.settings.checkpoint_every && !self.wants_checkpoint && self.role != Role::Amnesiac {
+            self.wants_checkpoint = true;
+            out.emit(Up::WantCheckpoint);
+        }
+    }
+
+    /// The user's state covers every delivery before this position.
+    pub(super) fn checkpointed(&mut self, position: Position, bytes: Bytes, out: &mut Effects) {
+        let delivered = self.delivered();
+        assert!(position <= delivered, "a checkpoint at {position} covers more than the {delivered} deliveries");
+        (self.wants_checkpoint, self.appended) = (false, 0);
+        if position < self.position || self.role == Role::Amnesiac {
+            return;
+        }
+        (self.position, self.user) = (position, bytes);
+        self.cut();
+        out.checkpoint(Record::Checkpoint(self.state()));
+        self.written = delivered;
+    }
+
+    /// Forgets what the user's state covers and nobody will ask about. Somebody dead stops nothing: what
+    /// is kept for those behind is bounded by the tail, and beyond it they get a checkpoint.
+    fn cut(&mut self) {
+        let tail = self.settings.tail;
+        let slowest = self.peers.values().map(|peer| peer.index).min().unwrap_or(0);
+        self.log.cut(self.decided.min(slowest.max(self.log.last().saturating_sub(tail))));
+
+        // How much a quorum has on disk, before outcomes are dropped that it could be asked about.
+        let durable = self.delivered_by_quorum();
+        let laggard = self.peers.values().map(|peer| peer.delivered).min().unwrap_or(0);
+        let keep_from = self.position.min(laggard.max(self.delivered().saturating_sub(tail))).min(durable);
+        let places: BTreeMap<MessageId, Position> =
+            (self.first_outcome..).zip(&self.outcomes).map(|(position, outcome)| (outcome.id, position)).collect();
+        while self.first_outcome < keep_from {
+            self.outcomes.pop_front();
+            self.first_outcome += 1;
+        }
+
+        let base = self.log.base();
+        let old: Vec<(Index, MessageId)> = self
+            .log
+            .iter()
+            .take_while(|(index, _)| *index <= base)
+            .map(|(index, entry)| (index, entry.message.id))
+            .collect();
+        for (index, id) in old {
+            let track = &self.tracks[&id];
+            let position = places.get(&id).copied().unwrap_or(0);
+            if !track.is_delivered || position >= self.position {
+                continue;
+            }
+            let is_settled = track.owed.is_empty() || self.planted.is(Mutant::PrimCastCutsTooEarly);
+            if is_settled && position < durable {
+                let owed = track.owed;
+                for group in owed.iter() {
+                    self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
+                }
+                self.log.remove(index);
+                self.tracks.remove(&id);
+            } else {
+                self.log.strip(index);
+            }
+        }
+        self.forget_windows();
+    }
+
+    /// Forgets sessions, and what other groups showed of messages that were delivered.
+    fn forget_windows(&mut self) {
+        let safe = self.safe_time();
+        let remotes: &BTreeMap<_, Remote> = &self.remotes;
+        let is_settled = |mark: &Mark| mark.index <= remotes[&mark.group].settled;
+        // A window outlives the entries of its session: what is in the log is never proposed again.
+        let kept: BTreeSet<_> = self.log.iter().map(|(_, entry)| entry.message.id.session).collect();
+        self.windows.forget(safe, |session| kept.contains(&session), is_settled);
+        let windows = &self.windows;
+        self.tracks.retain(|id, track| track.index.is_some() || windows.delivered(*id).is_none());
+    }
+}

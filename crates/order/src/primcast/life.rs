@@ -1,0 +1,157 @@
+//! How a replica lives: it starts, hears, ticks, and is told of links that
+//! stand again. What each of these leads to is told in the other files.
+
+use core::time::Duration;
+
+use skein_machine::{Boot, Delivery, ProcessId, Random, Time, Up};
+
+use super::election::Role;
+use super::record::Record;
+use super::replica::Replica;
+use super::wire::Message;
+use super::{Effects, Timer};
+use crate::Mutant;
+use crate::parts::Run;
+
+/// How often a replica tells its group that it lives, and looks at what should have come.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Its user is told how far everything is delivered after so many ticks, even if it does not ask.
+const TICKS_BETWEEN_SAFE_TIMES: u32 = 10;
+
+impl Replica {
+    /// Begins to live, with what was restored.
+    pub(super) fn start(&mut self, seed: u64, out: &mut Effects) {
+        self.random = Random::new(seed);
+        if let Boot::Amnesiac { incarnation } = self.boot {
+            self.incarnation = incarnation;
+            out.persist(Record::Reborn(incarnation));
+        }
+        if self.planted.is(Mutant::PrimCastResumesAsPrimary) && self.held.leader == self.me && self.held == self.promised {
+            self.role = Role::Primary;
+        }
+        self.follow_again_unless_primary();
+        self.written = self.delivered();
+        if self.position > 0 {
+            out.emit(Up::Install { position: self.position, bytes: self.user.clone() });
+        }
+        self.deliver_again(self.position, out);
+        // Replicas that start together do not tick together.
+        out.arm(Timer::Tick, Duration::from_millis(self.random.between(1, TICK.as_millis() as u64)));
+    }
+
+    fn follow_again_unless_primary(&mut self) {
+        match self.role {
+            Role::Primary | Role::Amnesiac => {}
+            _ => self.follow_again(),
+        }
+        self.silence = 0;
+        if self.quorum() == 1 {
+            // Nobody else can lead.
+            self.patience = 0;
+        }
+    }
+
+    /// Tells the user once more what it may have lost.
+    pub(super) fn deliver_again(&mut self, from: u64, out: &mut Effects) {
+        for (position, outcome) in (self.first_outcome..).zip(&self.outcomes) {
+            if position < from {
+                continue;
+            }
+            let index = self.log.find(outcome.id).expect("what the user may have lost is kept");
+            let message = self.log.get(index).expect("it was found").message.clone();
+            self.closed.push(outcome.id);
+            out.emit(Up::Deliver(Delivery { position, timestamp: outcome.timestamp, message }));
+        }
+    }
+
+    pub(super) fn on_message(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Effects) {
+        if self.role == Role::Amnesiac {
+            return self.on_message_without_memory(now, from, message, out);
+        }
+        match message {
+            Message::Start(start) => self.on_start(now, from, start, out),
+            Message::Append { epoch, previous, entries } => self.on_append(from, epoch, previous, entries, out),
+            Message::Report(report) => {
+                self.on_report(from, &report);
+                self.resend_more(from, out);
+            }
+            Message::Raise(timestamp) => self.raise_clock(timestamp, out),
+            Message::Headers { epoch, settled, headers } => self.on_headers(from, epoch, settled, headers, out),
+            Message::Acknowledge { held, index, settled } => self.on_acknowledge(from, held, index, settled),
+            Message::Settled(places) => self.on_settled(from, &places),
+            Message::Ask(questions) => self.on_ask(from, &questions, out),
+            Message::Canvass => self.on_canvass(from, out),
+            Message::Silent => self.on_silent(from, out),
+            Message::NewEpoch(candidacy) => self.on_new_epoch(now, from, candidacy, out),
+            Message::Promise(promise) => self.on_promise(from, promise, out),
+            Message::NewState { reign, previous, previous_epoch, entries } => {
+                self.on_new_state(from, reign, Run { epoch: previous_epoch, last: previous }, entries, out);
+            }
+            Message::Snapshot(reign, state) => self.on_snapshot(from, reign, state, out),
+            Message::Outcomes(position, outcomes) => self.on_outcomes(position, outcomes, out),
+            Message::Rejoin(incarnation) => self.on_rejoin(from, incarnation, out),
+            Message::Stand => self.on_stand(from, out),
+            Message::Primary(_) | Message::Done(..) | Message::Refused(..) => {
+                unreachable!("the sender hears these")
+            }
+        }
+    }
+
+    /// It has forgotten what it promised, so it listens to nothing but the state that gives it a new beginning.
+    fn on_message_without_memory(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Effects) {
+        match message {
+            Message::Snapshot(reign, state) => self.on_snapshot(from, reign, state, out),
+            Message::NewEpoch(candidacy) if self.planted.is(Mutant::PrimCastVotesWithoutMemory) => {
+                self.on_new_epoch(now, from, candidacy, out);
+            }
+            _ => {}
+        }
+    }
+
+    /// Ten times a second: a heartbeat, and everything that is tried until it works.
+    pub(super) fn tick(&mut self, now: Time, out: &mut Effects) {
+        out.arm(Timer::Tick, TICK);
+        self.ticks = self.ticks.wrapping_add(1);
+        self.write_deliveries(out);
+        if let Some(reading) = self.reading(now) {
+            self.raise_clock(reading, out);
+        }
+        self.tick_election(now, out);
+        if self.role == Role::Amnesiac {
+            return;
+        }
+        let report = self.report(now);
+        self.say(report, self.others(), out);
+        self.help_those_behind(out);
+        self.announce_settled(out);
+        self.ask_other_groups(out);
+        self.propose_what_is_void(now, out);
+        self.pursue_target(now, out);
+        if self.ticks.is_multiple_of(TICKS_BETWEEN_SAFE_TIMES) {
+            self.tell_safe_time_anyway(out);
+        }
+    }
+
+    /// What was on its way to this process, or from it, may be lost.
+    pub(super) fn on_reconnect(&mut self, now: Time, peer: ProcessId, out: &mut Effects) {
+        let Some(group) = self.cluster.group_of(peer) else { return };
+        if self.role == Role::Amnesiac {
+            if group == self.group {
+                out.send(peer, Message::Rejoin(self.incarnation));
+            }
+            return;
+        }
+        if group != self.group {
+            self.tell_everything_owed(group, &[peer], out);
+            return;
+        }
+        out.send(peer, Message::Report(self.report(now)));
+        let holds = self.peers[&peer].held == self.held;
+        match &self.role {
+            Role::Primary if holds => self.resend(peer, out),
+            Role::Primary | Role::Candidate { .. } => out.send(peer, Message::NewEpoch(self.candidacy())),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! PrimCast (thesis, chapter 4): atomic multicast that delivers at every
+//! destination after three message delays, made complete for production.
+//!
+//! A group of replicas orders proposals by a primary and a quorum. To order a
+//! message, the primary of each destination proposes a local timestamp: it
+//! appends an entry to its group's log (`normal.rs`) and tells the other
+//! destinations (`remote.rs`). Replicas report how far they hold the log; what
+//! a quorum holds is decided. The highest local timestamp is the final one,
+//! and a message is delivered when nothing can come before it (`replica.rs`).
+//! Instead of agreeing on a clock, replicas report their clocks: a new primary
+//! begins above what any quorum has reported (`election.rs`).
+//!
+//! What the thesis leaves open is here too: disks and restarts (`record.rs`),
+//! cutting the log (`checkpoint.rs`), replicas that fell behind or lost their
+//! disk (`catchup.rs`), starting and ticking (`life.rs`), senders and their repetitions (`sender.rs`). What was
+//! kept, what was changed and why that is safe: docs/primcast.md.
+//!
+//! Every `planted` stands for a rule that only a build with the feature
+//! `mutants` can break; read on as if they were not there.
+
+mod catchup;
+mod checkpoint;
+mod election;
+mod life;
+mod normal;
+mod record;
+mod remote;
+mod replica;
+mod sender;
+mod wire;
+
+pub use record::{Kept, Outcome, Record, State};
+pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, Reign, Report, Start};
+
+use alloc::sync::Arc;
+use core::time::Duration;
+
+use skein_machine::{Boot, Cluster, Down, Machine, Out, ProcessId, Time, Timestamp};
+
+use self::replica::Replica;
+use self::sender::Sender;
+use crate::Planted;
+
+/// What a step of this machine wants done.
+type Effects = Out<PrimCast>;
+
+/// A group holds this many messages on the way, shared out among all processes
+/// that may send. Far above what a healthy network holds, far below what memory does.
+pub const MAX_PENDING: usize = 1 << 14;
+
+/// What an operator may choose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Settings {
+    /// What timestamps follow.
+    pub clock: ClockKind,
+    /// After this many entries the user is asked for a checkpoint.
+    pub checkpoint_every: usize,
+    /// So many entries and deliveries are kept for those that are a little behind.
+    pub tail: u64,
+}
+
+/// What timestamps follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClockKind {
+    /// Only messages.
+    Logical,
+    /// Hardware clocks too (thesis 4.4.1). Correctness does not depend on them.
+    Hybrid {
+        /// A hardware clock is believed up to this far ahead of what a quorum of its group shows.
+        bound: Duration,
+    },
+}
+
+impl Settings {
+    /// What suits most: logical clocks, a checkpoint every few thousand messages.
+    pub const DEFAULT: Settings = Settings { clock: ClockKind::Logical, checkpoint_every: 4096, tail: 1024 };
+}
+
+/// The timers of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// A replica's heartbeat, and everything that is done again until it works.
+    Tick,
+    /// A sender looks at what has no outcome yet.
+    Look,
+}
+
+/// One process that runs PrimCast: a sender, and a replica if it is in a group.
+#[derive(Clone, Debug, Hash)]
+pub struct PrimCast {
+    me: ProcessId,
+    cluster: Arc<Cluster>,
+    settings: Settings,
+    sender: Sender,
+    replica: Option<Replica>,
+}
+
+impl PrimCast {
+    /// A process of this cluster that comes to life in this way.
+    pub fn new(me: ProcessId, cluster: Arc<Cluster>, boot: Boot, settings: Settings, planted: Planted) -> PrimCast {
+        assert!(cluster.contains(me), "{me} is no process of the cluster");
+        let replica = cluster.group_of(me).map(|group| Replica::new(me, group, &cluster, boot, settings, planted));
+        PrimCast { me, settings, sender: Sender::new(me, cluster.clone(), planted), cluster, replica }
+    }
+
+    /// How much it holds, for those who watch its memory.
+    pub fn holdings(&self) -> Holdings {
+        let mut holdings = self.replica.as_ref().map_or(Holdings::default(), Replica::holdings);
+        holdings.open = self.sender.open();
+        holdings
+    }
+
+    /// After every step: what became possible, what has to be said, and what the sender need not repeat.
+    fn finish(&mut self, now: Time, out: &mut Effects) {
+        let Some(replica) = &mut self.replica else { return };
+        replica.advance(now, out);
+        replica.speak(now, out);
+        for id in replica.take_closed() {
+            self.sender.close(id);
+        }
+    }
+}
+
+/// How many things of each kind a process holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Holdings {
+    /// Messages sent and without an outcome.
+    pub open: usize,
+    /// Entries of the log.
+    pub entries: usize,
+    /// Messages that something is known of.
+    pub tracks: usize,
+    /// Messages proposed and not delivered.
+    pub pending: usize,
+    /// Deliveries that are remembered.
+    pub outcomes: usize,
+    /// Sessions that are remembered.
+    pub windows: usize,
+}
+
+impl Machine for PrimCast {
+    type Command = Down;
+    type Message = Message;
+    type Timer = Timer;
+    type Record = Record;
+    type Event = skein_machine::Up;
+
+    fn restore(&mut self, record: Record) {
+        let replica = self.replica.as_mut().expect("a process without a group writes nothing down");
+        replica.restore(record);
+    }
+
+    fn start(&mut self, now: Time, seed: u64, out: &mut Effects) {
+        if let Some(replica) = &mut self.replica {
+            replica.start(seed, out);
+        }
+        self.finish(now, out);
+    }
+
+    fn on_command(&mut self, now: Time, command: Down, out: &mut Effects) {
+        self.sender.admit(&command);
+        match command {
+            Down::Multicast(message) => {
+                if let ClockKind::Hybrid { bound } = self.settings.clock
+                    && self.sender.turn_away_high_floor(&message, Timestamp(now.after(bound).as_nanos()), out)
+                {
+                    return;
+                }
+                self.sender.multicast(message, out);
+            }
+            Down::Checkpointed { position, bytes } => self.member("checkpoint").checkpointed(position, bytes, out),
+            Down::RaiseClock(timestamp) => self.member("raise the clock of").wait_for(now, timestamp, out),
+            Down::Retire => {
+                if let Some(replica) = &self.replica {
+                    replica.retire(out);
+                }
+            }
+        }
+        self.finish(now, out);
+    }
+
+    fn on_message(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Effects) {
+        match message {
+            Message::Primary(epoch) => {
+                if let Some(group) = self.cluster.group_of(from) {
+                    self.sender.believe(group, epoch, out);
+                }
+            }
+            Message::Done(id, _) => self.sender.close(id),
+            Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
+            message => {
+                self.listen(from, &message, out);
+                if let Some(replica) = &mut self.replica {
+                    replica.on_message(now, from, message, out);
+                }
+            }
+        }
+        self.finish(now, out);
+    }
+
+    fn on_timer(&mut self, now: Time, timer: Timer, out: &mut Effects) {
+        match (timer, &mut self.replica) {
+            (Timer::Look, _) => self.sender.look(out),
+            (Timer::Tick, Some(replica)) => replica.tick(now, out),
+            (Timer::Tick, None) => panic!("only replicas tick"),
+        }
+        self.finish(now, out);
+    }
+
+    fn on_reconnect(&mut self, now: Time, peer: ProcessId, out: &mut Effects) {
+        self.sender.on_reconnect(peer, out);
+        if let Some(replica) = &mut self.replica {
+            replica.on_reconnect(now, peer, out);
+        }
+        self.finish(now, out);
+    }
+
+    fn check(&self) {
+        self.sender.check();
+        if let Some(replica) = &self.replica {
+            replica.check();
+        }
+    }
+
+    fn remembers(&self) -> bool {
+        self.replica.as_ref().is_none_or(Replica::remembers)
+    }
+}
+
+impl PrimCast {
+    fn member(&mut self, what: &str) -> &mut Replica {
+        let me = self.me;
+        self.replica.as_mut().unwrap_or_else(|| panic!("{me} is in no group, and there is nothing to {what}"))
+    }
+
+    /// What a sender learns from messages that are not meant for it: who leads.
+    fn listen(&mut self, from: ProcessId, message: &Message, out: &mut Effects) {
+        let epoch = match message {
+            Message::Report(report) if report.is_primary => report.promised,
+            Message::Headers { epoch, .. } => *epoch,
+            _ => return,
+        };
+        if let Some(group) = self.cluster.group_of(from) {
+            self.sender.believe(group, epoch, out);
+        }
+    }
+}

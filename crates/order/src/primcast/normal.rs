@@ -1,0 +1,199 @@
+//! The normal case inside a group: the primary takes a message, proposes a
+//! local timestamp for it and appends it to the log; followers append what the
+//! primary appends. (Thesis, Algorithm 2, lines 33 to 45.)
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use skein_machine::{MessageId, Multicast, ProcessId, Time, Timestamp};
+
+use super::record::Record;
+use super::replica::{Replica, Track};
+use super::wire::{Header, Message, Refusal, Start};
+use super::{Effects, MAX_PENDING};
+use crate::Mutant;
+use crate::parts::{Entry, Epoch, Index};
+
+impl Replica {
+    /// A sender, or another destination that has proposed the message already,
+    /// wants it ordered.
+    pub(super) fn on_start(&mut self, now: Time, from: ProcessId, start: Start, out: &mut Effects) {
+        if !self.may_propose() {
+            self.pass_on(from, start, out);
+            return;
+        }
+        let Start { message, follows, sender, proposed } = start;
+        let id = message.id;
+        if let Some(track) = self.tracks.get_mut(&id)
+            && track.index.is_some()
+        {
+            if !track.is_delivered {
+                track.sender = Some(sender);
+                return;
+            }
+        }
+        if let Some(window) = self.windows.delivered(id) {
+            // The newest timestamp of the session: at least that of this message.
+            out.send(sender, Message::Done(id, window.timestamp));
+            return;
+        }
+        let asker = self.cluster.group_of(from).filter(|group| *group != self.group && proposed > 0);
+        if asker.is_some_and(|group| proposed <= self.remotes[&group].settled) {
+            // Asked long ago: since then this group has delivered the message, and forgotten it.
+            return;
+        }
+        let is_shown = asker.is_some() || self.tracks.get(&id).is_some_and(|track| !track.heads.is_empty());
+        if !self.has_proposed(id, follows) {
+            // The one before was lost on the way; both will be sent again, in order.
+            return;
+        }
+        let timestamp = self.next_timestamp(now, message.floor);
+        let is_late = timestamp > message.expiry;
+        if is_late && (!is_shown || self.planted.is(Mutant::PrimCastRefusesAlone)) {
+            // Nobody has proposed it. If every timestamp that it could still get is too late, its sender may know.
+            if self.quorum_clock() >= message.expiry {
+                out.send(sender, Message::Refused(id, Refusal::Expired));
+            }
+            return;
+        }
+        // Only what no other group can be waiting for is refused: two full groups must not wait for each other.
+        if self.queue.len() >= MAX_PENDING && message.destinations.len() == 1 {
+            out.send(sender, Message::Refused(id, Refusal::Full));
+            return;
+        }
+        self.tracks.entry(id).or_default().sender = Some(sender);
+        let message = if is_late { without_payload(message) } else { message };
+        self.propose(message, follows, timestamp, out);
+    }
+
+    /// A follower knows who is primary, and says so.
+    fn pass_on(&self, from: ProcessId, start: Start, out: &mut Effects) {
+        let leader = self.promised.leader;
+        if leader == self.me || self.cluster.group_of(from) == Some(self.group) {
+            return;
+        }
+        if from == start.sender {
+            out.send_early(from, Message::Primary(self.promised));
+        }
+        // A destination that asks is believed only by the link that it asks on, so its place goes along no further.
+        if start.proposed == 0 {
+            out.send_early(leader, Message::Start(start));
+        } else {
+            out.send_early(from, Message::Primary(self.promised));
+        }
+    }
+
+    /// Whether the message of the session that must come before has been proposed here.
+    fn has_proposed(&self, id: MessageId, follows: u64) -> bool {
+        let before = MessageId { sequence: follows, ..id };
+        follows == 0 || self.log.find(before).is_some() || self.windows.delivered(before).is_some()
+    }
+
+    /// What the next proposal would get (thesis, line 37, with 4.4.1 and 4.4.2).
+    fn next_timestamp(&self, now: Time, floor: Timestamp) -> Timestamp {
+        let next = self.clock.value().max(floor).next();
+        self.reading(now).map_or(next, |reading| next.max(reading))
+    }
+
+    /// Step 2: propose. What goes out early promises nothing: a follower's word
+    /// counts, and the primary's own once it is on disk.
+    fn propose(&mut self, message: Multicast, follows: u64, timestamp: Timestamp, out: &mut Effects) {
+        self.raise_clock(timestamp, out);
+        let entry = Entry { epoch: self.held, timestamp, follows, message };
+        let append =
+            Message::Append { epoch: self.held, previous: self.log.last(), entries: vec![entry.clone()] };
+        for follower in self.others() {
+            out.send_early(follower, append.clone());
+        }
+        let header = header_of(self.log.last() + 1, &entry);
+        for group in self.other_groups(entry.message.destinations).iter() {
+            let message = self.headers(group, vec![header.clone()]);
+            for process in self.cluster.members(group) {
+                out.send_early(*process, message.clone());
+            }
+        }
+        if self.planted.is(Mutant::PrimCastTellsBystanders) {
+            let message = Message::Headers { epoch: self.held, settled: 0, headers: Vec::new() };
+            let bystanders = self.cluster.groups().iter().filter(|group| !entry.message.destinations.contains(*group));
+            bystanders.for_each(|group| out.send_early(self.cluster.members(group)[0], message.clone()));
+        }
+        out.persist(Record::Entries(vec![entry.clone()]));
+        self.append(entry);
+    }
+
+    /// Messages that other groups have proposed and that can only be void by now need no payload:
+    /// they are proposed as soon as it is their turn.
+    pub(super) fn propose_what_is_void(&mut self, now: Time, out: &mut Effects) {
+        if !self.may_propose() || self.planted.is(Mutant::PrimCastRefusesAlone) {
+            return;
+        }
+        let clock = self.clock.value();
+        let is_late = |track: &Track| {
+            let header = track.header.as_ref().filter(|header| header.expiry <= clock);
+            header.filter(|_| track.index.is_none() && !track.heads.is_empty()).cloned()
+        };
+        let late: Vec<Header> = self.tracks.values().filter_map(is_late).collect();
+        for header in late {
+            if self.has_proposed(header.id, header.follows) {
+                let message = Multicast {
+                    id: header.id,
+                    destinations: header.destinations,
+                    floor: Timestamp::ZERO,
+                    expiry: header.expiry,
+                    payload: bytes::Bytes::new(),
+                };
+                let timestamp = self.next_timestamp(now, Timestamp::ZERO);
+                self.propose(message, header.follows, timestamp, out);
+            }
+        }
+    }
+
+    /// Step 3 at a follower: hold what the primary has appended.
+    pub(super) fn on_append(&mut self, from: ProcessId, epoch: Epoch, previous: Index, entries: Vec<Entry>, out: &mut Effects) {
+        self.highest = self.highest.max(epoch);
+        let follows = self.held == epoch && self.promised == epoch && from == epoch.leader;
+        if !follows || self.role == super::election::Role::Amnesiac || previous > self.log.last() {
+            // Of an epoch that is not held, or behind a gap: the primary will see it in the next report.
+            return;
+        }
+        let known = (self.log.last() - previous) as usize;
+        let new: Vec<Entry> = entries.into_iter().skip(known).collect();
+        let Some(newest) = new.last() else { return };
+        let newest = newest.timestamp;
+        self.raise_clock(newest, out);
+        out.persist(Record::Entries(new.clone()));
+        for entry in new {
+            self.append(entry);
+        }
+        self.leader_clock = self.leader_clock.max(newest);
+        self.recount_leader_clock();
+    }
+
+    /// Takes an entry into the log, and everything that goes with it.
+    pub(super) fn append(&mut self, entry: Entry) {
+        let id = entry.message.id;
+        let owed = self.other_groups(entry.message.destinations);
+        let index = self.log.append(entry);
+        self.appended += 1;
+        let track = self.tracks.entry(id).or_default();
+        assert!(track.index.is_none(), "{id} is proposed twice");
+        (track.index, track.owed, track.age, track.tries) = (Some(index), owed, 0, 0);
+        for group in owed.iter() {
+            self.remotes.get_mut(&group).expect("every group is known").owed.insert(index);
+        }
+        self.acknowledge = self.acknowledge.or(owed);
+        let bound = self.bound(id);
+        self.queue.raise(id, bound);
+    }
+}
+
+/// A proposal as other groups see it.
+pub(super) fn header_of(index: Index, entry: &Entry) -> Header {
+    let Entry { timestamp, follows, message, .. } = entry;
+    let Multicast { id, destinations, expiry, .. } = message;
+    Header { index, timestamp: *timestamp, id: *id, destinations: *destinations, expiry: *expiry, follows: *follows }
+}
+
+fn without_payload(message: Multicast) -> Multicast {
+    Multicast { payload: bytes::Bytes::new(), ..message }
+}

@@ -1,0 +1,274 @@
+//! Between groups: what the primary of one proposes reaches every replica of
+//! the others as a header; what a quorum of it holds is decided. Whoever has
+//! delivered a message durably says so, and then nothing flows about it any more.
+//! (Thesis, Algorithm 2, lines 46 to 50, and line 9.)
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use skein_machine::{GroupId, MessageId, ProcessId};
+
+use super::Effects;
+use super::election::Role;
+use super::normal::header_of;
+use super::replica::{Head, Replica};
+use super::wire::{Header, Message, Question, Start};
+use crate::Mutant;
+use crate::parts::{Epoch, Index, reached_by};
+
+/// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
+const PATIENCE: u32 = 5;
+
+/// At most so many places in one message.
+const BATCH: usize = 512;
+
+impl Replica {
+    pub(super) fn headers(&self, group: GroupId, headers: Vec<Header>) -> Message {
+        Message::Headers { epoch: self.held, settled: self.settled_with(group), headers }
+    }
+
+    pub(super) fn acknowledgement(&self, group: GroupId) -> Message {
+        Message::Acknowledge { held: self.held, index: self.log.last(), settled: self.settled_with(group) }
+    }
+
+    /// Up to here, everything that this group shares with another was delivered by a quorum there.
+    fn settled_with(&self, group: GroupId) -> Index {
+        let first_owed = self.remotes[&group].owed.first();
+        first_owed.map_or(self.decided, |first| self.decided.min(first - 1))
+    }
+
+    /// The primary of another group has proposed.
+    pub(super) fn on_headers(&mut self, from: ProcessId, epoch: Epoch, settled: Index, headers: Vec<Header>, out: &mut Effects) {
+        let group = self.cluster.group_of(from).expect("a primary is in a group");
+        let remote = self.remotes.get_mut(&group).expect("headers come from other groups");
+        remote.settled = remote.settled.max(settled);
+        let settled = remote.settled;
+        for header in headers {
+            // Thesis, line 47: whatever is proposed here from now on comes after it.
+            self.raise_clock(header.timestamp, out);
+            let is_over = header.index <= settled || self.windows.delivered(header.id).is_some();
+            if is_over && !self.tracks.get(&header.id).is_some_and(|track| track.index.is_some() && !track.is_delivered) {
+                continue;
+            }
+            let track = self.tracks.entry(header.id).or_default();
+            let head =
+                Head { epoch, index: header.index, timestamp: header.timestamp, is_decided: false };
+            match track.heads.get(&group) {
+                Some(known) if known.is_decided || known.epoch > epoch => {}
+                known => {
+                    let remote = self.remotes.get_mut(&group).expect("every group is known");
+                    if let Some(known) = known {
+                        remote.open.remove(&(known.epoch, known.index));
+                    }
+                    remote.open.insert((epoch, header.index), header.id);
+                    track.heads.insert(group, head);
+                    track.header = Some(header);
+                }
+            }
+        }
+        self.decide(group);
+    }
+
+    /// A replica of another group says how far it holds its log.
+    pub(super) fn on_acknowledge(&mut self, from: ProcessId, held: Epoch, index: Index, settled: Index) {
+        let group = self.cluster.group_of(from).expect("a replica is in a group");
+        let remote = self.remotes.get_mut(&group).expect("acknowledgements come from other groups");
+        remote.settled = remote.settled.max(settled);
+        let voter = remote.voters.entry(from).or_insert((held, index));
+        *voter = (*voter).max((held, index));
+        self.decide(group);
+    }
+
+    /// What a quorum of another group holds in the epoch of its header is decided, for ever.
+    fn decide(&mut self, group: GroupId) {
+        let quorum = self.cluster.quorum(group);
+        let any_epoch = self.planted.is(Mutant::PrimCastForgetsTheHeadersEpoch);
+        let remote = self.remotes.get_mut(&group).expect("every group is known");
+        let epochs: BTreeSet<Epoch> = remote.open.keys().map(|(epoch, _)| *epoch).collect();
+        let mut decided = Vec::new();
+        for epoch in epochs {
+            let holders = remote.voters.values().filter(|(held, _)| *held == epoch || any_epoch);
+            let Some(reached) = reached_by(holders.map(|(_, index)| *index), quorum) else { continue };
+            decided.extend(remote.open.range((epoch, 0)..=(epoch, reached)).map(|(key, id)| (*key, *id)));
+        }
+        decided.iter().for_each(|(key, _)| {
+            remote.open.remove(key);
+        });
+        for ((epoch, index), id) in decided {
+            let Some(track) = self.tracks.get_mut(&id) else { continue };
+            let Some(head) = track.heads.get_mut(&group).filter(|head| (head.epoch, head.index) == (epoch, index)) else {
+                continue;
+            };
+            head.is_decided = true;
+            if track.index.is_some() && !track.is_delivered {
+                let bound = self.bound(id);
+                self.queue.raise(id, bound);
+            }
+        }
+        self.drop_dead_headers(group);
+    }
+
+    /// A proposal of an epoch that was overtaken, at a place that is settled since, was lost with its epoch.
+    fn drop_dead_headers(&mut self, group: GroupId) {
+        let remote = self.remotes.get_mut(&group).expect("every group is known");
+        let settled = remote.settled;
+        let tracks = &self.tracks;
+        let is_proposed = |id: &MessageId| tracks.get(id).is_some_and(|track| track.index.is_some());
+        let is_dead = |(key, id): (&(Epoch, Index), &MessageId)| {
+            (key.1 <= settled && !is_proposed(id)).then_some((*key, *id))
+        };
+        let dead: Vec<_> = remote.open.iter().filter_map(is_dead).collect();
+        dead.iter().for_each(|(key, _)| {
+            remote.open.remove(key);
+        });
+        for (_, id) in dead {
+            if let Some(track) = self.tracks.get_mut(&id) {
+                track.heads.remove(&group);
+                self.forget_if_empty(id);
+            }
+        }
+    }
+
+    /// Nothing is known of it any more.
+    pub(super) fn forget_if_empty(&mut self, id: MessageId) {
+        if self.tracks.get(&id).is_some_and(|track| track.index.is_none() && track.heads.is_empty()) {
+            self.tracks.remove(&id);
+        }
+    }
+
+    /// A quorum of another group has delivered these: it will never ask about them again.
+    pub(super) fn on_settled(&mut self, from: ProcessId, places: &[Index]) {
+        let group = self.cluster.group_of(from).expect("a replica is in a group");
+        for index in places {
+            self.settle(group, *index);
+        }
+    }
+
+    fn settle(&mut self, group: GroupId, index: Index) {
+        let remote = self.remotes.get_mut(&group).expect("every group is known");
+        // What is not decided here may still be another message than the one that was delivered there.
+        if index <= self.decided && remote.owed.remove(&index) {
+            let id = self.log.get(index).expect("what is owed is kept").message.id;
+            self.tracks.get_mut(&id).expect("what is in the log is known").owed.remove(group);
+        }
+    }
+
+    /// How much a quorum of the own group has delivered, durably.
+    pub(super) fn delivered_by_quorum(&self) -> u64 {
+        reached_by(self.peers.values().map(|peer| peer.delivered), self.quorum()).unwrap_or(0)
+    }
+
+    /// Another group asks whether its messages are settled here.
+    pub(super) fn on_ask(&self, from: ProcessId, questions: &[Question], out: &mut Effects) {
+        let group = self.cluster.group_of(from).expect("a replica is in a group");
+        let durable = self.delivered_by_quorum();
+        let recent = (durable.saturating_sub(self.first_outcome)) as usize;
+        let unsure: BTreeSet<MessageId> = self.outcomes.iter().skip(recent).map(|outcome| outcome.id).collect();
+        let is_settled = |question: &&Question| {
+            let is_durable = self.windows.delivered(question.id).is_some() && !unsure.contains(&question.id);
+            question.index <= self.remotes[&group].settled || is_durable
+        };
+        let places: Vec<Index> = questions.iter().filter(is_settled).map(|question| question.index).collect();
+        if !places.is_empty() {
+            out.send(from, Message::Settled(places));
+        }
+    }
+
+    /// Tells the other groups what a quorum has delivered since it last told them.
+    pub(super) fn announce_settled(&mut self, out: &mut Effects) {
+        if self.role != Role::Primary {
+            self.announced = 0;
+            return;
+        }
+        let durable = self.delivered_by_quorum();
+        let first = self.announced.max(self.first_outcome);
+        let new = self.outcomes.iter().skip((first - self.first_outcome) as usize);
+        let new: Vec<_> = new.take(durable.saturating_sub(first) as usize).flat_map(|outcome| &outcome.marks).collect();
+        for group in self.cluster.groups().iter() {
+            let places: Vec<Index> = new.iter().filter(|mark| mark.group == group).map(|mark| mark.index).collect();
+            for batch in places.chunks(BATCH) {
+                out.send_all(self.cluster.members(group).iter().copied(), &Message::Settled(batch.to_vec()));
+            }
+        }
+        self.announced = first.max(durable.min(self.delivered()));
+    }
+
+    /// Asks again for what should have come by now: START where another destination has not proposed,
+    /// headers where it may not have heard of ours, a word about what was delivered here long ago.
+    pub(super) fn ask_other_groups(&mut self, out: &mut Effects) {
+        let mut overdue = Vec::new();
+        for (id, track) in &mut self.tracks {
+            if track.index.is_none() || (track.is_delivered && track.owed.is_empty()) {
+                continue;
+            }
+            track.age += 1;
+            if track.age >= PATIENCE << track.tries.min(3) {
+                (track.age, track.tries) = (0, track.tries.saturating_add(1));
+                overdue.push(*id);
+            }
+            if overdue.len() == BATCH {
+                break;
+            }
+        }
+        let mut headers: alloc::collections::BTreeMap<GroupId, Vec<Header>> = Default::default();
+        let mut questions: alloc::collections::BTreeMap<GroupId, Vec<Question>> = Default::default();
+        for id in overdue {
+            let track = &self.tracks[&id];
+            let index = track.index.expect("it was chosen because it is in the log");
+            let entry = self.log.get(index).expect("what is in the log is kept");
+            for group in track.owed.iter() {
+                if track.is_delivered {
+                    questions.entry(group).or_default().push(Question { index, id });
+                    continue;
+                }
+                if !self.may_propose() {
+                    continue;
+                }
+                headers.entry(group).or_default().push(header_of(index, entry));
+                if !track.heads.get(&group).is_some_and(|head| head.is_decided) {
+                    let start = Start {
+                        message: entry.message.clone(),
+                        follows: entry.follows,
+                        sender: track.sender.unwrap_or(self.me),
+                        proposed: index,
+                    };
+                    out.send(self.whom(group, track.tries - 1), Message::Start(start));
+                }
+            }
+        }
+        for (group, headers) in headers {
+            let message = self.headers(group, headers);
+            out.send_all(self.cluster.members(group).iter().copied(), &message);
+        }
+        for (group, questions) in questions {
+            out.send(self.whom(group, self.ticks), Message::Ask(questions));
+        }
+    }
+
+    /// The primary that another group's headers or acknowledgements name, then its other replicas in turn.
+    fn whom(&self, group: GroupId, tries: u32) -> ProcessId {
+        let members = self.cluster.members(group);
+        let newest = self.remotes[&group].voters.values().map(|(held, _)| *held).max();
+        let leader = newest.map_or(members[0], |epoch| epoch.leader);
+        let place = members.iter().position(|member| *member == leader).unwrap_or(0);
+        members[(place + tries as usize) % members.len()]
+    }
+
+    /// Everything that another group, or one of its replicas, may not know yet.
+    pub(super) fn tell_everything_owed(&self, group: GroupId, to: &[ProcessId], out: &mut Effects) {
+        let owed = &self.remotes[&group].owed;
+        if owed.is_empty() || self.role == Role::Amnesiac {
+            return;
+        }
+        if self.may_propose() {
+            let headers: Vec<Header> = owed
+                .iter()
+                .map(|index| header_of(*index, self.log.get(*index).expect("what is owed is kept")))
+                .collect();
+            for batch in headers.chunks(BATCH) {
+                out.send_all(to.iter().copied(), &self.headers(group, batch.to_vec()));
+            }
+        }
+        out.send_all(to.iter().copied(), &self.acknowledgement(group));
+    }
+}

@@ -1,0 +1,626 @@
+//! [`Replica`]: the state of one replica, what it knows of its peers, and when
+//! a message may be delivered. How messages come in, and what happens when
+//! something breaks, is told in the other files.
+
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use skein_machine::{
+    Boot, Cluster, Delivery, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time, Timestamp, Up,
+};
+
+use super::election::Role;
+use super::record::{Outcome, Record};
+use super::wire::{Message, Report};
+use super::{ClockKind, Effects, Holdings, Settings};
+use crate::parts::{Clock, Epoch, Index, Log, Mark, Queue, Windows, reached_by};
+use crate::{Mutant, Planted};
+
+/// How many values a logical clock reserves at once. A restart skips as many.
+const RESERVE: u64 = 1 << 12;
+
+/// How far ahead a hybrid clock reserves.
+const RESERVE_NANOS: u64 = 1_000_000_000;
+
+/// One replica of a group.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Replica {
+    pub(super) me: ProcessId,
+    pub(super) group: GroupId,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) settings: Settings,
+    pub(super) planted: Planted,
+    pub(super) boot: Boot,
+    pub(super) random: Random,
+
+    /// The epoch whose log this replica holds.
+    pub(super) held: Epoch,
+    /// It follows nobody below this one.
+    pub(super) promised: Epoch,
+    /// The highest epoch that it has heard of.
+    pub(super) highest: Epoch,
+    pub(super) role: Role,
+    /// A quorum has held the held epoch, so that its beginning can no longer be lost.
+    pub(super) is_established: bool,
+    /// Which of its lives without memory this is.
+    pub(super) incarnation: u32,
+    /// Who lost its memory how often: promises and reports of earlier lives do not count.
+    pub(super) rebirths: BTreeMap<ProcessId, u32>,
+    /// Who wants to be taken in again as which incarnation.
+    pub(super) wanted: BTreeMap<ProcessId, u32>,
+    /// Ticks since a primary was heard.
+    pub(super) silence: u32,
+    /// Ticks of silence after which it looks for another one.
+    pub(super) patience: u32,
+    /// What each replica of the group, this one too, has said of itself.
+    pub(super) peers: BTreeMap<ProcessId, Peer>,
+
+    pub(super) clock: Clock,
+    pub(super) log: Log,
+    /// Everything in the log up to here is decided.
+    pub(super) decided: Index,
+    /// Nothing is proposed in the held epoch at or below this.
+    pub(super) leader_clock: Timestamp,
+    /// A clock of the primary that counts once the log reaches this place:
+    /// before, it might cover an entry that was lost on the way.
+    pub(super) leader_ahead: Option<(Index, Timestamp)>,
+
+    /// What is known of every message that is not forgotten.
+    pub(super) tracks: BTreeMap<MessageId, Track>,
+    /// Messages in the log that are not delivered, by the earliest place that each can still take.
+    pub(super) queue: Queue,
+    pub(super) remotes: BTreeMap<GroupId, Remote>,
+
+    /// What was delivered, from `first_outcome` on.
+    pub(super) outcomes: VecDeque<Outcome>,
+    pub(super) first_outcome: Position,
+    pub(super) newest: Option<Stamp>,
+    /// So many deliveries are written down.
+    pub(super) written: Position,
+    /// So many deliveries were announced to the other groups as settled.
+    pub(super) announced: Position,
+    pub(super) windows: Windows,
+    /// The first delivery that is not in the user's newest state.
+    pub(super) position: Position,
+    /// That state.
+    pub(super) user: Bytes,
+    pub(super) wants_checkpoint: bool,
+    /// Entries since the last checkpoint.
+    pub(super) appended: usize,
+
+    /// What it has last said of itself to its group.
+    said: Option<Report>,
+    /// Groups that must be told how far it holds the log.
+    pub(super) acknowledge: GroupSet,
+    /// Somebody waits until everything up to this is delivered.
+    pub(super) target: Timestamp,
+    /// Up to where its user was told that everything is delivered.
+    pub(super) told: Timestamp,
+    pub(super) closed: Vec<MessageId>,
+    pub(super) ticks: u32,
+}
+
+/// What a replica of the group has said of itself.
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Peer {
+    pub(super) held: Epoch,
+    pub(super) index: Index,
+    /// Its clock, as told under promises up to the epoch that this replica holds.
+    pub(super) clock: Timestamp,
+    /// Its clock, as told under a later promise. It counts when this replica gets there.
+    pub(super) ahead: Option<(Epoch, Timestamp)>,
+    /// How much it has delivered, durably.
+    pub(super) delivered: Position,
+    /// Its hardware clock.
+    pub(super) reading: Time,
+    /// Ticks since it was heard.
+    pub(super) silence: u32,
+    /// Where it stood at the last tick, and for how many ticks.
+    pub(super) stalled: (Index, Position, u32),
+    /// Entries were sent to it again up to here.
+    pub(super) resent: Option<Index>,
+}
+
+/// What is known of one message.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Track {
+    /// Its place in the own log.
+    pub(super) index: Option<Index>,
+    /// What other groups have proposed.
+    pub(super) heads: BTreeMap<GroupId, Head>,
+    /// Its outline, from a header: what is needed to propose it without its payload.
+    pub(super) header: Option<super::wire::Header>,
+    pub(super) is_delivered: bool,
+    /// Destinations that may not have learned the own decision durably.
+    pub(super) owed: GroupSet,
+    /// Who waits for the outcome.
+    pub(super) sender: Option<ProcessId>,
+    /// Ticks since something was last done about it.
+    pub(super) age: u32,
+    pub(super) tries: u32,
+}
+
+/// A proposal of another group.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Head {
+    pub(super) epoch: Epoch,
+    pub(super) index: Index,
+    pub(super) timestamp: Timestamp,
+    pub(super) is_decided: bool,
+}
+
+/// What is known of another group.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Remote {
+    /// How far each of its replicas holds the log of which epoch.
+    pub(super) voters: BTreeMap<ProcessId, (Epoch, Index)>,
+    /// Its proposals that are not decided yet, by epoch and place.
+    pub(super) open: BTreeMap<(Epoch, Index), MessageId>,
+    /// Its log is settled up to here: what it shares with this group was delivered by a quorum of this group.
+    pub(super) settled: Index,
+    /// Own entries that it shares and that it may not have learned durably.
+    pub(super) owed: BTreeSet<Index>,
+}
+
+impl Replica {
+    pub(super) fn new(
+        me: ProcessId,
+        group: GroupId,
+        cluster: &Arc<Cluster>,
+        boot: Boot,
+        settings: Settings,
+        planted: Planted,
+    ) -> Replica {
+        let first = Epoch::first(cluster.members(group)[0]);
+        let reserve = match settings.clock {
+            ClockKind::Logical => RESERVE,
+            ClockKind::Hybrid { .. } => RESERVE_NANOS,
+        };
+        Replica {
+            me,
+            group,
+            cluster: cluster.clone(),
+            settings,
+            planted,
+            boot,
+            random: Random::new(0),
+            held: first,
+            promised: first,
+            highest: first,
+            role: Role::before_start(boot, me == first.leader),
+            // A group begins in its first epoch, with an empty log: that is nothing to agree on.
+            is_established: true,
+            incarnation: 0,
+            rebirths: BTreeMap::new(),
+            wanted: BTreeMap::new(),
+            silence: 0,
+            patience: 0,
+            peers: cluster.members(group).iter().map(|member| (*member, Peer::new(first))).collect(),
+            clock: Clock::new(reserve),
+            log: Log::new(first),
+            decided: 0,
+            leader_clock: Timestamp::ZERO,
+            leader_ahead: None,
+            tracks: BTreeMap::new(),
+            queue: Queue::new(),
+            remotes: cluster.groups().iter().filter(|other| *other != group).map(|g| (g, Remote::default())).collect(),
+            outcomes: VecDeque::new(),
+            first_outcome: 0,
+            newest: None,
+            written: 0,
+            announced: 0,
+            windows: Windows::new(),
+            position: 0,
+            user: Bytes::new(),
+            wants_checkpoint: false,
+            appended: 0,
+            said: None,
+            acknowledge: GroupSet::EMPTY,
+            target: Timestamp::ZERO,
+            told: Timestamp::ZERO,
+            closed: Vec::new(),
+            ticks: 0,
+        }
+    }
+
+    /// The replicas of the group, this one too.
+    pub(super) fn members(&self) -> impl Iterator<Item = ProcessId> + use<> {
+        let (cluster, group) = (self.cluster.clone(), self.group);
+        (0..cluster.members(group).len()).map(move |place| cluster.members(group)[place])
+    }
+
+    /// The other replicas of the group.
+    pub(super) fn others(&self) -> impl Iterator<Item = ProcessId> + use<> {
+        let me = self.me;
+        self.members().filter(move |member| *member != me)
+    }
+
+    pub(super) fn quorum(&self) -> usize {
+        self.cluster.quorum(self.group)
+    }
+
+    /// The destinations of a message but the own group.
+    pub(super) fn other_groups(&self, destinations: GroupSet) -> GroupSet {
+        let mut others = destinations;
+        others.remove(self.group);
+        others
+    }
+
+    /// How much was delivered.
+    pub(super) fn delivered(&self) -> Position {
+        self.first_outcome + self.outcomes.len() as Position
+    }
+
+    /// Whether it holds what it has promised to hold, and so may propose or deliver.
+    pub(super) fn is_settled_in(&self) -> bool {
+        self.role != Role::Amnesiac && self.held == self.promised && self.is_established
+    }
+
+    /// Whether it may propose.
+    pub(super) fn may_propose(&self) -> bool {
+        self.role == Role::Primary && self.is_settled_in()
+    }
+
+    pub(super) fn remembers(&self) -> bool {
+        self.role != Role::Amnesiac
+    }
+
+    pub(super) fn take_closed(&mut self) -> Vec<MessageId> {
+        core::mem::take(&mut self.closed)
+    }
+
+    pub(super) fn holdings(&self) -> Holdings {
+        Holdings {
+            open: 0,
+            entries: self.log.len(),
+            tracks: self.tracks.len(),
+            pending: self.queue.len(),
+            outcomes: self.outcomes.len(),
+            windows: self.windows.len(),
+        }
+    }
+
+    /// Raises the clock, and writes down a new ceiling before anybody can hear of a value above the old one.
+    pub(super) fn raise_clock(&mut self, to: Timestamp, out: &mut Effects) {
+        if let Some(ceiling) = self.clock.raise(to) {
+            out.persist(Record::Ceiling(ceiling));
+        }
+    }
+
+    /// What the hardware clock says, as far as it is believed: one that runs far ahead of its group
+    /// must not take everybody's timestamps along.
+    pub(super) fn reading(&self, now: Time) -> Option<Timestamp> {
+        let ClockKind::Hybrid { bound } = self.settings.clock else { return None };
+        let others = self.peers.iter().filter(|(process, _)| **process != self.me).map(|(_, peer)| peer.reading);
+        let shown = reached_by(others.chain([now]), self.quorum())?;
+        Some(Timestamp(now.min(shown.after(bound)).as_nanos()))
+    }
+
+    // ---- What the group has reached.
+
+    /// A replica of the own group has said how far it has come.
+    pub(super) fn on_report(&mut self, from: ProcessId, report: &Report) {
+        let is_forgotten = report.incarnation < self.rebirths.get(&from).copied().unwrap_or(0);
+        if is_forgotten && !self.planted.is(Mutant::PrimCastCountsTheForgotten) {
+            // Said in a life that it has forgotten.
+            return;
+        }
+        self.highest = self.highest.max(report.promised);
+        let held = self.held;
+        let takes_any_clock = self.planted.is(Mutant::PrimCastCountsLaterClocks);
+        let peer = self.peers.get_mut(&from).expect("only replicas of the group report");
+        peer.silence = 0;
+        (peer.held, peer.index) = (peer.held, peer.index).max((report.held, report.index));
+        if report.promised <= held || takes_any_clock {
+            peer.clock = peer.clock.max(report.clock);
+        } else {
+            peer.ahead = peer.ahead.max(Some((report.promised, report.clock)));
+        }
+        peer.delivered = peer.delivered.max(report.delivered);
+        peer.reading = report.reading;
+        if from == held.leader && report.held == held && report.promised == held {
+            self.hear_leader_clock(report.index, report.clock);
+        }
+        // A heartbeat counts only from a primary that this replica could follow.
+        if report.is_primary && from == report.promised.leader && report.promised >= self.promised && from != self.me {
+            self.silence = 0;
+        }
+    }
+
+    fn hear_leader_clock(&mut self, index: Index, clock: Timestamp) {
+        if index <= self.log.last() {
+            self.leader_clock = self.leader_clock.max(clock);
+        } else {
+            self.leader_ahead = self.leader_ahead.max(Some((index, clock)));
+        }
+    }
+
+    /// The log has grown: a clock that waited for it may count now.
+    pub(super) fn recount_leader_clock(&mut self) {
+        if let Some((index, clock)) = self.leader_ahead
+            && index <= self.log.last()
+        {
+            self.leader_ahead = None;
+            self.leader_clock = self.leader_clock.max(clock);
+        }
+    }
+
+    /// What later epochs can say now that this replica holds `held`.
+    pub(super) fn recount_clocks(&mut self) {
+        for peer in self.peers.values_mut() {
+            if let Some((promised, clock)) = peer.ahead
+                && promised <= self.held
+            {
+                peer.ahead = None;
+                peer.clock = peer.clock.max(clock);
+            }
+        }
+    }
+
+    /// Nothing is proposed in the held epoch at or below this (thesis, line 22).
+    pub(super) fn leader_clock(&self) -> Timestamp {
+        if self.role == Role::Primary { self.clock.value() } else { self.leader_clock }
+    }
+
+    /// Nothing is proposed in later epochs at or below this (thesis, line 23).
+    pub(super) fn quorum_clock(&self) -> Timestamp {
+        let quorum = if self.planted.is(Mutant::PrimCastCountsAMinority) { 1 } else { self.quorum() };
+        reached_by(self.peers.values().map(|peer| peer.clock), quorum).unwrap_or(Timestamp::ZERO)
+    }
+
+    /// Everything up to this was delivered here, and nothing at or below it will ever be.
+    /// The thesis takes the smallest undelivered timestamp itself: one too high.
+    pub(super) fn safe_time(&self) -> Timestamp {
+        if !self.is_settled_in() {
+            return Timestamp::ZERO;
+        }
+        let clocks = self.leader_clock().min(self.quorum_clock());
+        match self.queue.first() {
+            Some(first) => clocks.min(Timestamp(first.timestamp.0 - 1)),
+            None => clocks,
+        }
+    }
+
+    // ---- Decisions and deliveries.
+
+    /// Decides and delivers whatever has become possible.
+    pub(super) fn advance(&mut self, now: Time, out: &mut Effects) {
+        let holders = self.peers.values().filter(|peer| peer.held == self.held).map(|peer| peer.index);
+        if let Some(index) = reached_by(holders, self.quorum()) {
+            self.decided = self.decided.max(index.min(self.log.last()));
+            if !self.is_established {
+                self.is_established = true;
+                self.begin_reign(now, out);
+            }
+        }
+        if self.is_settled_in() {
+            self.deliver_what_is_ripe(out);
+        }
+        self.tell_safe_time(out);
+        self.ask_for_checkpoint(out);
+    }
+
+    fn deliver_what_is_ripe(&mut self, out: &mut Effects) {
+        let waits_for_leader = !self.planted.is(Mutant::PrimCastIgnoresTheLeaderClock);
+        let quorum_clock = self.quorum_clock();
+        while let Some(first) = self.next_to_deliver() {
+            let Some((timestamp, marks)) = self.final_timestamp(first.id) else { break };
+            let leader_may_come_before = waits_for_leader && self.leader_clock() < timestamp;
+            if leader_may_come_before || quorum_clock < timestamp {
+                break;
+            }
+            self.deliver(Outcome { id: first.id, timestamp, marks }, out);
+        }
+    }
+
+    /// The message that can have the earliest place of all.
+    fn next_to_deliver(&self) -> Option<Stamp> {
+        if self.planted.is(Mutant::PrimCastIgnoresPendingStamps) {
+            return self.queue.iter().find(|place| self.final_timestamp(place.id).is_some());
+        }
+        self.queue.first()
+    }
+
+    /// The final timestamp of a message in the log, once every destination has decided.
+    fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Vec<Mark>)> {
+        let track = &self.tracks[&id];
+        let index = track.index.filter(|index| *index <= self.decided)?;
+        let entry = self.log.get(index).expect("what is on the way is kept");
+        let mut highest = entry.timestamp;
+        let mut marks = Vec::new();
+        for group in self.other_groups(entry.message.destinations).iter() {
+            let head = track.heads.get(&group).filter(|head| head.is_decided)?;
+            highest = highest.max(head.timestamp);
+            marks.push(Mark { group, index: head.index });
+        }
+        Some((highest, marks))
+    }
+
+    /// The lowest final timestamp that a message in the log can still get.
+    pub(super) fn bound(&self, id: MessageId) -> Timestamp {
+        let track = &self.tracks[&id];
+        let index = track.index.expect("what has a bound is in the log");
+        let own = self.log.get(index).expect("what is on the way is kept").timestamp;
+        track.heads.values().filter(|head| head.is_decided).map(|head| head.timestamp).fold(own, Timestamp::max)
+    }
+
+    /// The next message in the order of the group.
+    pub(super) fn deliver(&mut self, outcome: Outcome, out: &mut Effects) {
+        let Outcome { id, timestamp, .. } = outcome;
+        let position = self.delivered();
+        let sender = self.tracks.get_mut(&id).and_then(|track| track.sender.take());
+        let message = self.note_delivery(outcome);
+        // One that delivers it too need not be told.
+        if let Some(sender) = sender
+            && !self.cluster.group_of(sender).is_some_and(|group| message.destinations.contains(group))
+        {
+            out.send(sender, Message::Done(id, timestamp));
+        }
+        self.closed.push(id);
+        out.emit(Up::Deliver(Delivery { position, timestamp, message }));
+    }
+
+    /// Notes a delivery, and answers the message.
+    pub(super) fn note_delivery(&mut self, outcome: Outcome) -> Multicast {
+        let Outcome { id, timestamp, .. } = outcome;
+        let place = Stamp { timestamp, id };
+        let is_later = self.newest.is_none_or(|newest| newest < place);
+        assert!(is_later || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
+        self.newest = Some(place);
+        let track = self.tracks.get_mut(&id).expect("what is delivered is known");
+        track.is_delivered = true;
+        (track.age, track.tries, track.header) = (0, 0, None);
+        for (group, head) in core::mem::take(&mut track.heads) {
+            self.remotes.get_mut(&group).expect("every group is known").open.remove(&(head.epoch, head.index));
+        }
+        let index = track.index.expect("what is delivered is in the log");
+        let message = self.log.get(index).expect("what is delivered is kept").message.clone();
+        self.queue.remove(id);
+        self.windows.note(id, timestamp, message.expiry, &outcome.marks);
+        if self.planted.is(Mutant::PrimCastForgetsWindows) && self.delivered().is_multiple_of(8) {
+            self.windows.forget_wrongly(id.session);
+        }
+        self.outcomes.push_back(outcome);
+        message
+    }
+
+    // ---- Saying where it stands.
+
+    /// Tells its group, and the groups that wait for it, what has changed.
+    pub(super) fn speak(&mut self, now: Time, out: &mut Effects) {
+        if self.role == Role::Amnesiac {
+            return;
+        }
+        let report = self.report(now);
+        if self.said.as_ref().is_none_or(|said| said.has_moved(&report)) {
+            self.say(report, self.members(), out);
+        }
+        let due = core::mem::take(&mut self.acknowledge);
+        for group in due.iter() {
+            let message = self.acknowledgement(group);
+            out.send_all(self.cluster.members(group).iter().copied(), &message);
+        }
+    }
+
+    /// To itself, too: what it hears of itself is on disk.
+    pub(super) fn say(&mut self, report: Report, to: impl Iterator<Item = ProcessId>, out: &mut Effects) {
+        if self.planted.is(Mutant::PrimCastAcknowledgesEarly) {
+            to.for_each(|process| out.send_early(process, Message::Report(report.clone())));
+        } else {
+            out.send_all(to, &Message::Report(report.clone()));
+        }
+        self.said = Some(report);
+    }
+
+    pub(super) fn report(&self, now: Time) -> Report {
+        let reading = match self.settings.clock {
+            ClockKind::Logical => Time::ZERO,
+            ClockKind::Hybrid { .. } => now,
+        };
+        Report {
+            incarnation: self.incarnation,
+            held: self.held,
+            index: self.log.last(),
+            promised: self.promised,
+            clock: self.clock.value(),
+            is_primary: self.role == Role::Primary,
+            delivered: self.written,
+            reading,
+        }
+    }
+
+    fn tell_safe_time(&mut self, out: &mut Effects) {
+        if self.target > self.told {
+            let safe = self.safe_time();
+            if safe >= self.target {
+                self.told = safe;
+                out.emit(Up::SafeTime(safe));
+            }
+        }
+    }
+
+    /// The user is told now and then even if nobody waits.
+    pub(super) fn tell_safe_time_anyway(&mut self, out: &mut Effects) {
+        let safe = self.safe_time();
+        if safe > self.told {
+            self.told = safe;
+            out.emit(Up::SafeTime(safe));
+        }
+    }
+
+    /// Somebody waits until everything up to a timestamp is delivered.
+    pub(super) fn wait_for(&mut self, now: Time, timestamp: Timestamp, out: &mut Effects) {
+        self.target = self.target.max(timestamp);
+        self.pursue_target(now, out);
+    }
+
+    /// Raises the clocks of the group to what somebody waits for, though not beyond what a
+    /// message may bring along: a group must not run into the end of its timestamps.
+    pub(super) fn pursue_target(&mut self, now: Time, out: &mut Effects) {
+        if self.target <= self.told || self.role == Role::Amnesiac {
+            return;
+        }
+        let mut to = self.target.min(Cluster::HIGHEST_FLOOR);
+        if let (ClockKind::Hybrid { bound }, Some(reading)) = (self.settings.clock, self.reading(now)) {
+            to = to.min(Timestamp(Time::from_nanos(reading.0).after(bound).as_nanos()));
+        }
+        self.raise_clock(to, out);
+        out.send_all(self.others(), &Message::Raise(to));
+    }
+
+    pub(super) fn check(&self) {
+        assert!(self.held <= self.promised, "{} is held and only {} promised", self.held, self.promised);
+        assert!(self.decided <= self.log.last(), "decided up to {} of {}", self.decided, self.log.last());
+        assert!(self.log.base() <= self.decided, "the log is cut at {}, above {}", self.log.base(), self.decided);
+        assert!(self.position <= self.delivered(), "the user's state covers what was not delivered");
+        assert!(self.first_outcome <= self.position, "outcomes that the user does not hold are forgotten");
+        let newest = self.newest.map_or(Timestamp::ZERO, |newest| newest.timestamp);
+        let clock = self.clock.value();
+        assert!(newest <= clock || self.planted != Planted::NONE, "delivered {newest} with the clock at {clock}");
+        // Everything is looked at now and then: it takes its time.
+        if self.planted == Planted::NONE && (self.log.last() + self.delivered()).is_multiple_of(16) {
+            self.check_tracks();
+        }
+    }
+
+    fn check_tracks(&self) {
+        let mut pending = 0;
+        for (index, entry) in self.log.iter() {
+            let id = entry.message.id;
+            let track = self.tracks.get(&id).unwrap_or_else(|| panic!("{id} is in the log and not known"));
+            assert_eq!(track.index, Some(index), "{id} stands elsewhere");
+            assert_eq!(self.queue.contains(id), !track.is_delivered, "{id} is on the way or delivered");
+            for group in track.owed.iter() {
+                assert!(self.remotes[&group].owed.contains(&index), "{id} is owed to {group} and not listed");
+            }
+            pending += usize::from(!track.is_delivered);
+        }
+        assert_eq!(pending, self.queue.len(), "something is queued that is not in the log");
+    }
+}
+
+impl Report {
+    /// Whether this one says more than a heartbeat.
+    fn has_moved(&self, new: &Report) -> bool {
+        (self.held, self.index, self.promised, self.clock, self.is_primary)
+            != (new.held, new.index, new.promised, new.clock, new.is_primary)
+    }
+}
+
+impl Peer {
+    pub(super) fn new(first: Epoch) -> Peer {
+        Peer {
+            held: first,
+            index: 0,
+            clock: Timestamp::ZERO,
+            ahead: None,
+            delivered: 0,
+            reading: Time::ZERO,
+            silence: 0,
+            stalled: (0, 0, 0),
+            resent: None,
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! The part of a process that multicasts, whether it is a replica or not: it
+//! sends START to the primary of each destination, and repeats it, to whoever
+//! is primary by then, until it hears the outcome.
+//!
+//! It keeps nothing on disk: after a crash the session asks again. It bounds
+//! what is on the way: each process has a share of what every group can hold.
+
+use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use skein_machine::{
+    Busy, Cluster, Down, GroupId, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
+};
+
+use super::wire::{Message, Refusal, Start};
+use super::{Effects, MAX_PENDING, Timer};
+use crate::parts::Epoch;
+use crate::{Mutant, Planted};
+
+/// How often it looks at what has no answer yet.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Looks before a START is repeated for the first time; doubled each time, up to eight times this.
+const PATIENCE: u32 = 5;
+
+/// So many sessions with a message turned away are remembered. They are few:
+/// a session that was turned away asks again or ends.
+const MAX_TURNED_AWAY: usize = 1 << 12;
+
+#[derive(Clone, Debug, Hash)]
+pub(super) struct Sender {
+    me: ProcessId,
+    cluster: Arc<Cluster>,
+    planted: Planted,
+    /// How many messages to one group this process may have on the way.
+    share: usize,
+    /// The newest epoch heard of in each group; its leader is whom to ask.
+    leaders: BTreeMap<GroupId, Epoch>,
+    open: BTreeMap<MessageId, Open>,
+    /// How many of them concern each group.
+    load: BTreeMap<GroupId, usize>,
+    /// The first message of a session that was turned away: what follows it is too, or they would swap places.
+    turned_away: BTreeMap<SessionId, u64>,
+    is_looking: bool,
+}
+
+/// A message without an outcome.
+#[derive(Clone, Debug, Hash)]
+struct Open {
+    message: Multicast,
+    /// See [`Start::follows`].
+    follows: u64,
+    /// Looks since START was sent.
+    age: u32,
+    tries: u32,
+}
+
+impl Sender {
+    pub(super) fn new(me: ProcessId, cluster: Arc<Cluster>, planted: Planted) -> Sender {
+        let leaders = cluster.groups().iter().map(|group| (group, Epoch::first(cluster.members(group)[0]))).collect();
+        let share = (MAX_PENDING / cluster.processes().count()).max(1);
+        Sender {
+            me,
+            cluster,
+            planted,
+            share,
+            leaders,
+            open: BTreeMap::new(),
+            load: BTreeMap::new(),
+            turned_away: BTreeMap::new(),
+            is_looking: false,
+        }
+    }
+
+    /// How many messages are on the way.
+    pub(super) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Step 1 of a multicast.
+    pub(super) fn multicast(&mut self, message: Multicast, out: &mut Effects) {
+        let id = message.id;
+        if self.open.contains_key(&id) {
+            // Its session has asked again; so does this process, until it hears the outcome.
+            return;
+        }
+        if let Some(why) = self.reason_to_turn_away(&message) {
+            self.turn_away(id, why, out);
+            return;
+        }
+        self.turned_away.remove(&id.session);
+        for group in message.destinations.iter() {
+            *self.load.entry(group).or_default() += 1;
+        }
+        let follows = if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { self.last_before(&message) };
+        self.open.insert(id, Open { message, follows, age: 0, tries: 0 });
+        self.start(id, None, out);
+        if !self.is_looking {
+            self.is_looking = true;
+            out.arm(Timer::Look, LOOK);
+        }
+    }
+
+    fn reason_to_turn_away(&self, message: &Multicast) -> Option<&'static str> {
+        if self.turned_away.get(&message.id.session).is_some_and(|first| *first < message.id.sequence) {
+            return Some("an earlier message of its session was turned away and has to be asked for first");
+        }
+        let is_full = |group| self.load.get(&group).is_some_and(|load| *load >= self.share);
+        if message.destinations.iter().any(is_full) {
+            return Some("this process has as many messages on the way as its share of a group allows");
+        }
+        None
+    }
+
+    fn turn_away(&mut self, id: MessageId, why: &'static str, out: &mut Effects) {
+        let first = self.turned_away.entry(id.session).or_insert(id.sequence);
+        *first = (*first).min(id.sequence);
+        if self.turned_away.len() > MAX_TURNED_AWAY {
+            self.turned_away.pop_first();
+        }
+        out.emit(Up::Busy(Busy { id, why }));
+    }
+
+    /// The message of the same session, on the way to the same groups, that must be proposed before.
+    fn last_before(&self, message: &Multicast) -> u64 {
+        let first = MessageId { sequence: 0, ..message.id };
+        let before = self.open.range(first..message.id).rev();
+        let same = |open: &&Open| open.message.destinations == message.destinations;
+        before.map(|(_, open)| open).find(same).map_or(0, |open| open.message.id.sequence)
+    }
+
+    /// Sends START to all destinations, or to one.
+    fn start(&self, id: MessageId, only: Option<GroupId>, out: &mut Effects) {
+        let Open { message, follows, tries, .. } = &self.open[&id];
+        for group in message.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
+            let start = Start { message: message.clone(), follows: *follows, sender: self.me, proposed: 0 };
+            out.send_early(self.whom(group, *tries), Message::Start(start));
+        }
+    }
+
+    /// The believed primary at first, then one replica after the other: whoever is not it passes START on.
+    fn whom(&self, group: GroupId, tries: u32) -> ProcessId {
+        let members = self.cluster.members(group);
+        let leader = self.leaders[&group].leader;
+        let place = members.iter().position(|member| *member == leader).unwrap_or(0);
+        members[(place + tries as usize) % members.len()]
+    }
+
+    /// A newer epoch of a group: what is on the way to it goes to its leader, too.
+    pub(super) fn believe(&mut self, group: GroupId, epoch: Epoch, out: &mut Effects) {
+        let known = self.leaders.get_mut(&group).expect("every group has a leader");
+        if epoch <= *known {
+            return;
+        }
+        *known = epoch;
+        let concerned: Vec<MessageId> = self.to(group).collect();
+        for id in concerned {
+            self.start(id, Some(group), out);
+        }
+    }
+
+    fn to(&self, group: GroupId) -> impl Iterator<Item = MessageId> {
+        self.open.iter().filter(move |(_, open)| open.message.destinations.contains(group)).map(|(id, _)| *id)
+    }
+
+    /// The outcome is known.
+    pub(super) fn close(&mut self, id: MessageId) {
+        if let Some(open) = self.open.remove(&id) {
+            for group in open.message.destinations.iter() {
+                *self.load.get_mut(&group).expect("what is open counts") -= 1;
+            }
+        }
+    }
+
+    pub(super) fn on_refused(&mut self, id: MessageId, refusal: Refusal, out: &mut Effects) {
+        if !self.open.contains_key(&id) {
+            return;
+        }
+        self.close(id);
+        match refusal {
+            Refusal::Expired => out.emit(Up::Expired(id)),
+            Refusal::Full => self.turn_away(id, "its destination has all the messages that it can hold", out),
+        }
+    }
+
+    /// Looks at what has no outcome yet.
+    pub(super) fn look(&mut self, out: &mut Effects) {
+        self.is_looking = !self.open.is_empty();
+        if !self.is_looking {
+            return;
+        }
+        out.arm(Timer::Look, LOOK);
+        let mut overdue = Vec::new();
+        for (id, open) in &mut self.open {
+            open.age += 1;
+            if open.age >= PATIENCE << open.tries.min(3) {
+                (open.age, open.tries) = (0, open.tries.saturating_add(1));
+                overdue.push(*id);
+            }
+        }
+        for id in overdue {
+            self.start(id, None, out);
+        }
+    }
+
+    /// What was on its way to this process may be lost.
+    pub(super) fn on_reconnect(&mut self, peer: ProcessId, out: &mut Effects) {
+        let Some(group) = self.cluster.group_of(peer) else { return };
+        let lost: Vec<MessageId> = self.to(group).filter(|id| self.whom(group, self.open[id].tries) == peer).collect();
+        for id in lost {
+            self.start(id, Some(group), out);
+        }
+    }
+
+    /// Refuses what could not be delivered as it is.
+    pub(super) fn admit(&self, command: &Down) {
+        if let Down::Multicast(message) = command
+            && let Err(error) = self.cluster.admit(message)
+        {
+            panic!("{} was multicast unchecked: {error}", message.id);
+        }
+    }
+
+    /// Turns a message away whose floor lies further ahead than any clock may go.
+    pub(super) fn turn_away_high_floor(&mut self, message: &Multicast, highest: Timestamp, out: &mut Effects) -> bool {
+        let is_high = message.floor > highest;
+        if is_high {
+            self.turn_away(message.id, "its floor lies in the future of this process's clock", out);
+        }
+        is_high
+    }
+
+    pub(super) fn check(&self) {
+        for (group, load) in &self.load {
+            assert_eq!(*load, self.to(*group).count(), "the load of {group} does not add up");
+            assert!(*load <= self.share, "{load} messages are on the way to {group}, where {} may be", self.share);
+        }
+    }
+}

@@ -1,0 +1,661 @@
+//! What PrimCast's processes say to each other, as values and as bytes, in the
+//! order in which a multicast meets them: between sender and groups, inside a
+//! group, between groups, and when a group changes its primary.
+
+use core::fmt;
+
+use alloc::vec::Vec;
+
+use skein_machine::wire::{Reader, WireError, Writer};
+use skein_machine::{GroupSet, MessageId, Multicast, Position, ProcessId, Time, Timestamp, Wire};
+
+use super::record::{Outcome, State};
+use crate::parts::{Entry, Epoch, Index, Outline};
+
+/// A message between two processes.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum Message {
+    /// To the primary of a destination: order this.
+    Start(Start),
+    /// To a sender: this is who leads the group that you asked.
+    Primary(Epoch),
+    /// To a sender: the message was delivered with this final timestamp or a lower one.
+    Done(MessageId, Timestamp),
+    /// To a sender: the message was not taken.
+    Refused(MessageId, Refusal),
+    /// From a primary to its followers: entries behind this place in the log of its epoch.
+    Append {
+        /// The primary's epoch.
+        epoch: Epoch,
+        /// The place before the first entry.
+        previous: Index,
+        /// The entries.
+        entries: Vec<Entry>,
+    },
+    /// To everybody in the own group: how far the speaker has come.
+    Report(Report),
+    /// Somebody waits for the clock of the group to pass this.
+    Raise(Timestamp),
+    /// From a primary to every replica of another destination: proposals, which are no votes.
+    Headers {
+        /// The primary's epoch.
+        epoch: Epoch,
+        /// See [`Message::Acknowledge`].
+        settled: Index,
+        /// The proposals.
+        headers: Vec<Header>,
+    },
+    /// To every replica of another destination: the speaker holds the log of its group up to here.
+    Acknowledge {
+        /// In this epoch.
+        held: Epoch,
+        /// Up to this place.
+        index: Index,
+        /// Everything that both groups share up to this place of the speaker's log was delivered by
+        /// a quorum of the hearer's group, and will not be spoken of again.
+        settled: Index,
+    },
+    /// To another destination: a quorum of the speaker's group has delivered what stands at these places of yours.
+    Settled(Vec<Index>),
+    /// To another destination: have you delivered what stands at these places of my log?
+    Ask(Vec<Question>),
+    /// Before an election: do you hear a primary?
+    Canvass,
+    /// After a canvass: no.
+    Silent,
+    /// From a candidate: promise to follow nobody below this epoch.
+    NewEpoch(Candidacy),
+    /// The promise, with what its giver knows.
+    Promise(Promise),
+    /// From a primary that has won: the log of its epoch.
+    NewState {
+        /// What the epoch begins with.
+        reign: Reign,
+        /// The place up to which both logs agree.
+        previous: Index,
+        /// The epoch of the entry there.
+        previous_epoch: Epoch,
+        /// What follows.
+        entries: Vec<Entry>,
+    },
+    /// The same for one that is too far behind.
+    Snapshot(Reign, State),
+    /// From a replica that is ahead: what the group delivered from this position on.
+    Outcomes(Position, Vec<Outcome>),
+    /// From one that lost its disk, to its group: take me in again as this incarnation.
+    Rejoin(u32),
+    /// From a primary that is about to stop: stand for election.
+    Stand,
+}
+
+/// A message on its way to be ordered.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Start {
+    /// The message.
+    pub message: Multicast,
+    /// The message of its session that must be proposed before; zero for none.
+    pub follows: u64,
+    /// Who waits for the outcome.
+    pub sender: ProcessId,
+    /// When a destination asks in the name of the sender: where it has proposed the message itself. Zero: nowhere.
+    pub proposed: Index,
+}
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// It can only be void by now.
+    Expired,
+    /// The group has all the messages that it can hold.
+    Full,
+}
+
+/// How far a replica has come.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Report {
+    /// Which of the lives without memory it is in.
+    pub incarnation: u32,
+    /// The epoch whose log it holds.
+    pub held: Epoch,
+    /// Up to where.
+    pub index: Index,
+    /// It follows nobody below this epoch.
+    pub promised: Epoch,
+    /// It will promise no later epoch a lower clock, nor, as a primary, propose a lower timestamp.
+    pub clock: Timestamp,
+    /// Whether it is the primary of the epoch that it has promised.
+    pub is_primary: bool,
+    /// How many deliveries it has on disk.
+    pub delivered: Position,
+    /// Its hardware clock, where clocks are hybrid.
+    pub reading: Time,
+}
+
+/// A proposal as another group sees it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Header {
+    /// Its place in the log of the proposing group.
+    pub index: Index,
+    /// The local timestamp.
+    pub timestamp: Timestamp,
+    /// The message.
+    pub id: MessageId,
+    /// Its destinations.
+    pub destinations: GroupSet,
+    /// Its expiry.
+    pub expiry: Timestamp,
+    /// See [`Start::follows`].
+    pub follows: u64,
+}
+
+/// A place in the speaker's log, and the message there.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Question {
+    /// The place.
+    pub index: Index,
+    /// The message.
+    pub id: MessageId,
+}
+
+/// What a candidate tells those whose promise it wants.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Candidacy {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The shape of its log.
+    pub outline: Outline,
+    /// How much it has delivered.
+    pub delivered: Position,
+    /// Who lost its memory how often, as far as it knows.
+    pub rebirths: Vec<Rebirth>,
+}
+
+/// A process that has lost its memory, and how often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rebirth {
+    /// The process.
+    pub process: ProcessId,
+    /// Which life without memory.
+    pub incarnation: u32,
+}
+
+/// A promise.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Promise {
+    /// To follow nobody below this epoch.
+    pub epoch: Epoch,
+    /// By which incarnation.
+    pub incarnation: u32,
+    /// The clock at the time of the promise.
+    pub clock: Timestamp,
+    /// The epoch whose log the giver holds.
+    pub held: Epoch,
+    /// The shape of that log.
+    pub outline: Outline,
+    /// Who lost its memory how often, as far as the giver knows.
+    pub rebirths: Vec<Rebirth>,
+    /// How much the giver has delivered.
+    pub delivered: Position,
+    /// What the candidate lacks of that, from its position on; nothing when that was forgotten.
+    pub outcomes: Vec<Outcome>,
+    /// The place up to which both logs agree; `entries` follow it. `None` when one was cut beyond the other's end.
+    pub agreement: Option<Index>,
+    /// What the candidate lacks, when the giver's log is the newer one.
+    pub entries: Vec<Entry>,
+}
+
+/// What an epoch begins with, apart from its log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Reign {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Nothing is proposed in it at or below this.
+    pub clock: Timestamp,
+    /// Who lost its memory how often: the promises of earlier lives did not count.
+    pub rebirths: Vec<Rebirth>,
+}
+
+/// More entries than one message of a sound process holds.
+pub(super) const MOST_ENTRIES: usize = 1 << 20;
+
+/// More deliveries than one message or checkpoint of a sound process holds.
+pub(super) const MOST_OUTCOMES: usize = 1 << 24;
+
+/// No group has more replicas than this.
+const MOST_REBIRTHS: usize = 64;
+
+const START: u8 = 1;
+const PRIMARY: u8 = 2;
+const DONE: u8 = 3;
+const REFUSED: u8 = 4;
+const APPEND: u8 = 5;
+const REPORT: u8 = 6;
+const RAISE: u8 = 7;
+const HEADERS: u8 = 8;
+const ACKNOWLEDGE: u8 = 9;
+const SETTLED: u8 = 10;
+const ASK: u8 = 11;
+const CANVASS: u8 = 12;
+const SILENT: u8 = 13;
+const NEW_EPOCH: u8 = 14;
+const PROMISE: u8 = 15;
+const NEW_STATE: u8 = 16;
+const SNAPSHOT: u8 = 17;
+const OUTCOMES: u8 = 18;
+const REJOIN: u8 = 19;
+const STAND: u8 = 20;
+
+impl Wire for Message {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        match self {
+            Message::Start(start) => {
+                writer.u8(START);
+                start.encode(writer);
+            }
+            Message::Primary(epoch) => {
+                writer.u8(PRIMARY);
+                epoch.encode(writer);
+            }
+            Message::Done(id, timestamp) => {
+                writer.u8(DONE);
+                id.encode(writer);
+                timestamp.encode(writer);
+            }
+            Message::Refused(id, refusal) => {
+                writer.u8(REFUSED);
+                id.encode(writer);
+                writer.u8(match refusal {
+                    Refusal::Expired => 0,
+                    Refusal::Full => 1,
+                });
+            }
+            Message::Append { epoch, previous, entries } => {
+                writer.u8(APPEND);
+                epoch.encode(writer);
+                writer.u64(*previous);
+                writer.list(entries.iter().cloned());
+            }
+            Message::Report(report) => {
+                writer.u8(REPORT);
+                report.encode(writer);
+            }
+            Message::Raise(timestamp) => {
+                writer.u8(RAISE);
+                timestamp.encode(writer);
+            }
+            Message::Headers { epoch, settled, headers } => {
+                writer.u8(HEADERS);
+                epoch.encode(writer);
+                writer.u64(*settled);
+                writer.list(headers.iter().cloned());
+            }
+            Message::Acknowledge { held, index, settled } => {
+                writer.u8(ACKNOWLEDGE);
+                held.encode(writer);
+                writer.u64(*index);
+                writer.u64(*settled);
+            }
+            Message::Settled(places) => {
+                writer.u8(SETTLED);
+                writer.list(places.iter().map(|place| Place(*place)));
+            }
+            Message::Ask(questions) => {
+                writer.u8(ASK);
+                writer.list(questions.iter().copied());
+            }
+            Message::Canvass => writer.u8(CANVASS),
+            Message::Silent => writer.u8(SILENT),
+            Message::NewEpoch(candidacy) => {
+                writer.u8(NEW_EPOCH);
+                candidacy.encode(writer);
+            }
+            Message::Promise(promise) => {
+                writer.u8(PROMISE);
+                promise.encode(writer);
+            }
+            Message::NewState { reign, previous, previous_epoch, entries } => {
+                writer.u8(NEW_STATE);
+                reign.encode(writer);
+                writer.u64(*previous);
+                previous_epoch.encode(writer);
+                writer.list(entries.iter().cloned());
+            }
+            Message::Snapshot(reign, state) => {
+                writer.u8(SNAPSHOT);
+                reign.encode(writer);
+                state.encode(writer);
+            }
+            Message::Outcomes(position, outcomes) => {
+                writer.u8(OUTCOMES);
+                writer.u64(*position);
+                writer.list(outcomes.iter().cloned());
+            }
+            Message::Rejoin(incarnation) => {
+                writer.u8(REJOIN);
+                writer.u32(*incarnation);
+            }
+            Message::Stand => writer.u8(STAND),
+        }
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Message, WireError> {
+        Ok(match reader.u8()? {
+            START => Message::Start(Start::decode(reader)?),
+            PRIMARY => Message::Primary(Epoch::decode(reader)?),
+            DONE => Message::Done(MessageId::decode(reader)?, Timestamp::decode(reader)?),
+            REFUSED => {
+                let id = MessageId::decode(reader)?;
+                let refusal = match reader.u8()? {
+                    0 => Refusal::Expired,
+                    1 => Refusal::Full,
+                    tag => return Err(WireError::UnknownTag { what: "a refusal", tag }),
+                };
+                Message::Refused(id, refusal)
+            }
+            APPEND => Message::Append {
+                epoch: Epoch::decode(reader)?,
+                previous: reader.u64()?,
+                entries: reader.list("entries", MOST_ENTRIES)?,
+            },
+            REPORT => Message::Report(Report::decode(reader)?),
+            RAISE => Message::Raise(Timestamp::decode(reader)?),
+            HEADERS => Message::Headers {
+                epoch: Epoch::decode(reader)?,
+                settled: reader.u64()?,
+                headers: reader.list("headers", MOST_ENTRIES)?,
+            },
+            ACKNOWLEDGE => {
+                Message::Acknowledge { held: Epoch::decode(reader)?, index: reader.u64()?, settled: reader.u64()? }
+            }
+            SETTLED => {
+                let places: Vec<Place> = reader.list("settled places", MOST_ENTRIES)?;
+                Message::Settled(places.into_iter().map(|Place(place)| place).collect())
+            }
+            ASK => Message::Ask(reader.list("questions", MOST_ENTRIES)?),
+            CANVASS => Message::Canvass,
+            SILENT => Message::Silent,
+            NEW_EPOCH => Message::NewEpoch(Candidacy::decode(reader)?),
+            PROMISE => Message::Promise(Promise::decode(reader)?),
+            NEW_STATE => Message::NewState {
+                reign: Reign::decode(reader)?,
+                previous: reader.u64()?,
+                previous_epoch: Epoch::decode(reader)?,
+                entries: reader.list("entries", MOST_ENTRIES)?,
+            },
+            SNAPSHOT => Message::Snapshot(Reign::decode(reader)?, State::decode(reader)?),
+            OUTCOMES => Message::Outcomes(reader.u64()?, reader.list("outcomes", MOST_OUTCOMES)?),
+            REJOIN => Message::Rejoin(reader.u32()?),
+            STAND => Message::Stand,
+            tag => return Err(WireError::UnknownTag { what: "PrimCast's messages", tag }),
+        })
+    }
+}
+
+/// A place in a log, on its own.
+pub(super) struct Place(pub(super) Index);
+
+impl Wire for Place {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.0);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Place, WireError> {
+        Ok(Place(reader.u64()?))
+    }
+}
+
+impl Wire for Start {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.message.encode(writer);
+        writer.u64(self.follows);
+        self.sender.encode(writer);
+        writer.u64(self.proposed);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Start, WireError> {
+        Ok(Start {
+            message: Multicast::decode(reader)?,
+            follows: reader.u64()?,
+            sender: ProcessId::decode(reader)?,
+            proposed: reader.u64()?,
+        })
+    }
+}
+
+impl Wire for Report {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.incarnation);
+        self.held.encode(writer);
+        writer.u64(self.index);
+        self.promised.encode(writer);
+        self.clock.encode(writer);
+        flag(self.is_primary, writer);
+        writer.u64(self.delivered);
+        writer.u64(self.reading.as_nanos());
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Report, WireError> {
+        Ok(Report {
+            incarnation: reader.u32()?,
+            held: Epoch::decode(reader)?,
+            index: reader.u64()?,
+            promised: Epoch::decode(reader)?,
+            clock: Timestamp::decode(reader)?,
+            is_primary: read_flag(reader)?,
+            delivered: reader.u64()?,
+            reading: Time::from_nanos(reader.u64()?),
+        })
+    }
+}
+
+impl Wire for Header {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.index);
+        self.timestamp.encode(writer);
+        self.id.encode(writer);
+        self.destinations.encode(writer);
+        self.expiry.encode(writer);
+        writer.u64(self.follows);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Header, WireError> {
+        Ok(Header {
+            index: reader.u64()?,
+            timestamp: Timestamp::decode(reader)?,
+            id: MessageId::decode(reader)?,
+            destinations: GroupSet::decode(reader)?,
+            expiry: Timestamp::decode(reader)?,
+            follows: reader.u64()?,
+        })
+    }
+}
+
+impl Wire for Question {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u64(self.index);
+        self.id.encode(writer);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Question, WireError> {
+        Ok(Question { index: reader.u64()?, id: MessageId::decode(reader)? })
+    }
+}
+
+impl Wire for Candidacy {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.epoch.encode(writer);
+        self.outline.encode(writer);
+        writer.u64(self.delivered);
+        writer.list(self.rebirths.iter().copied());
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Candidacy, WireError> {
+        Ok(Candidacy {
+            epoch: Epoch::decode(reader)?,
+            outline: Outline::decode(reader)?,
+            delivered: reader.u64()?,
+            rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
+        })
+    }
+}
+
+impl Wire for Rebirth {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.process.encode(writer);
+        writer.u32(self.incarnation);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Rebirth, WireError> {
+        Ok(Rebirth { process: ProcessId::decode(reader)?, incarnation: reader.u32()? })
+    }
+}
+
+impl Wire for Promise {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.epoch.encode(writer);
+        writer.u32(self.incarnation);
+        self.clock.encode(writer);
+        self.held.encode(writer);
+        self.outline.encode(writer);
+        writer.list(self.rebirths.iter().copied());
+        writer.u64(self.delivered);
+        writer.list(self.outcomes.iter().cloned());
+        flag(self.agreement.is_some(), writer);
+        if let Some(agreement) = self.agreement {
+            writer.u64(agreement);
+        }
+        writer.list(self.entries.iter().cloned());
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Promise, WireError> {
+        Ok(Promise {
+            epoch: Epoch::decode(reader)?,
+            incarnation: reader.u32()?,
+            clock: Timestamp::decode(reader)?,
+            held: Epoch::decode(reader)?,
+            outline: Outline::decode(reader)?,
+            rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
+            delivered: reader.u64()?,
+            outcomes: reader.list("outcomes", MOST_OUTCOMES)?,
+            agreement: if read_flag(reader)? { Some(reader.u64()?) } else { None },
+            entries: reader.list("entries", MOST_ENTRIES)?,
+        })
+    }
+}
+
+impl Wire for Reign {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.epoch.encode(writer);
+        self.clock.encode(writer);
+        writer.list(self.rebirths.iter().copied());
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Reign, WireError> {
+        Ok(Reign {
+            epoch: Epoch::decode(reader)?,
+            clock: Timestamp::decode(reader)?,
+            rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
+        })
+    }
+}
+
+pub(super) fn flag(value: bool, writer: &mut Writer<'_>) {
+    writer.u8(u8::from(value));
+}
+
+pub(super) fn read_flag(reader: &mut Reader) -> Result<bool, WireError> {
+    match reader.u8()? {
+        0 => Ok(false),
+        1 => Ok(true),
+        tag => Err(WireError::UnknownTag { what: "a yes or no", tag }),
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Message::Start(start) => write!(f, "{start:?}"),
+            Message::Primary(epoch) => write!(f, "PRIMARY is {} in {epoch}", epoch.leader),
+            Message::Done(id, timestamp) => write!(f, "DONE {id}@{timestamp}"),
+            Message::Refused(id, refusal) => write!(f, "REFUSED {id}: {refusal:?}"),
+            Message::Append { epoch, previous, entries } => {
+                write!(f, "APPEND {epoch} after {previous}: ")?;
+                for (nth, entry) in entries.iter().enumerate() {
+                    let comma = if nth == 0 { "" } else { ", " };
+                    write!(f, "{comma}{}@{}", entry.message.id, entry.timestamp)?;
+                }
+                Ok(())
+            }
+            Message::Report(report) => write!(f, "{report:?}"),
+            Message::Raise(timestamp) => write!(f, "RAISE to {timestamp}"),
+            Message::Headers { epoch, headers, .. } => {
+                write!(f, "HEADER {epoch}:")?;
+                for header in headers {
+                    write!(f, " {header:?}")?;
+                }
+                Ok(())
+            }
+            Message::Acknowledge { held, index, .. } => write!(f, "ACK {held} up to {index}"),
+            Message::Settled(places) => write!(f, "SETTLED {places:?}"),
+            Message::Ask(questions) => write!(f, "ASK {questions:?}"),
+            Message::Canvass => f.write_str("CANVASS"),
+            Message::Silent => f.write_str("SILENT"),
+            Message::NewEpoch(candidacy) => {
+                let Candidacy { epoch, outline, delivered, .. } = candidacy;
+                write!(f, "NEW-EPOCH {epoch} from log up to {} and #{delivered}", outline.last())
+            }
+            Message::Promise(promise) => {
+                let Promise { epoch, clock, held, outline, entries, delivered, .. } = promise;
+                let (last, more) = (outline.last(), entries.len());
+                write!(f, "PROMISE {epoch} at {clock}, holds {held} up to {last} and #{delivered}, sends {more}")
+            }
+            Message::NewState { reign, previous, entries, .. } => {
+                write!(f, "NEW-STATE {} at {}: {} entries after {previous}", reign.epoch, reign.clock, entries.len())
+            }
+            Message::Snapshot(reign, state) => {
+                write!(f, "NEW-STATE {} at {}: {state:?}", reign.epoch, reign.clock)
+            }
+            Message::Outcomes(position, outcomes) => write!(f, "OUTCOMES from #{position}: {outcomes:?}"),
+            Message::Rejoin(incarnation) => write!(f, "REJOIN as incarnation {incarnation}"),
+            Message::Stand => f.write_str("STAND for election"),
+        }
+    }
+}
+
+impl fmt::Debug for Start {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "START {:?}", self.message)?;
+        if self.follows > 0 {
+            write!(f, " after .{}", self.follows)?;
+        }
+        if self.proposed > 0 {
+            write!(f, ", proposed at {} here", self.proposed)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "REPORT holds {} up to {}, clock {}", self.held, self.index, self.clock)?;
+        if self.promised != self.held {
+            write!(f, ", promised {}", self.promised)?;
+        }
+        if self.is_primary {
+            f.write_str(", primary")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Header {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{} at {}", self.id, self.timestamp, self.index)
+    }
+}
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} at {}", self.id, self.index)
+    }
+}
