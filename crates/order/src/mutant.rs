@@ -36,6 +36,8 @@ pub enum Mutant {
     PrimCastIgnoresPendingStamps,
     /// After a restart the clock stands where the log ends, below its ceiling.
     PrimCastRestartsBelowItsCeiling,
+    /// The clock of an epoch's leader counts after a restart, although it leads no more.
+    PrimCastTrustsARestartedLeader,
     /// Now and then the window of a session is forgotten.
     PrimCastForgetsWindows,
     /// The primary shows its headers to groups that they do not concern.

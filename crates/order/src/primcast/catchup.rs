@@ -21,22 +21,24 @@ const GONE: u32 = 20;
 /// Ticks between two snapshots for the same replica.
 const BETWEEN_SNAPSHOTS: u32 = 10;
 
+/// For how many ticks something has not moved.
+fn stalled((before, ticks): (u64, u32), now: u64) -> (u64, u32) {
+    if before == now { (now, ticks.saturating_add(1)) } else { (now, 0) }
+}
+
 impl Replica {
     /// Helps replicas of the group that have stood still for a while.
     pub(super) fn help_those_behind(&mut self, out: &mut Effects) {
         for process in self.others() {
             let peer = self.peers.get_mut(&process).expect("every replica of the group is known");
-            let stands = (peer.index, peer.delivered);
-            peer.stalled = match peer.stalled {
-                (index, delivered, ticks) if (index, delivered) == stands => (index, delivered, ticks.saturating_add(1)),
-                _ => (stands.0, stands.1, 0),
-            };
-            let (index, delivered, ticks) = peer.stalled;
+            peer.log_stalled = stalled(peer.log_stalled, peer.index);
+            peer.deliveries_stalled = stalled(peer.deliveries_stalled, peer.delivered);
+            let ((index, waits), (delivered, ticks)) = (peer.log_stalled, peer.deliveries_stalled);
             if peer.silence > GONE {
                 continue;
             }
             let is_mine = self.role == Role::Primary && peer.held == self.held;
-            if is_mine && index < self.log.last() && ticks >= 1 {
+            if is_mine && index < self.log.last() && waits >= 1 {
                 self.resend(process, out);
             }
             // The primary first; if it cannot, whoever can.
@@ -55,7 +57,7 @@ impl Replica {
     pub(super) fn resend(&mut self, to: ProcessId, out: &mut Effects) {
         let previous = self.peers[&to].index;
         if previous < self.log.base() {
-            if self.is_established && self.peers[&to].stalled.2.is_multiple_of(BETWEEN_SNAPSHOTS) {
+            if self.is_established && self.peers[&to].log_stalled.1.is_multiple_of(BETWEEN_SNAPSHOTS) {
                 self.send_snapshot(to, out);
             }
             return;

@@ -117,8 +117,10 @@ pub(super) struct Peer {
     pub(super) reading: Time,
     /// Ticks since it was heard.
     pub(super) silence: u32,
-    /// Where it stood at the last tick, and for how many ticks.
-    pub(super) stalled: (Index, Position, u32),
+    /// Where its log ended at the last tick, and for how many ticks.
+    pub(super) log_stalled: (Index, u32),
+    /// The same of its deliveries: one that proposes need not get anywhere with them.
+    pub(super) deliveries_stalled: (Position, u32),
     /// Entries were sent to it again up to here.
     pub(super) resent: Option<Index>,
 }
@@ -320,7 +322,10 @@ impl Replica {
         }
         peer.delivered = peer.delivered.max(report.delivered);
         peer.reading = report.reading;
-        if from == held.leader && report.held == held && report.promised == held {
+        // After a restart the leader of an epoch is its primary no more: it may have forgotten what it
+        // proposed last, and its clock stands at the ceiling, above those proposals.
+        let is_primary = report.is_primary || self.planted.is(Mutant::PrimCastTrustsARestartedLeader);
+        if from == held.leader && is_primary && report.held == held && report.promised == held {
             self.hear_leader_clock(report.index, report.clock);
         }
         // A heartbeat counts only from a primary that this replica could follow.
@@ -619,7 +624,8 @@ impl Peer {
             delivered: 0,
             reading: Time::ZERO,
             silence: 0,
-            stalled: (0, 0, 0),
+            log_stalled: (0, 0),
+            deliveries_stalled: (0, 0),
             resent: None,
         }
     }
