@@ -46,7 +46,7 @@ impl Replica {
             if delivered < self.written && ticks >= patience {
                 if delivered >= self.first_outcome {
                     self.send_outcomes(process, delivered, out);
-                } else if is_mine && self.is_established && ticks.is_multiple_of(BETWEEN_SNAPSHOTS) {
+                } else if is_mine && ticks.is_multiple_of(BETWEEN_SNAPSHOTS) {
                     self.send_snapshot(process, out);
                 }
             }
@@ -57,7 +57,7 @@ impl Replica {
     pub(super) fn resend(&mut self, to: ProcessId, out: &mut Effects) {
         let previous = self.peers[&to].index;
         if previous < self.log.base() {
-            if self.is_established && self.peers[&to].log_stalled.1.is_multiple_of(BETWEEN_SNAPSHOTS) {
+            if self.peers[&to].log_stalled.1.is_multiple_of(BETWEEN_SNAPSHOTS) {
                 self.send_snapshot(to, out);
             }
             return;
@@ -183,7 +183,7 @@ impl Replica {
         let wanted = self.wanted.entry(from).or_insert(0);
         *wanted = (*wanted).max(incarnation);
         let is_excluded = self.rebirths.get(&from) == Some(&incarnation);
-        if is_excluded && self.may_propose() {
+        if is_excluded && self.role == Role::Primary {
             self.send_snapshot(from, out);
         }
     }

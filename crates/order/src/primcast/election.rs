@@ -407,8 +407,7 @@ impl Replica {
                 let entries = self.log.after(previous, usize::MAX).cloned().collect();
                 out.send(to, Message::NewState { reign, previous, previous_epoch, entries });
             }
-            None if self.is_established => self.send_snapshot(to, out),
-            None => {}
+            None => self.send_snapshot(to, out),
         }
     }
 
