@@ -19,6 +19,7 @@ mod latency;
 mod network;
 mod process;
 pub mod run;
+mod safe_times;
 pub mod search;
 mod sessions;
 pub mod steps;

@@ -290,7 +290,8 @@ impl<M: Ordering + 'static> Run<M> {
                 self.history.expired(process, id);
                 self.sessions.expired(id, &mut self.history);
             }
-            Up::Settled(_) | Up::SafeTime(_) => {}
+            Up::SafeTime(timestamp) => self.history.safe_time(process, life, timestamp),
+            Up::Settled(_) => {}
         }
     }
 
