@@ -29,6 +29,8 @@ pub struct Nature {
     pub needs_majorities: bool,
     /// Only senders and destinations talk, and stop this long after the last delivery unless faults delay them.
     pub genuine: Option<Nanos>,
+    /// Its replicas pass any timestamp that they are asked to, and say so.
+    pub safe_time: bool,
     /// Steps to the last delivery: without conflicts, and at worst.
     pub steps: (u64, u64),
 }
@@ -62,9 +64,13 @@ impl Protocol {
     /// What it promises and needs.
     pub fn nature(self) -> Nature {
         match self {
-            Protocol::Skeen => {
-                Nature { survives_faults: false, needs_majorities: false, genuine: Some(0), steps: (2, 4) }
-            }
+            Protocol::Skeen => Nature {
+                survives_faults: false,
+                needs_majorities: false,
+                genuine: Some(0),
+                safe_time: false,
+                steps: (2, 4),
+            },
         }
     }
 

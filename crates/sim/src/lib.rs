@@ -18,6 +18,7 @@ mod history;
 mod latency;
 mod network;
 mod process;
+mod readers;
 pub mod run;
 mod safe_times;
 pub mod search;

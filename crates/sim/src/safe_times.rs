@@ -61,6 +61,8 @@ mod tests {
                 let (position, timestamp) = (random.below(8), random.below(8));
                 kept.add(position, word(timestamp));
                 all.push((position, timestamp));
+                let words: Vec<Timestamp> = kept.words.values().map(|word| word.timestamp).collect();
+                assert!(words.is_sorted_by(|one, next| one < next), "seed {seed}: {words:?}");
                 for asked in 0..8 {
                     let said = all.iter().filter(|(from, _)| *from <= asked).map(|(_, timestamp)| *timestamp).max();
                     assert_eq!(kept.strongest(asked).map(|word| word.timestamp.0), said, "seed {seed}");

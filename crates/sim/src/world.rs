@@ -138,6 +138,12 @@ impl<M: Machine> World<M> {
         self.machine(process).is_some()
     }
 
+    /// The number of the life that a process is in, unless it is down.
+    pub fn life(&self, process: ProcessId) -> Option<u32> {
+        let process = &self.processes[self.place(process)];
+        process.machine.as_ref().map(|_| process.life)
+    }
+
     /// Whether a process, or the disk that it will start from, holds what it once promised.
     pub fn remembers(&self, process: ProcessId) -> bool {
         self.processes[self.place(process)].remembers()
