@@ -33,6 +33,8 @@ pub struct Nature {
     pub needs_majorities: bool,
     /// Only senders and destinations talk, and stop this long after the last delivery unless faults delay them.
     pub genuine: Option<Nanos>,
+    /// Its replicas pass any timestamp that they are asked to, and say so.
+    pub safe_time: bool,
     /// Steps to the last delivery: without conflicts, and at worst.
     pub steps: (u64, u64),
 }
@@ -73,12 +75,20 @@ impl Protocol {
     /// What it promises and needs.
     pub fn nature(self) -> Nature {
         match self {
-            Protocol::Skeen => {
-                Nature { survives_faults: false, needs_majorities: false, genuine: Some(0), steps: (2, 4) }
-            }
-            Protocol::PrimCast => {
-                Nature { survives_faults: true, needs_majorities: true, genuine: Some(SETTLING), steps: (3, 5) }
-            }
+            Protocol::Skeen => Nature {
+                survives_faults: false,
+                needs_majorities: false,
+                genuine: Some(0),
+                safe_time: false,
+                steps: (2, 4),
+            },
+            Protocol::PrimCast => Nature {
+                survives_faults: true,
+                needs_majorities: true,
+                genuine: Some(SETTLING),
+                safe_time: true,
+                steps: (3, 5),
+            },
         }
     }
 

@@ -184,6 +184,7 @@ impl Row {
                 payload: 16,
                 expiry: None,
                 misbehaves: nature.survives_faults,
+                readers: nature.safe_time,
             },
             cluster,
             scenario,

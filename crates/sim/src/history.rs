@@ -8,10 +8,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skein_machine::{Cluster, Delivery, MessageId, Multicast, Position, ProcessId, Stamp, Timestamp};
+use skein_machine::{Cluster, Delivery, GroupId, MessageId, Multicast, Position, ProcessId, Stamp, Timestamp};
 
 use crate::Nanos;
-use crate::check::Violation;
+use crate::check::{SAFE_TIME, Violation};
+use crate::safe_times::{SafeTimes, Word};
 
 /// Everything that was observed in one run.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct History {
     cluster: Arc<Cluster>,
     casts: BTreeMap<MessageId, Cast>,
     seen: BTreeMap<ProcessId, Seen>,
+    safe_times: BTreeMap<GroupId, SafeTimes>,
     /// Messages between processes, in the order of their sending.
     pub traffic: Vec<Sent>,
     oddities: Vec<Violation>,
@@ -73,6 +75,17 @@ struct Seen {
     life: u32,
     /// The position that this life delivers next.
     next: Position,
+    /// Up to which timestamp this life has said that everything was delivered.
+    safe: Option<Timestamp>,
+}
+
+impl Seen {
+    /// Its user forgets everything with a life, and must be told from the beginning or be given a checkpoint.
+    fn live(&mut self, life: u32) {
+        if self.life != life {
+            (self.life, self.next, self.safe) = (life, 0, None);
+        }
+    }
 }
 
 impl Entry {
@@ -86,7 +99,15 @@ impl History {
     /// Nothing has happened yet.
     pub fn new(cluster: Arc<Cluster>) -> History {
         let seen = cluster.replicas(cluster.groups()).map(|process| (process, Seen::default())).collect();
-        History { cluster, casts: BTreeMap::new(), seen, traffic: Vec::new(), oddities: Vec::new(), moments: 0 }
+        History {
+            cluster,
+            casts: BTreeMap::new(),
+            seen,
+            safe_times: BTreeMap::new(),
+            traffic: Vec::new(),
+            oddities: Vec::new(),
+            moments: 0,
+        }
     }
 
     /// Who could take part.
@@ -118,6 +139,11 @@ impl History {
     /// The processes that deliver.
     pub fn replicas(&self) -> impl Iterator<Item = ProcessId> {
         self.seen.keys().copied()
+    }
+
+    /// What the replicas of a group have said of its future.
+    pub(crate) fn safe_times(&self, group: GroupId) -> Option<&SafeTimes> {
+        self.safe_times.get(&group)
     }
 
     /// How many deliveries there were in all.
@@ -166,10 +192,7 @@ impl History {
             self.odd("integrity", format!("{process} is in no group and delivered {delivery:?}"));
             return false;
         };
-        if seen.life != life {
-            // Its user has forgotten everything, and must be told from the beginning or be given a checkpoint.
-            (seen.life, seen.next) = (life, 0);
-        }
+        seen.live(life);
         let expected = std::mem::replace(&mut seen.next, delivery.position + 1);
         let entry = Entry { id: delivery.message.id, timestamp: delivery.timestamp, at: now, moment };
         let before = *seen.by_position.entry(delivery.position).or_insert(entry);
@@ -195,9 +218,27 @@ impl History {
             taken_over.extend(others.map(|(position, entry)| (*position, Entry { at: now, moment, ..*entry })));
         }
         let seen = self.seen.get_mut(&process).expect("a replica is known");
-        (seen.life, seen.next) = (life, position);
+        seen.live(life);
+        seen.next = position;
         for (position, entry) in taken_over {
             seen.by_position.entry(position).or_insert(entry);
+        }
+    }
+
+    /// A process said that everything up to this timestamp has been delivered there.
+    pub fn safe_time(&mut self, process: ProcessId, life: u32, timestamp: Timestamp) {
+        let Some(group) = self.cluster.group_of(process) else {
+            self.odd(SAFE_TIME, format!("{process} is in no group and has delivered everything up to {timestamp}"));
+            return;
+        };
+        let seen = self.seen.get_mut(&process).expect("a replica is known");
+        seen.live(life);
+        let before = seen.safe.replace(timestamp);
+        self.safe_times.entry(group).or_default().add(seen.next, Word { timestamp, process });
+        if let Some(before) = before
+            && timestamp <= before
+        {
+            self.odd(SAFE_TIME, format!("{process} says that {timestamp} is safe after it said so of {before}"));
         }
     }
 
@@ -331,6 +372,12 @@ pub(crate) mod tests {
             self
         }
 
+        /// A process says that everything up to this timestamp is delivered there.
+        pub(crate) fn safe(&mut self, process: u16, timestamp: u64) -> &mut Pen {
+            self.history.safe_time(ProcessId(process), 1, Timestamp(timestamp));
+            self
+        }
+
         /// A message between two processes, now.
         pub(crate) fn send(&mut self, from: u16, to: u16) -> &mut Pen {
             self.now += crate::MILLISECOND;
@@ -428,6 +475,18 @@ pub(crate) mod tests {
         let mut pen = Pen::new(1, 1);
         pen.expire(0, 1, 1);
         assert_eq!(properties(&pen), ["expiry"]);
+    }
+
+    #[test]
+    fn safe_times_rise_within_a_life() {
+        let mut pen = Pen::new(1, 1);
+        pen.safe(0, 5).safe(0, 6);
+        pen.history.safe_time(ProcessId(0), 2, Timestamp(4));
+        assert!(properties(&pen).is_empty(), "a new life begins anew");
+        pen.history.safe_time(ProcessId(0), 2, Timestamp(4));
+        pen.history.safe_time(ProcessId(0), 2, Timestamp(3));
+        pen.safe(1, 9);
+        assert_eq!(properties(&pen), [SAFE_TIME; 3], "the same, a lower one, and an outsider's");
     }
 
     /// A message that came too late may have lost its payload on the way, and nothing else.

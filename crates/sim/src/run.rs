@@ -9,6 +9,7 @@ use std::sync::Arc;
 use skein_machine::{Boot, Cluster, Delivery, Down, GroupId, Ordering, Position, ProcessId, Random, Up};
 
 use crate::check::{Claims, LIVENESS, Violation, judge};
+use crate::readers::Readers;
 use crate::sessions::{Alarm, Sessions};
 use crate::weather::{FaultCounts, Storm};
 use crate::{DiskHabits, History, Latency, Load, Nanos, Occurrence, SECOND, Trace, Weather, World};
@@ -106,6 +107,9 @@ pub fn run_seed<M: Ordering + 'static>(
 ) -> Outcome {
     let mut run = Run::new(plan, seed, trace, maker);
     let panicked = catch_unwind(AssertUnwindSafe(|| run.play())).err();
+    if panicked.is_none() {
+        run.miss_what_is_still_wished();
+    }
     run.history.traffic = run.world.take_traffic();
     let history = run.history;
     let counts = Counts {
@@ -139,6 +143,7 @@ struct Run<M: Ordering> {
     world: World<M>,
     sessions: Sessions,
     weather: Weather,
+    readers: Option<Readers>,
     history: History,
     duration: Nanos,
     /// What the numbers behind wakes stand for.
@@ -155,6 +160,7 @@ struct Run<M: Ordering> {
 enum Wake {
     Session(Alarm),
     Weather(Storm),
+    Reader,
 }
 
 /// The state that stands in for a service: how many deliveries, and a digest of which ones.
@@ -182,6 +188,7 @@ impl<M: Ordering + 'static> Run<M> {
             Scenario::Swarm => Weather::swarm(plan.cluster.clone(), plan.clock_bound, random.fork(4)),
             _ => Weather::none(plan.cluster.clone()),
         };
+        let readers = plan.load.readers.then(|| Readers::new(&plan.cluster, random.fork(5)));
         let mut world = World::new(&processes, latency, DiskHabits::GOOD, world_seed, Box::new(maker));
         if let Some(trace) = trace {
             world.set_trace(trace);
@@ -190,6 +197,7 @@ impl<M: Ordering + 'static> Run<M> {
             world,
             sessions,
             weather,
+            readers,
             history: History::new(plan.cluster.clone()),
             duration: plan.duration,
             wakes: Vec::new(),
@@ -208,6 +216,7 @@ impl<M: Ordering + 'static> Run<M> {
         for (at, alarm) in self.sessions.first_alarms() {
             self.plan(at, Wake::Session(alarm));
         }
+        self.plan_reader();
         self.run_until(self.duration);
         self.world.remark("calm");
         self.sessions.close();
@@ -216,12 +225,20 @@ impl<M: Ordering + 'static> Run<M> {
         let mut was_quiet = false;
         while self.world.now() < bound {
             self.run_until(self.world.now() + SECOND / 2);
-            let is_quiet = !self.sessions.is_waiting() && self.history.unfinished() == 0;
+            let is_read = self.readers.as_ref().is_none_or(|readers| readers.open(&self.world).is_empty());
+            let is_quiet = is_read && !self.sessions.is_waiting() && self.history.unfinished() == 0;
             // Quiet twice: whatever still travels must do no harm either, and what it sets off is judged at its end.
             if is_quiet && was_quiet {
                 break;
             }
             was_quiet = is_quiet;
+        }
+    }
+
+    /// What a reader waits for, and its replica still lives, had a calm time to come.
+    fn miss_what_is_still_wished(&mut self) {
+        for words in self.readers.iter().flat_map(|readers| readers.open(&self.world)) {
+            self.history.odd(LIVENESS, words);
         }
     }
 
@@ -251,6 +268,21 @@ impl<M: Ordering + 'static> Run<M> {
                     self.plan(at, Wake::Weather(next));
                 }
             }
+            Wake::Reader => {
+                if self.world.now() < self.duration
+                    && let Some(readers) = &mut self.readers
+                {
+                    readers.ask(&mut self.world);
+                    self.plan_reader();
+                }
+            }
+        }
+    }
+
+    fn plan_reader(&mut self) {
+        if let Some(readers) = &mut self.readers {
+            let at = self.world.now() + readers.pause();
+            self.plan(at, Wake::Reader);
         }
     }
 
@@ -275,6 +307,9 @@ impl<M: Ordering + 'static> Run<M> {
             Up::Deliver(delivery) => {
                 self.apply(process, life, &delivery);
                 self.history.delivered(now, process, life, &delivery);
+                if let Some(readers) = &mut self.readers {
+                    readers.delivered(delivery.timestamp);
+                }
                 if let Some((at, alarm)) = self.sessions.heard(now, &delivery) {
                     self.plan(at, Wake::Session(alarm));
                 }
@@ -290,7 +325,14 @@ impl<M: Ordering + 'static> Run<M> {
                 self.history.expired(process, id);
                 self.sessions.expired(id, &mut self.history);
             }
-            Up::Settled(_) | Up::SafeTime(_) => {}
+            Up::SafeTime(timestamp) => {
+                self.history.safe_time(process, life, timestamp);
+                self.sessions.passed(timestamp);
+                if let Some(readers) = &mut self.readers {
+                    readers.told(process, life, timestamp);
+                }
+            }
+            Up::Settled(_) => {}
         }
     }
 
@@ -418,7 +460,14 @@ mod tests {
     fn what_comes_up_after_the_calm_is_seen_through_to_its_end() {
         let cluster = Arc::new(Cluster::regular(1, 2, 1).unwrap());
         let plan = Plan {
-            load: Load { per_second: 40.0, mix: Mix::usual(&cluster), payload: 8, expiry: None, misbehaves: true },
+            load: Load {
+                per_second: 40.0,
+                mix: Mix::usual(&cluster),
+                payload: 8,
+                expiry: None,
+                misbehaves: true,
+                readers: false,
+            },
             cluster,
             scenario: Scenario::Calm,
             duration: LOAD_LASTS,

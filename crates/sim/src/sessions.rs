@@ -39,6 +39,8 @@ pub struct Load {
     pub expiry: Option<u64>,
     /// Whether sessions ask again when no answer comes, and sometimes die.
     pub misbehaves: bool,
+    /// Whether replicas are asked, now and then, to pass a timestamp that lies ahead, and must say when they have.
+    pub readers: bool,
 }
 
 /// Destination sets, each with a weight.
@@ -105,7 +107,7 @@ pub(crate) struct Sessions {
     is_closing: bool,
     /// Answers on their way to a session.
     answers: Vec<Option<(MessageId, Timestamp)>>,
-    /// The highest final timestamp that any session has seen.
+    /// What a client hears that asks for the time: the highest timestamp that some replica has passed.
     newest: Timestamp,
     pub(crate) multicasts: u64,
 }
@@ -198,6 +200,7 @@ impl Sessions {
 
     /// A replica delivered a message; its session hears of it a little later, or at once.
     pub(crate) fn heard(&mut self, now: Nanos, delivery: &Delivery) -> Option<(Nanos, Alarm)> {
+        self.passed(delivery.timestamp);
         let id = delivery.message.id;
         let waits = |session: &Session| session.open.iter().any(|open| open.message.id == id);
         if !self.living.iter().any(|session| session.id == id.session && waits(session)) {
@@ -206,6 +209,11 @@ impl Sessions {
         self.answers.push(Some((id, delivery.timestamp)));
         let delay = if self.random.chance(0.5) { 0 } else { self.random.below(2 * MILLISECOND) };
         Some((now + delay, Alarm::Answer(self.answers.len() as u32 - 1)))
+    }
+
+    /// Somewhere everything up to this timestamp has been delivered.
+    pub(crate) fn passed(&mut self, timestamp: Timestamp) {
+        self.newest = self.newest.max(timestamp);
     }
 
     /// The entry had no room: the message has no effect, and its session asks again later.
@@ -274,7 +282,7 @@ impl Sessions {
             history.multicast(world.now(), self.living[nth].entry, &message);
             return;
         };
-        if self.living[nth].asked == Some((entry, world.life(entry))) {
+        if self.living[nth].asked == world.life(entry).map(|life| (entry, life)) {
             ask(entry, &message, world, history);
         } else {
             self.ask_for_everything(nth, entry, world, history);
@@ -295,7 +303,6 @@ impl Sessions {
 
     fn answer(&mut self, number: u32) {
         let Some((id, timestamp)) = self.answers[number as usize].take() else { return };
-        self.newest = self.newest.max(timestamp);
         if let Some(session) = self.living.iter_mut().find(|session| session.id == id.session) {
             session.open.retain(|open| open.message.id != id);
             session.floor = session.floor.max(timestamp);
@@ -330,7 +337,7 @@ impl Sessions {
         history: &mut History,
     ) {
         let session = &mut self.living[nth];
-        session.asked = Some((entry, world.life(entry)));
+        session.asked = world.life(entry).map(|life| (entry, life));
         let mut messages = Vec::new();
         for open in &mut session.open {
             open.tries += u32::from(open.asked_at < world.now());

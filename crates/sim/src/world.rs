@@ -138,9 +138,10 @@ impl<M: Machine> World<M> {
         self.machine(process).is_some()
     }
 
-    /// Which of its lives a process is in, or was in last. Whoever is connected to it notices a new one.
-    pub fn life(&self, process: ProcessId) -> u32 {
-        self.processes[self.place(process)].life
+    /// The number of the life that a process is in, unless it is down.
+    pub fn life(&self, process: ProcessId) -> Option<u32> {
+        let process = &self.processes[self.place(process)];
+        process.machine.as_ref().map(|_| process.life)
     }
 
     /// Whether a process, or the disk that it will start from, holds what it once promised.

@@ -62,6 +62,16 @@ fn catches_a_message_that_is_denied_and_counts() {
     assert_caught(&plan, Mutant::DeniesWhatItAppends, 40, "expiry");
 }
 
+#[test]
+fn catches_a_word_that_is_given_too_early() {
+    assert_caught(&plan(2, 3, 1), Mutant::SpeaksTooEarly, 40, "safe time");
+}
+
+#[test]
+fn catches_a_timestamp_that_is_never_passed() {
+    assert_caught(&plan(2, 3, 1), Mutant::ForgetsWishes, 40, "liveness");
+}
+
 const REPLICAS: [ProcessId; 3] = [ProcessId(0), ProcessId(1), ProcessId(2)];
 
 /// One group of three whose fate is written down instead of drawn.

@@ -3,10 +3,11 @@
 
 mod all_copies;
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use all_copies::plan::{plan, run};
-use skein_sim::{Counts, Plan, SECOND, Trace};
+use skein_sim::{Counts, Plan, SECOND, Scenario, Trace};
 
 /// Twenty seeds, or those of the environment:
 /// `SEEDS=2000 BASE=7 cargo test --release -p skein-sim --test swarm -- --nocapture`.
@@ -76,6 +77,25 @@ fn what_comes_too_late_is_told_or_void() {
     }
     println!("{told} told, {void} void, {valid} valid");
     assert!(told > 20 && void > 20 && valid > 1_000, "{told} told, {void} void, {valid} valid");
+}
+
+/// Nothing more is asked for by a session whose message came too late, and others take its place.
+#[test]
+fn a_session_ends_when_it_is_told() {
+    let mut plan = Plan { duration: 20 * SECOND, scenario: Scenario::Calm, ..plan(2, 3, 1) };
+    plan.load.expiry = Some(20);
+    let outcome = run(&plan, 1, None, Some(Trace::brief()));
+    assert_eq!(outcome.violations, []);
+    let mut ended = BTreeSet::new();
+    for line in outcome.trace.lines() {
+        let session_after =
+            |words| line.split_once(words).and_then(|(_, id)| id.split_once('.')).map(|(session, _)| session);
+        ended.extend(session_after(" lets "));
+        let asks = session_after(" is asked to multicast ");
+        assert!(asks.is_none_or(|session| !ended.contains(session)), "{line}");
+    }
+    assert!(ended.len() > 5, "{} sessions ended", ended.len());
+    assert!(outcome.counts.multicasts > 200 && outcome.counts.deliveries > 600, "{:?}", outcome.counts);
 }
 
 /// Every kind of fault, and every way back from one, comes up within a few seeds.

@@ -196,6 +196,7 @@ impl Arguments {
                 payload: self.payload as usize,
                 expiry: self.expiry,
                 misbehaves: nature.survives_faults,
+                readers: nature.safe_time,
             },
             cluster,
             scenario,

@@ -10,10 +10,12 @@ mod genuine;
 mod integrity;
 mod order;
 mod realtime;
+mod safe_time;
 mod session;
 mod steps;
 
 pub use realtime::RealTime;
+pub(crate) use safe_time::SAFE_TIME;
 pub use steps::StepBound;
 
 use std::fmt;
@@ -56,6 +58,7 @@ pub fn judge(history: &History, claims: &Claims) -> Vec<Violation> {
     found.extend(order::global(history));
     found.extend(session::check(history));
     found.extend(expiry::check(history));
+    found.extend(safe_time::check(history));
     if let Some(grace) = claims.genuine {
         found.extend(genuine::check(history, grace));
     }
@@ -137,6 +140,8 @@ mod tests {
         assert_eq!(found(&pen), ["sender order", "step bound"]);
         let mut pen = Pen::new(1, 1);
         assert_eq!(found(pen.cast_until(1, 1, 5).expire(0, 1, 1).deliver(0, 1, 1, 5)), ["expiry"]);
+        let mut pen = Pen::new(1, 1);
+        assert_eq!(found(pen.cast(1, 1, 1).safe(0, 5).deliver(0, 1, 1, 5)), ["safe time"]);
         let mut pen = Pen::new(1, 2);
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(1, 2, 1, 6);
         assert_eq!(found(&pen), ["prefix order", "agreement", "agreement"]);

@@ -1,16 +1,17 @@
 //! [`Log`]: every message of the cluster in one order, and what follows from
 //! it. A session's messages enter in the order of their numbers, without a gap.
+//! Between them stand blanks, which say only that time has passed.
 
 use std::collections::BTreeMap;
 
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{MessageId, Multicast, SessionId, Timestamp, Wire};
+use skein_machine::{GroupId, MessageId, Multicast, SessionId, Timestamp, Wire};
 
-/// A message at its place in the log.
+/// A message at its place in the log, or a blank.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Entry {
     pub(crate) timestamp: Timestamp,
-    pub(crate) message: Multicast,
+    pub(crate) message: Option<Multicast>,
 }
 
 /// All entries so far.
@@ -32,6 +33,13 @@ pub(crate) enum Standing {
     TooEarly,
 }
 
+impl Entry {
+    /// Whether it is a message to this group.
+    pub(crate) fn concerns(&self, group: GroupId) -> bool {
+        self.message.as_ref().is_some_and(|message| message.destinations.contains(group))
+    }
+}
+
 impl Log {
     pub(crate) fn of(entries: Vec<Entry>) -> Log {
         let mut log = Log::default();
@@ -48,9 +56,10 @@ impl Log {
     }
 
     pub(crate) fn push(&mut self, entry: Entry) {
-        let id = entry.message.id;
-        self.places.insert(id, self.entries.len());
-        self.newest.insert(id.session, id.sequence);
+        if let Some(Multicast { id, .. }) = entry.message {
+            self.places.insert(id, self.entries.len());
+            self.newest.insert(id.session, id.sequence);
+        }
         self.entries.push(entry);
     }
 
@@ -74,8 +83,12 @@ impl Log {
 
     /// The timestamp of the next entry: its number, raised above the floor and all before it.
     pub(crate) fn next_timestamp(&self, floor: Timestamp) -> Timestamp {
-        let newest = self.entries.last().map_or(Timestamp::ZERO, |entry| entry.timestamp);
-        Timestamp(self.length()).max(newest).max(floor).next()
+        Timestamp(self.length()).max(self.timestamp_before(self.entries.len())).max(floor).next()
+    }
+
+    /// The timestamp of the last of so many entries.
+    pub(crate) fn timestamp_before(&self, place: usize) -> Timestamp {
+        place.checked_sub(1).map_or(Timestamp::ZERO, |last| self.entries[last].timestamp)
     }
 
     pub(crate) fn check(&self) {
@@ -87,10 +100,12 @@ impl Log {
 impl Wire for Entry {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.timestamp.encode(writer);
-        self.message.encode(writer);
+        writer.list(self.message.iter().cloned());
     }
 
     fn decode(reader: &mut Reader) -> Result<Entry, WireError> {
-        Ok(Entry { timestamp: Timestamp::decode(reader)?, message: Multicast::decode(reader)? })
+        let timestamp = Timestamp::decode(reader)?;
+        let message = reader.list("a message or none", 1)?.pop();
+        Ok(Entry { timestamp, message })
     }
 }

@@ -13,6 +13,8 @@
 //! of all others and goes on with the longest. So an entry that was delivered
 //! is lost only if all forget it before one has been given it back.
 //!
+//! Whoever wants a timestamp to be passed has the sequencer append a blank with it.
+//!
 //! Not genuine, and it stands still while anybody is down.
 
 mod log;
@@ -26,7 +28,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use skein_machine::{
-    Boot, Busy, Cluster, Delivery, Down, GroupId, Machine, MessageId, Multicast, Out, Position, ProcessId, Time, Up,
+    Boot, Busy, Cluster, Delivery, Down, GroupId, Machine, MessageId, Multicast, Out, Position, ProcessId, Time,
+    Timestamp, Up,
 };
 
 use log::{Entry, Log};
@@ -57,6 +60,10 @@ pub(crate) enum Mutant {
     ForgetsIds,
     /// The sequencer appends what comes, whatever came before it in its session.
     OvertakesInSessions,
+    /// A replica asks once for a timestamp that somebody wants passed, and never again.
+    ForgetsWishes,
+    /// A replica says of everything that it holds that it has delivered it.
+    SpeaksTooEarly,
     /// A replica counts its deliveries from zero in every life.
     RestartsAtZero,
     /// A sequencer that has forgotten goes on with an empty log.
@@ -97,6 +104,10 @@ pub(crate) struct AllCopies {
     /// The first entry that was not looked at for delivery.
     next: usize,
     delivered: Position,
+    /// Up to here it has said that everything was delivered.
+    safe: Timestamp,
+    /// Up to here somebody wants it to be.
+    wanted: Timestamp,
 
     /// What this process was asked to send and does not know to be everywhere.
     pending: BTreeMap<MessageId, Multicast>,
@@ -124,6 +135,8 @@ impl AllCopies {
             everywhere: 0,
             next: 0,
             delivered: 0,
+            safe: Timestamp::ZERO,
+            wanted: Timestamp::ZERO,
             pending: BTreeMap::new(),
             sequencer,
         }
@@ -185,7 +198,11 @@ impl Machine for AllCopies {
                 self.user = Some((position, bytes));
                 self.checkpoint(out);
             }
-            Down::RaiseClock(_) | Down::Retire => {}
+            Down::RaiseClock(timestamp) => {
+                self.wanted = self.wanted.max(timestamp);
+                self.ask_for_a_blank(out);
+            }
+            Down::Retire => {}
         }
     }
 
@@ -200,6 +217,7 @@ impl Machine for AllCopies {
                     out.emit(Up::Expired(id));
                 }
             }
+            Message::Raise(timestamp) => self.on_raise(from, timestamp, out),
             Message::Append { first, entries, everywhere } => self.on_append(first, entries, everywhere, out),
             Message::Held { length, recovered } => self.on_held(from, length, recovered, out),
             Message::Goal(length) => self.on_goal(length, out),
@@ -212,6 +230,9 @@ impl Machine for AllCopies {
     fn on_timer(&mut self, _: Time, Timer::Retry: Timer, out: &mut Out<Self>) {
         out.arm(Timer::Retry, RETRY);
         self.ask_again(out);
+        if !self.is(Mutant::ForgetsWishes) {
+            self.ask_for_a_blank(out);
+        }
         if !self.recovered {
             self.tell_what_is_held(out);
         }
@@ -238,7 +259,7 @@ impl Machine for AllCopies {
             assert!(everywhere <= length, "{everywhere} entries are everywhere, and {length} at the sequencer");
         }
         if let (Some((position, _)), Some(group)) = (&self.user, self.group) {
-            let mine = self.log.entries().iter().filter(|entry| entry.message.destinations.contains(group)).count();
+            let mine = self.log.entries().iter().filter(|entry| entry.concerns(group)).count();
             assert!(*position <= mine as u64, "a state at {position} is kept with {mine} entries for {group}");
         }
     }
@@ -326,6 +347,7 @@ impl AllCopies {
         while (self.next as u64) < self.everywhere.min(self.log.length()) {
             let Entry { timestamp, message } = self.log.entries()[self.next].clone();
             self.next += 1;
+            let Some(message) = message else { continue };
             self.pending.remove(&message.id);
             if message.destinations.contains(group) {
                 out.emit(Up::Deliver(Delivery { position: self.delivered, timestamp, message }));
@@ -335,12 +357,24 @@ impl AllCopies {
                 }
             }
         }
+        let place = if self.is(Mutant::SpeaksTooEarly) { self.log.entries().len() } else { self.next };
+        let safe = self.log.timestamp_before(place);
+        if safe > self.safe {
+            self.safe = safe;
+            out.emit(Up::SafeTime(safe));
+        }
+    }
+
+    fn ask_for_a_blank(&self, out: &mut Out<Self>) {
+        if self.wanted > self.safe {
+            out.send(self.first(), Message::Raise(self.wanted));
+        }
     }
 
     /// Goes on after a state that has so many deliveries of this group in it.
     fn skip_to(&mut self, position: Position) {
         let group = self.group.expect("a replica has a state");
-        let mine = |(_, entry): &(usize, &Entry)| entry.message.destinations.contains(group);
+        let mine = |(_, entry): &(usize, &Entry)| entry.concerns(group);
         let mut places = self.log.entries().iter().enumerate().filter(mine).map(|(place, _)| place + 1);
         if position > 0 {
             self.next = places.nth(position as usize - 1).expect("what is in the state is in the log");

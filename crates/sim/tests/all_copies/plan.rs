@@ -13,7 +13,14 @@ pub(crate) fn plan(groups: usize, replicas: usize, outsiders: usize) -> Plan {
     let cluster = Arc::new(Cluster::regular(groups, replicas, outsiders).unwrap());
     Plan {
         scenario: Scenario::Swarm,
-        load: Load { per_second: 20.0, mix: Mix::usual(&cluster), payload: 32, expiry: None, misbehaves: true },
+        load: Load {
+            per_second: 20.0,
+            mix: Mix::usual(&cluster),
+            payload: 32,
+            expiry: None,
+            misbehaves: true,
+            readers: true,
+        },
         duration: 60 * SECOND,
         claims: Claims { real_time: Some(RealTime::Deliveries), ..Claims::CLASSIC },
         clock_bound: None,

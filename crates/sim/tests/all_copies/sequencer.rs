@@ -45,11 +45,10 @@ impl Sequencer {
 impl AllCopies {
     /// A sender has a message. It asks until it hears that the message is everywhere.
     pub(crate) fn on_ask(&mut self, from: ProcessId, message: Multicast, out: &mut Out<Self>) {
-        let Some(sequencer) = &self.sequencer else { panic!("{from} takes {} for the sequencer", self.me) };
+        assert!(self.sequencer.is_some(), "{from} takes {} for the sequencer", self.me);
         if !self.recovered {
             return;
         }
-        let replicas: Vec<ProcessId> = sequencer.copies.keys().copied().collect();
         match self.log.standing(message.id) {
             Standing::Known(place) => {
                 if (place as u64) < self.everywhere {
@@ -72,7 +71,21 @@ impl AllCopies {
             out.send(from, Message::Expired(message.id));
         }
         let payload = if is_void { Bytes::new() } else { message.payload };
-        let entry = Entry { timestamp, message: Multicast { payload, ..message } };
+        self.append(Entry { timestamp, message: Some(Multicast { payload, ..message }) }, out);
+    }
+
+    /// A replica wants a timestamp to be passed. What is in the log already will be everywhere by itself.
+    pub(crate) fn on_raise(&mut self, from: ProcessId, timestamp: Timestamp, out: &mut Out<Self>) {
+        assert!(self.sequencer.is_some(), "{from} takes {} for the sequencer", self.me);
+        if self.recovered && self.log.timestamp_before(self.log.entries().len()) < timestamp {
+            let timestamp = self.log.next_timestamp(Timestamp::ZERO).max(timestamp);
+            self.append(Entry { timestamp, message: None }, out);
+        }
+    }
+
+    fn append(&mut self, entry: Entry, out: &mut Out<Self>) {
+        let sequencer = self.sequencer.as_ref().expect("only the sequencer appends");
+        let replicas: Vec<ProcessId> = sequencer.copies.keys().copied().collect();
         out.persist(Record::Appended(entry.clone()));
         self.log.push(entry);
         self.tell_what_is_held(out);
@@ -83,7 +96,7 @@ impl AllCopies {
 
     /// Whatever is appended stands above what is everywhere already, which nobody can lose.
     fn is_too_late(&self, message: &Multicast) -> bool {
-        self.everywhere > 0 && self.log.entries()[self.everywhere as usize - 1].timestamp >= message.expiry
+        self.log.timestamp_before(self.everywhere as usize) >= message.expiry
     }
 
     /// A replica says what is on its disk.

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{MessageId, Multicast, Position, Wire};
+use skein_machine::{MessageId, Multicast, Position, Timestamp, Wire};
 
 use super::log::Entry;
 
@@ -24,6 +24,8 @@ pub(crate) enum Message {
     Goal(u64),
     /// From the sequencer to a sender: this one came too late.
     Expired(MessageId),
+    /// From a replica to the sequencer: somebody waits for this timestamp to be passed.
+    Raise(Timestamp),
     /// From a sequencer that has forgotten to every other replica.
     Fetch,
     /// The answer: everything on its disk.
@@ -81,6 +83,10 @@ impl Wire for Message {
                 writer.u8(9);
                 id.encode(writer);
             }
+            Message::Raise(timestamp) => {
+                writer.u8(10);
+                timestamp.encode(writer);
+            }
         }
     }
 
@@ -99,6 +105,7 @@ impl Wire for Message {
             7 => Message::Copy(reader.list("entries", MAX_ENTRIES)?),
             8 => Message::Recovered,
             9 => Message::Expired(MessageId::decode(reader)?),
+            10 => Message::Raise(Timestamp::decode(reader)?),
             tag => return Err(WireError::UnknownTag { what: "message", tag }),
         })
     }
