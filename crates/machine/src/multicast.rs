@@ -96,9 +96,9 @@ pub enum Up {
     SafeTime(Timestamp),
     /// This message was not accepted and has no effect; try again later.
     Busy(Busy),
-    /// This message came too late: should it ever be delivered, it will be
-    /// void, and no later message of its session is accepted; asking again is
-    /// no use.
+    /// This message comes too late: it was delivered long ago, so long that
+    /// nobody remembers, or it never will be but void. Its session ends here:
+    /// no later message of it is accepted, and asking again is no use.
     Expired(MessageId),
     /// The log has grown: hand in a checkpoint.
     WantCheckpoint,

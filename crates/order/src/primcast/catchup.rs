@@ -21,6 +21,12 @@ const GONE: u32 = 20;
 /// Ticks between two snapshots for the same replica.
 const BETWEEN_SNAPSHOTS: u32 = 10;
 
+/// Ticks without progress after which the primary tells a replica what the group has delivered.
+const PATIENCE: u32 = 2;
+
+/// The same for others: the primary may be the one that lags, or cut off.
+const MORE_PATIENCE: u32 = 5;
+
 /// For how many ticks something has not moved.
 fn stalled((before, ticks): (u64, u32), now: u64) -> (u64, u32) {
     if before == now { (now, ticks.saturating_add(1)) } else { (now, 0) }
@@ -42,8 +48,8 @@ impl Replica {
                 self.resend(process, out);
             }
             // The primary first; if it cannot, whoever can.
-            let patience = if self.role == Role::Primary { 2 } else { 5 };
-            if delivered < self.written && ticks >= patience {
+            let patience = if self.role == Role::Primary { PATIENCE } else { MORE_PATIENCE };
+            if delivered < self.written && ticks > 0 && ticks.is_multiple_of(patience) {
                 if delivered >= self.first_outcome {
                     self.send_outcomes(process, delivered, out);
                 } else if is_mine && ticks.is_multiple_of(BETWEEN_SNAPSHOTS) {

@@ -106,7 +106,7 @@ impl Replica {
         }
         // Other groups have proposed these, and this one has not.
         for (id, track) in heard {
-            if !track.heads.is_empty() && self.windows.delivered(id).is_none() {
+            if self.is_shown(&track) && self.windows.delivered(id).is_none() {
                 self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
             }
         }
@@ -212,13 +212,19 @@ impl Replica {
 
     /// Forgets sessions, and what other groups showed of messages that were delivered.
     fn forget_windows(&mut self) {
+        let over = |(id, track): (&MessageId, &Track)| {
+            let is_known = track.index.is_some() || (self.windows.delivered(*id).is_none() && self.is_shown(track));
+            (!is_known).then_some(*id)
+        };
+        let over: Vec<MessageId> = self.tracks.iter().filter_map(over).collect();
+        over.iter().for_each(|id| {
+            self.tracks.remove(id);
+        });
         let safe = self.safe_time();
         let remotes: &BTreeMap<_, Remote> = &self.remotes;
         let is_settled = |mark: &Mark| mark.index <= remotes[&mark.group].settled;
         // A window outlives the entries of its session: what is in the log is never proposed again.
         let kept: BTreeSet<_> = self.log.iter().map(|(_, entry)| entry.message.id.session).collect();
         self.windows.forget(safe, |session| kept.contains(&session), is_settled);
-        let windows = &self.windows;
-        self.tracks.retain(|id, track| track.index.is_some() || windows.delivered(*id).is_none());
     }
 }

@@ -42,7 +42,7 @@ impl Replica {
             // Asked long ago: since then this group has delivered the message, and forgotten it.
             return;
         }
-        let is_shown = asker.is_some() || self.tracks.get(&id).is_some_and(|track| !track.heads.is_empty());
+        let is_shown = asker.is_some() || self.tracks.get(&id).is_some_and(|track| self.is_shown(track));
         if !self.has_proposed(id, follows) {
             // The one before was lost on the way; both will be sent again, in order.
             return;
@@ -130,7 +130,7 @@ impl Replica {
         let clock = self.clock.value();
         let is_late = |track: &Track| {
             let header = track.header.as_ref().filter(|header| header.expiry <= clock);
-            header.filter(|_| track.index.is_none() && !track.heads.is_empty()).cloned()
+            header.filter(|_| track.index.is_none() && self.is_shown(track)).cloned()
         };
         let late: Vec<Header> = self.tracks.values().filter_map(is_late).collect();
         for header in late {
@@ -138,11 +138,11 @@ impl Replica {
                 let message = Multicast {
                     id: header.id,
                     destinations: header.destinations,
-                    floor: Timestamp::ZERO,
+                    floor: header.floor,
                     expiry: header.expiry,
                     payload: bytes::Bytes::new(),
                 };
-                let timestamp = self.next_timestamp(now, Timestamp::ZERO);
+                let timestamp = self.next_timestamp(now, header.floor);
                 self.propose(message, header.follows, timestamp, out);
             }
         }
@@ -190,8 +190,8 @@ impl Replica {
 /// A proposal as other groups see it.
 pub(super) fn header_of(index: Index, entry: &Entry) -> Header {
     let Entry { timestamp, follows, message, .. } = entry;
-    let Multicast { id, destinations, expiry, .. } = message;
-    Header { index, timestamp: *timestamp, id: *id, destinations: *destinations, expiry: *expiry, follows: *follows }
+    let Multicast { id, destinations, floor, expiry, .. } = message.clone();
+    Header { index, timestamp: *timestamp, id, destinations, floor, expiry, follows: *follows }
 }
 
 fn without_payload(message: Multicast) -> Multicast {

@@ -11,7 +11,7 @@ use skein_machine::{GroupId, MessageId, ProcessId};
 use super::Effects;
 use super::election::Role;
 use super::normal::header_of;
-use super::replica::{Head, Replica};
+use super::replica::{Head, Replica, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
 use crate::parts::{Epoch, Index, reached_by};
@@ -127,6 +127,12 @@ impl Replica {
                 self.forget_if_empty(id);
             }
         }
+    }
+
+    /// Whether another group has proposed a message, as far as that is not over: what was settled
+    /// there since was delivered here, and is forgotten.
+    pub(super) fn is_shown(&self, track: &Track) -> bool {
+        track.heads.iter().any(|(group, head)| head.index > self.remotes[group].settled)
     }
 
     /// Nothing is known of it any more.

@@ -142,6 +142,8 @@ pub struct Header {
     pub id: MessageId,
     /// Its destinations.
     pub destinations: GroupSet,
+    /// Its floor.
+    pub floor: Timestamp,
     /// Its expiry.
     pub expiry: Timestamp,
     /// See [`Start::follows`].
@@ -454,6 +456,7 @@ impl Wire for Header {
         self.timestamp.encode(writer);
         self.id.encode(writer);
         self.destinations.encode(writer);
+        self.floor.encode(writer);
         self.expiry.encode(writer);
         writer.u64(self.follows);
     }
@@ -464,6 +467,7 @@ impl Wire for Header {
             timestamp: Timestamp::decode(reader)?,
             id: MessageId::decode(reader)?,
             destinations: GroupSet::decode(reader)?,
+            floor: Timestamp::decode(reader)?,
             expiry: Timestamp::decode(reader)?,
             follows: reader.u64()?,
         })

@@ -1,6 +1,6 @@
-//! Expiry: a message that is said to have come too late has no effect from
-//! then on, wherever it may still be delivered, and one that never expires is
-//! never too late. Whether a void message is delivered at all, and where, is
+//! Expiry: a message that is said to have come too late, and that nobody had
+//! delivered by then, never has an effect anywhere, and one that never expires
+//! is never too late. Whether a void message is delivered at all, and where, is
 //! asked by the other judges, as of any message.
 
 use std::collections::BTreeMap;
@@ -30,14 +30,19 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     if denied.is_empty() {
         return found;
     }
+    // What somebody delivered before may be delivered elsewhere later: whoever said so had forgotten it.
+    let mut first = BTreeMap::new();
     for process in history.replicas() {
-        for entry in history.deliveries(process) {
-            let Some((since, teller, expiry)) = denied.get(&entry.id) else { continue };
-            if entry.moment > *since && entry.timestamp <= *expiry {
-                let stamp = entry.stamp();
-                let detail = format!("{process} delivered {stamp}, valid until {expiry}, after {teller} let it expire");
-                found.push(Violation::new(EXPIRY, detail));
-            }
+        for entry in history.deliveries(process).filter(|entry| denied.contains_key(&entry.id)) {
+            let earliest = first.entry(entry.id).or_insert((entry.moment, process, entry.stamp()));
+            *earliest = (*earliest).min((entry.moment, process, entry.stamp()));
+        }
+    }
+    for (id, (moment, process, stamp)) in first {
+        let (since, teller, expiry) = denied[&id];
+        if moment > since && stamp.timestamp <= expiry {
+            let detail = format!("{process} delivered {stamp}, valid until {expiry}, after {teller} let it expire");
+            found.push(Violation::new(EXPIRY, detail));
         }
     }
     found
@@ -59,9 +64,10 @@ mod tests {
     #[test]
     fn catches_a_delivery_with_effect_after_it_was_denied() {
         let mut pen = Pen::new(1, 2);
-        pen.cast_until(1, 1, 7).deliver(0, 1, 1, 7).expire(0, 1, 1);
-        assert!(check(&pen.history).is_empty(), "it is said of what may still come");
-        pen.deliver(1, 1, 1, 7);
+        pen.cast_until(1, 1, 7).deliver(0, 1, 1, 7).expire(0, 1, 1).deliver(1, 1, 1, 7);
+        assert!(check(&pen.history).is_empty(), "it was delivered and forgotten");
+        let mut pen = Pen::new(1, 2);
+        pen.cast_until(1, 1, 7).expire(0, 1, 1).deliver(1, 1, 1, 7);
         let found = check(&pen.history);
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].to_string(), "expiry: p1 delivered s1.1@7, valid until 7, after p0 let it expire");
