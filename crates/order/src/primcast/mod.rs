@@ -116,7 +116,7 @@ impl PrimCast {
         replica.advance(now, out);
         replica.speak(now, out);
         for id in replica.take_closed() {
-            self.sender.close(id);
+            self.sender.on_done(id);
         }
     }
 }
@@ -186,7 +186,7 @@ impl Machine for PrimCast {
                     self.sender.believe(group, epoch, out);
                 }
             }
-            Message::Done(id, _) => self.sender.close(id),
+            Message::Done(id, _) => self.sender.on_done(id),
             Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
             message => {
                 self.listen(from, &message, out);

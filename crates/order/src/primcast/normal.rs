@@ -43,10 +43,6 @@ impl Replica {
             return;
         }
         let is_shown = asker.is_some() || self.tracks.get(&id).is_some_and(|track| self.is_shown(track));
-        if !self.has_proposed(id, follows) {
-            // The one before was lost on the way; both will be sent again, in order.
-            return;
-        }
         let timestamp = self.next_timestamp(now, message.floor);
         let is_late = timestamp > message.expiry;
         if is_late && (!is_shown || self.planted.is(Mutant::PrimCastRefusesAlone)) {
@@ -54,6 +50,10 @@ impl Replica {
             if self.quorum_clock() >= message.expiry {
                 out.send(sender, Message::Refused(id, Refusal::Expired));
             }
+            return;
+        }
+        if !self.has_proposed(id, follows) {
+            // The one before was lost on the way; both will be sent again, in order.
             return;
         }
         // Only what no other group can be waiting for is refused: two full groups must not wait for each other.
@@ -105,7 +105,7 @@ impl Replica {
         for follower in self.others() {
             out.send_early(follower, append.clone());
         }
-        let header = header_of(self.log.last() + 1, &entry);
+        let header = self.header_of(self.log.last() + 1, &entry);
         for group in self.other_groups(entry.message.destinations).iter() {
             let message = self.headers(group, vec![header.clone()]);
             for process in self.cluster.members(group) {
@@ -119,6 +119,21 @@ impl Replica {
         }
         out.persist(Record::Entries(vec![entry.clone()]));
         self.append(entry);
+    }
+
+    /// A proposal as other groups see it.
+    pub(super) fn header_of(&self, index: Index, entry: &Entry) -> Header {
+        let Entry { timestamp, message, .. } = entry;
+        let Multicast { id, destinations, floor, expiry, .. } = message.clone();
+        Header { index, timestamp: *timestamp, id, destinations, floor, expiry, follows: self.still_follows(entry) }
+    }
+
+    /// The message that others must propose before this one. None that was delivered here: they have, and
+    /// may have forgotten it.
+    pub(super) fn still_follows(&self, entry: &Entry) -> u64 {
+        let before = MessageId { sequence: entry.follows, ..entry.message.id };
+        let is_on_the_way = self.queue.contains(before);
+        if is_on_the_way { entry.follows } else { 0 }
     }
 
     /// Messages that other groups have proposed and that can only be void by now need no payload:
@@ -185,13 +200,6 @@ impl Replica {
         let bound = self.bound(id);
         self.queue.raise(id, bound);
     }
-}
-
-/// A proposal as other groups see it.
-pub(super) fn header_of(index: Index, entry: &Entry) -> Header {
-    let Entry { timestamp, follows, message, .. } = entry;
-    let Multicast { id, destinations, floor, expiry, .. } = message.clone();
-    Header { index, timestamp: *timestamp, id, destinations, floor, expiry, follows: *follows }
 }
 
 fn without_payload(message: Multicast) -> Multicast {

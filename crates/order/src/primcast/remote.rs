@@ -10,7 +10,6 @@ use skein_machine::{GroupId, MessageId, ProcessId};
 
 use super::Effects;
 use super::election::Role;
-use super::normal::header_of;
 use super::replica::{Head, Replica, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
@@ -230,11 +229,11 @@ impl Replica {
                 if !self.may_propose() {
                     continue;
                 }
-                headers.entry(group).or_default().push(header_of(index, entry));
+                headers.entry(group).or_default().push(self.header_of(index, entry));
                 if !track.heads.get(&group).is_some_and(|head| head.is_decided) {
                     let start = Start {
                         message: entry.message.clone(),
-                        follows: entry.follows,
+                        follows: self.still_follows(entry),
                         sender: track.sender.unwrap_or(self.me),
                         proposed: index,
                     };
@@ -269,7 +268,7 @@ impl Replica {
         if self.may_propose() {
             let headers: Vec<Header> = owed
                 .iter()
-                .map(|index| header_of(*index, self.log.get(*index).expect("what is owed is kept")))
+                .map(|index| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
                 .collect();
             for batch in headers.chunks(BATCH) {
                 out.send_all(to.iter().copied(), &self.headers(group, batch.to_vec()));

@@ -5,7 +5,7 @@
 //! It keeps nothing on disk: after a crash the session asks again. It bounds
 //! what is on the way: each process has a share of what every group can hold.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Looks before a START is repeated for the first time; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
 
-/// So many sessions with a message turned away are remembered. They are few:
+/// So many sessions with a message turned away, or expired, are remembered. They are few:
 /// a session that was turned away asks again or ends.
 const MAX_TURNED_AWAY: usize = 1 << 12;
 
@@ -43,6 +43,8 @@ pub(super) struct Sender {
     load: BTreeMap<GroupId, usize>,
     /// The first message of a session that was turned away: what follows it is too, or they would swap places.
     turned_away: BTreeMap<SessionId, u64>,
+    /// Sessions that ended with a message that came too late.
+    ended: BTreeSet<SessionId>,
     is_looking: bool,
 }
 
@@ -70,6 +72,7 @@ impl Sender {
             open: BTreeMap::new(),
             load: BTreeMap::new(),
             turned_away: BTreeMap::new(),
+            ended: BTreeSet::new(),
             is_looking: false,
         }
     }
@@ -84,6 +87,11 @@ impl Sender {
         let id = message.id;
         if self.open.contains_key(&id) {
             // Its session has asked again; so does this process, until it hears the outcome.
+            return;
+        }
+        if self.ended.contains(&id.session) {
+            // Nothing of its session may come behind the one that was left out.
+            out.emit(Up::Expired(id));
             return;
         }
         if let Some(why) = self.reason_to_turn_away(&message) {
@@ -165,8 +173,18 @@ impl Sender {
         self.open.iter().filter(move |(_, open)| open.message.destinations.contains(group)).map(|(id, _)| *id)
     }
 
-    /// The outcome is known.
-    pub(super) fn close(&mut self, id: MessageId) {
+    /// It was delivered: what follows it need not wait to hear of it.
+    pub(super) fn on_done(&mut self, id: MessageId) {
+        self.close(id);
+        let last = MessageId { sequence: u64::MAX, ..id };
+        for (_, open) in self.open.range_mut(id..=last) {
+            if open.follows == id.sequence {
+                open.follows = 0;
+            }
+        }
+    }
+
+    fn close(&mut self, id: MessageId) {
         if let Some(open) = self.open.remove(&id) {
             for group in open.message.destinations.iter() {
                 *self.load.get_mut(&group).expect("what is open counts") -= 1;
@@ -180,7 +198,13 @@ impl Sender {
         }
         self.close(id);
         match refusal {
-            Refusal::Expired => out.emit(Up::Expired(id)),
+            Refusal::Expired => {
+                self.ended.insert(id.session);
+                if self.ended.len() > MAX_TURNED_AWAY {
+                    self.ended.pop_first();
+                }
+                out.emit(Up::Expired(id));
+            }
             Refusal::Full => self.turn_away(id, "its destination has all the messages that it can hold", out),
         }
     }
