@@ -31,19 +31,29 @@ struct Row {
     mutant: Mutant,
     protocol: Protocol,
     hunt: Hunt,
+    /// How many groups, and replicas in each.
+    shape: (usize, usize),
+    /// Messages expire so many timestamps above their session's floor.
+    expiry: Option<u64>,
     /// The property that it breaks.
     property: &'static str,
 }
 
 /// A bug that is not caught within so many seeds has survived.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 400;
 
 const fn calm(name: &'static str, mutant: Mutant, property: &'static str) -> Row {
-    Row { name, mutant, protocol: Protocol::Skeen, hunt: Hunt::Seeds(Scenario::Calm), property }
+    let (protocol, hunt) = (Protocol::Skeen, Hunt::Seeds(Scenario::Calm));
+    Row { name, mutant, protocol, hunt, shape: (3, 3), expiry: None, property }
+}
+
+const fn swarm(name: &'static str, mutant: Mutant, property: &'static str) -> Row {
+    let (protocol, hunt) = (Protocol::PrimCast, Hunt::Seeds(Scenario::Swarm));
+    Row { name, mutant, protocol, hunt, shape: (2, 3), expiry: None, property }
 }
 
 /// Every bug that is planted somewhere.
-const ROWS: [Row; 10] = [
+const ROWS: &[Row] = &[
     calm("skeen-delivers-twice", Mutant::SkeenDeliversTwice, "integrity"),
     calm("skeen-loses-a-decision", Mutant::SkeenLosesADecision, "agreement"),
     calm("skeen-skips-the-wait", Mutant::SkeenSkipsTheWait, "global order"),
@@ -52,21 +62,36 @@ const ROWS: [Row; 10] = [
     calm("skeen-tells-everybody", Mutant::SkeenTellsEverybody, "genuineness"),
     calm("skeen-ignores-the-floor", Mutant::SkeenIgnoresTheFloor, "sender order"),
     Row {
-        name: "skeen-relays-the-start",
-        mutant: Mutant::SkeenRelaysTheStart,
-        protocol: Protocol::Skeen,
         hunt: Hunt::Steps,
-        property: "step bound",
+        ..calm("skeen-relays-the-start", Mutant::SkeenRelaysTheStart, "step bound")
     },
     calm("skeen-drops-early-proposals", Mutant::SkeenDropsEarlyProposals, "liveness"),
     Row {
-        name: "skeen-skips-the-wait, searched",
-        mutant: Mutant::SkeenSkipsTheWait,
-        protocol: Protocol::Skeen,
         hunt: Hunt::Search(2, 2),
-        property: "timestamps",
+        ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, "timestamps")
     },
+    swarm("primcast-acknowledges-early", Mutant::PrimCastAcknowledgesEarly, ANY),
+    swarm("primcast-takes-the-second-log", Mutant::PrimCastTakesTheSecondLog, ANY),
+    swarm("primcast-counts-a-minority", Mutant::PrimCastCountsAMinority, ANY),
+    swarm("primcast-ignores-the-leader-clock", Mutant::PrimCastIgnoresTheLeaderClock, ANY),
+    swarm("primcast-ignores-pending-stamps", Mutant::PrimCastIgnoresPendingStamps, ANY),
+    swarm("primcast-restarts-below-its-ceiling", Mutant::PrimCastRestartsBelowItsCeiling, ANY),
+    swarm("primcast-forgets-windows", Mutant::PrimCastForgetsWindows, ANY),
+    swarm("primcast-tells-bystanders", Mutant::PrimCastTellsBystanders, "genuineness"),
+    swarm("primcast-forgets-what-it-follows", Mutant::PrimCastForgetsWhatItFollows, "sender order"),
+    swarm("primcast-promises-in-vain", Mutant::PrimCastPromisesInVain, ANY),
+    swarm("primcast-resumes-as-primary", Mutant::PrimCastResumesAsPrimary, ANY),
+    swarm("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ANY),
+    swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ANY),
+    swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ANY),
+    swarm("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ANY),
+    swarm("primcast-trusts-a-restarted-leader", Mutant::PrimCastTrustsARestartedLeader, ANY),
+    Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, ANY) },
+    swarm("primcast-cuts-too-early", Mutant::PrimCastCutsTooEarly, ANY),
+    swarm("primcast-votes-without-memory", Mutant::PrimCastVotesWithoutMemory, ANY),
+    Row { shape: (1, 5), ..swarm("primcast-counts-the-forgotten", Mutant::PrimCastCountsTheForgotten, ANY) },
 ];
+const ANY: &str = "";
 
 /// What the hunt for one bug came to.
 #[derive(Serialize)]
@@ -171,18 +196,19 @@ impl Row {
     }
 
     fn breaks(&self, violations: &[Violation]) -> bool {
-        violations.iter().any(|violation| violation.property == self.property)
+        violations.iter().any(|violation| { if self.property == ANY {eprintln!("   {}: {}", self.name, &violation.to_string().chars().take(150).collect::<String>());} violation.property == self.property || self.property == ANY })
     }
 
     fn plan(&self, scenario: Scenario) -> Plan {
         let nature = self.protocol.nature();
-        let cluster = Arc::new(Cluster::regular(3, 3, 1).expect("three groups of three are a cluster"));
+        let (groups, replicas) = self.shape;
+        let cluster = Arc::new(Cluster::regular(groups, replicas, 1).expect("a small cluster is one"));
         Plan {
             load: Load {
                 per_second: 40.0,
                 mix: Mix::usual(&cluster),
                 payload: 16,
-                expiry: None,
+                expiry: self.expiry,
                 misbehaves: nature.survives_faults,
                 readers: nature.safe_time,
             },
