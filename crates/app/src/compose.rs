@@ -5,6 +5,7 @@
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use skein_machine::{Boot, Cluster, Ordering, ProcessId};
@@ -12,7 +13,7 @@ use skein_order::Planted;
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_order::skeen::Skeen;
 use skein_sim::check::Claims;
-use skein_sim::{SECOND, Nanos, Scenario};
+use skein_sim::{Nanos, SECOND, Scenario};
 
 /// A protocol that this build has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,6 +23,36 @@ pub enum Protocol {
     /// PrimCast: three steps to every destination, complete for production.
     #[value(name = "primcast")]
     PrimCast,
+}
+
+/// What the timestamps of a protocol follow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Clock {
+    /// Only messages.
+    #[default]
+    Logical,
+    /// Hardware clocks too.
+    Hybrid,
+}
+
+/// Which of its variants a protocol runs as.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Variant {
+    /// What timestamps follow.
+    pub clock: Clock,
+    /// The bug that it is built with, if any.
+    pub planted: Planted,
+}
+
+impl Variant {
+    /// Logical clocks, no bug.
+    pub const PLAIN: Variant = Variant { clock: Clock::Logical, planted: Planted::NONE };
+
+    /// As it is, but for this bug.
+    #[cfg(feature = "mutants")]
+    pub fn with_bug(mutant: skein_order::Mutant) -> Variant {
+        Variant { planted: Planted::bug(mutant), ..Variant::PLAIN }
+    }
 }
 
 /// What a protocol promises, and what it needs.
@@ -37,9 +68,16 @@ pub struct Nature {
     pub safe_time: bool,
     /// Steps to the last delivery: without conflicts, and at worst.
     pub steps: (u64, u64),
+    /// The same with hybrid clocks that show the true time, if it can use such.
+    pub hybrid_steps: Option<(u64, u64)>,
 }
 
 impl Nature {
+    /// The clocks that it can use, and the steps that it takes with each.
+    pub fn clocks(self) -> impl Iterator<Item = (Clock, (u64, u64))> {
+        [(Clock::Logical, self.steps)].into_iter().chain(self.hybrid_steps.map(|steps| (Clock::Hybrid, steps)))
+    }
+
     /// What must hold in a run of this scenario.
     pub fn claims(self, scenario: Scenario) -> Claims {
         // What is left to say about a message that all have delivered (that they have) may wait for a cut
@@ -55,7 +93,13 @@ impl Nature {
 const SETTLING: Nanos = SECOND;
 
 /// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen.
-const SMALL_SETTINGS: Settings = Settings { clock: ClockKind::Logical, checkpoint_every: 100, tail: 50 };
+fn primcast_settings(clock: Clock) -> Settings {
+    let clock = match clock {
+        Clock::Logical => ClockKind::Logical,
+        Clock::Hybrid => ClockKind::Hybrid { bound: Duration::from_millis(500) },
+    };
+    Settings { clock, checkpoint_every: 100, tail: 50 }
+}
 
 /// Something to do with a protocol, whichever it is.
 pub trait Employer {
@@ -81,6 +125,7 @@ impl Protocol {
                 genuine: Some(0),
                 safe_time: false,
                 steps: (2, 4),
+                hybrid_steps: None,
             },
             Protocol::PrimCast => Nature {
                 survives_faults: true,
@@ -88,17 +133,22 @@ impl Protocol {
                 genuine: Some(SETTLING),
                 safe_time: true,
                 steps: (3, 5),
+                // min(5 steps, 4 steps and twice the clock error): thesis 4.4.1.
+                hybrid_steps: Some((3, 4)),
             },
         }
     }
 
     /// Makes machines for a cluster and hands them over.
-    pub fn employ<E: Employer>(self, cluster: &Arc<Cluster>, planted: Planted, employer: E) -> E::Answer {
+    pub fn employ<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
         let cluster = cluster.clone();
+        let Variant { clock, planted } = variant;
         match self {
             Protocol::Skeen => employer.employ(move |process, _| Skeen::new(process, cluster.clone(), planted)),
-            Protocol::PrimCast => employer
-                .employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, SMALL_SETTINGS, planted)),
+            Protocol::PrimCast => {
+                let settings = primcast_settings(clock);
+                employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
+            }
         }
     }
 }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use skein_machine::Cluster;
-use skein_order::{Mutant, Planted};
+use skein_order::Mutant;
 use skein_sim::check::Violation;
 use skein_sim::search::Scope;
 use skein_sim::{Load, Mix, Plan, SECOND, Scenario};
 
 use crate::cli::{Mistake, MutantArguments, Verdict, jobs, output, search_of, seed_of, steps_of};
-use crate::compose::Protocol;
+use crate::compose::{Protocol, Variant};
 use crate::fleet::Fleet;
 
 /// How a bug is hunted.
@@ -61,15 +61,9 @@ const ROWS: &[Row] = &[
     calm("skeen-forgets-to-raise", Mutant::SkeenForgetsToRaise, "timestamps"),
     calm("skeen-tells-everybody", Mutant::SkeenTellsEverybody, "genuineness"),
     calm("skeen-ignores-the-floor", Mutant::SkeenIgnoresTheFloor, "sender order"),
-    Row {
-        hunt: Hunt::Steps,
-        ..calm("skeen-relays-the-start", Mutant::SkeenRelaysTheStart, "step bound")
-    },
+    Row { hunt: Hunt::Steps, ..calm("skeen-relays-the-start", Mutant::SkeenRelaysTheStart, "step bound") },
     calm("skeen-drops-early-proposals", Mutant::SkeenDropsEarlyProposals, "liveness"),
-    Row {
-        hunt: Hunt::Search(2, 2),
-        ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, "timestamps")
-    },
+    Row { hunt: Hunt::Search(2, 2), ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, "timestamps") },
     swarm("primcast-acknowledges-early", Mutant::PrimCastAcknowledgesEarly, ANY),
     swarm("primcast-takes-the-second-log", Mutant::PrimCastTakesTheSecondLog, ANY),
     swarm("primcast-counts-a-minority", Mutant::PrimCastCountsAMinority, ANY),
@@ -146,14 +140,14 @@ impl Row {
 
     fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, Mistake> {
         let plan = self.plan(scenario);
-        let planted = Planted::bug(self.mutant);
+        let variant = Variant::with_bug(self.mutant);
         let caught =
-            (0..SEEDS).find(|seed| self.breaks(&seed_of(self.protocol, &plan, *seed, None, planted).violations));
+            (0..SEEDS).find(|seed| self.breaks(&seed_of(self.protocol, &plan, *seed, None, variant).violations));
         let seeds_to_catch = caught.map_or(SEEDS, |seed| seed + 1);
         let mut clean_violations = 0;
         let fleet = Fleet { seeds: 0..seeds_to_catch, jobs, resume: None, shows_progress: false };
         fleet.run(
-            |seed| seed_of(self.protocol, &plan, seed, None, Planted::NONE),
+            |seed| seed_of(self.protocol, &plan, seed, None, Variant::PLAIN),
             |report| clean_violations += u64::from(report.is_wrong || report.is_stuck),
         )?;
         Ok(Catch {
@@ -167,14 +161,14 @@ impl Row {
     }
 
     fn hunt_by_steps(&self) -> Catch {
-        let found = |planted| steps_of(self.protocol, planted).violations;
-        self.caught(self.breaks(&found(Planted::bug(self.mutant))), found(Planted::NONE).len() as u64)
+        let found = |variant| steps_of(self.protocol, variant, self.protocol.nature().steps).violations;
+        self.caught(self.breaks(&found(Variant::with_bug(self.mutant))), found(Variant::PLAIN).len() as u64)
     }
 
     fn hunt_by_search(&self, groups: usize, messages: usize) -> Result<Catch, Mistake> {
         let scope = Scope::calm(groups, 1, messages);
-        let with = search_of(self.protocol, &scope, Planted::bug(self.mutant), |_| {})?;
-        let without = search_of(self.protocol, &scope, Planted::NONE, |_| {})?;
+        let with = search_of(self.protocol, &scope, Variant::with_bug(self.mutant), |_| {})?;
+        let without = search_of(self.protocol, &scope, Variant::PLAIN, |_| {})?;
         let caught = with.failure.is_some_and(|failure| self.breaks(&failure.violations));
         Ok(self.caught(caught, u64::from(without.failure.is_some())))
     }
@@ -196,7 +190,12 @@ impl Row {
     }
 
     fn breaks(&self, violations: &[Violation]) -> bool {
-        violations.iter().any(|violation| { if self.property == ANY {eprintln!("   {}: {}", self.name, &violation.to_string().chars().take(150).collect::<String>());} violation.property == self.property || self.property == ANY })
+        violations.iter().any(|violation| {
+            if self.property == ANY {
+                eprintln!("   {}: {}", self.name, &violation.to_string().chars().take(150).collect::<String>());
+            }
+            violation.property == self.property || self.property == ANY
+        })
     }
 
     fn plan(&self, scenario: Scenario) -> Plan {
@@ -232,7 +231,7 @@ mod tests {
     fn the_search_tells_the_story_of_a_bug() {
         let row = ROWS.iter().find(|row| matches!(row.hunt, Hunt::Search(..))).unwrap();
         let scope = Scope::calm(2, 1, 2);
-        let report = search_of(row.protocol, &scope, Planted::bug(row.mutant), |_| {}).unwrap();
+        let report = search_of(row.protocol, &scope, Variant::with_bug(row.mutant), |_| {}).unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/skeen_skips_the_wait.txt");
         skein_sim::golden(file, &in_words(&report.failure.unwrap()));
     }

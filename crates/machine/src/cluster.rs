@@ -233,7 +233,11 @@ impl fmt::Display for ClusterError {
             }
             ClusterError::NoDestination => f.write_str("the message has no destination; name at least one group"),
             ClusterError::HighFloor { floor } => {
-                write!(f, "a floor of {floor} leaves no room for later timestamps; at most {} is allowed", Cluster::HIGHEST_FLOOR)
+                write!(
+                    f,
+                    "a floor of {floor} leaves no room for later timestamps; at most {} is allowed",
+                    Cluster::HIGHEST_FLOOR
+                )
             }
             ClusterError::LongPayload { bytes } => {
                 write!(f, "a payload of {bytes} bytes is too long; at most {} fit one message", crate::MAX_PAYLOAD)

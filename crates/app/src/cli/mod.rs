@@ -21,7 +21,7 @@ pub(crate) use run::{jobs, seed_of};
 pub(crate) use search::in_words;
 #[cfg(feature = "mutants")]
 pub(crate) use search::search_of;
-pub(crate) use settings::{Clock, Mode, ScenarioName, Shape};
+pub(crate) use settings::{Mode, ScenarioName, Shape};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;
 

@@ -6,12 +6,11 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use skein_machine::{Boot, Ordering, ProcessId};
-use skein_order::Planted;
 use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
 
 use super::settings::{self, name_of};
-use super::{Clock, Mistake, Mode, ScenarioName, Shape, Verdict, output, thousands};
-use crate::compose::{Employer, Protocol};
+use super::{Mistake, Mode, ScenarioName, Shape, Verdict, output, thousands};
+use crate::compose::{Clock, Employer, Protocol, Variant};
 use crate::fleet::{Fleet, Report};
 
 /// More processes than this are not run as outsiders: two entries that are no replica.
@@ -127,8 +126,8 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         resume: arguments.resume.as_deref().map(|path| (path, arguments.without_seeds())),
         shows_progress: !arguments.quiet && arguments.trace.is_none(),
     };
-    let seed_runner =
-        |seed| seed_of(arguments.protocol, &plan, seed, arguments.trace.map(Detail::trace), Planted::NONE);
+    let variant = Variant { clock: arguments.clock, ..Variant::PLAIN };
+    let seed_runner = |seed| seed_of(arguments.protocol, &plan, seed, arguments.trace.map(Detail::trace), variant);
     let mut summary = Summary {
         kind: "summary",
         protocol: arguments.protocol.to_string(),
@@ -148,7 +147,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
 }
 
 /// Runs one seed of one protocol.
-pub(crate) fn seed_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<Trace>, planted: Planted) -> Outcome {
+pub(crate) fn seed_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<Trace>, variant: Variant) -> Outcome {
     struct OneSeed<'a>(&'a Plan, u64, Option<Trace>);
     impl Employer for OneSeed<'_> {
         type Answer = Outcome;
@@ -160,7 +159,7 @@ pub(crate) fn seed_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<
             run_seed(self.0, self.1, self.2, maker)
         }
     }
-    protocol.employ(&plan.cluster, planted, OneSeed(plan, seed, trace))
+    protocol.employ(&plan.cluster, variant, OneSeed(plan, seed, trace))
 }
 
 /// How many seeds to run at once.

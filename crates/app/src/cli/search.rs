@@ -7,12 +7,11 @@ use clap::Args;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use skein_machine::{Boot, Cluster, Ordering, ProcessId};
-use skein_order::Planted;
 use skein_sim::search::{Counterexample, Moment, MomentKind, Report, Scope, search};
 
 use super::settings::{self, name_of};
-use super::{Clock, Mistake, Mode, Verdict, output, thousands};
-use crate::compose::{Employer, Protocol};
+use super::{Mistake, Mode, Verdict, output, thousands};
+use crate::compose::{Clock, Employer, Protocol, Variant};
 
 /// The renamings of more groups than this are more than the search saves by them.
 const MOST_GROUPS: usize = 6;
@@ -94,7 +93,7 @@ struct Line {
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let scope = arguments.scope()?;
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    let report = search_of(arguments.protocol, &scope, Planted::NONE, |states| {
+    let report = search_of(arguments.protocol, &scope, Variant::PLAIN, |states| {
         bar.set_message(format!("{} states", thousands(states)));
         bar.tick();
     })?;
@@ -112,7 +111,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
 pub(crate) fn search_of(
     protocol: Protocol,
     scope: &Scope,
-    planted: Planted,
+    variant: Variant,
     told: impl FnMut(u64) + Send,
 ) -> Result<Report, Mistake> {
     struct Searcher<'a, F>(&'a Scope, &'a Arc<Cluster>, F);
@@ -128,7 +127,7 @@ pub(crate) fn search_of(
     }
     let cluster = Arc::new(scope.cluster()?);
     let report = std::thread::scope(|threads| {
-        let work = || protocol.employ(&cluster, planted, Searcher(scope, &cluster, told));
+        let work = || protocol.employ(&cluster, variant, Searcher(scope, &cluster, told));
         let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, work);
         let thread = thread.map_err(|error| Mistake(format!("cannot start a thread to search on: {error}")))?;
         thread.join().map_err(|_| Mistake("the search itself failed; what it printed above says where".into()))
@@ -253,7 +252,7 @@ mod tests {
             (Protocol::Skeen, 1, 3, 1, 125),
             (Protocol::Skeen, 1, 2, 2, 139),
         ] {
-            let report = search_of(protocol, &Scope::calm(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
+            let report = search_of(protocol, &Scope::calm(groups, replicas, messages), Variant::PLAIN, |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());
             assert_eq!(report.states, states, "{protocol}: {groups} groups of {replicas}, {messages} messages");
         }
@@ -264,9 +263,9 @@ mod tests {
     fn skipping_equal_orders_misses_no_state() {
         for (groups, replicas, messages) in [(2, 1, 3), (3, 1, 2), (1, 3, 1)] {
             let short =
-                search_of(Protocol::Skeen, &Scope::calm(groups, replicas, messages), Planted::NONE, |_| {}).unwrap();
+                search_of(Protocol::Skeen, &Scope::calm(groups, replicas, messages), Variant::PLAIN, |_| {}).unwrap();
             let every = Scope { skips_equal_orders: false, ..Scope::calm(groups, replicas, messages) };
-            let long = search_of(Protocol::Skeen, &every, Planted::NONE, |_| {}).unwrap();
+            let long = search_of(Protocol::Skeen, &every, Variant::PLAIN, |_| {}).unwrap();
             assert_eq!(short.states, long.states);
             assert!(short.transitions * 5 < long.transitions * 4, "{} of {}", short.transitions, long.transitions);
         }
@@ -276,7 +275,7 @@ mod tests {
     #[test]
     fn the_largest_scope_can_be_begun() {
         let scope = Scope { max_states: 1000, ..Scope::calm(MOST_GROUPS, 1, MOST_MESSAGES) };
-        let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
+        let report = search_of(Protocol::Skeen, &scope, Variant::PLAIN, |_| {}).unwrap();
         assert_eq!((report.states, report.is_complete), (1000, false));
     }
 
@@ -288,7 +287,7 @@ mod tests {
             [(RealTime::Deliveries, 2, false), (RealTime::Deliveries, 3, true), (RealTime::Completions, 3, true)]
         {
             let scope = Scope { real_time: Some(kind), ..Scope::calm(3, 1, messages) };
-            let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
+            let report = search_of(Protocol::Skeen, &scope, Variant::PLAIN, |_| {}).unwrap();
             let broken: Vec<&str> = report.failure.iter().map(|failure| failure.violations[0].property).collect();
             assert_eq!(broken, if is_broken { vec!["real-time order"] } else { vec![] }, "{kind:?}");
             assert_eq!(report.is_complete, !is_broken);
@@ -301,7 +300,7 @@ mod tests {
         for (kind, messages, states) in [(RealTime::Deliveries, 2, 333), (RealTime::Completions, 2, 301)] {
             for skips_equal_orders in [true, false] {
                 let scope = Scope { real_time: Some(kind), skips_equal_orders, ..Scope::calm(2, 1, messages) };
-                let report = search_of(Protocol::Skeen, &scope, Planted::NONE, |_| {}).unwrap();
+                let report = search_of(Protocol::Skeen, &scope, Variant::PLAIN, |_| {}).unwrap();
                 assert!(report.is_complete);
                 assert_eq!(report.states, states, "{kind:?}");
             }

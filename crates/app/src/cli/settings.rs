@@ -9,7 +9,7 @@ use skein_machine::{Cluster, ClusterId, GroupId, GroupSet, ProcessId};
 use skein_sim::{Mix, Scenario};
 
 use super::Mistake;
-use crate::compose::Protocol;
+use crate::compose::{Clock, Protocol};
 
 /// Where the processes stand and what befalls them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,15 +39,6 @@ pub(crate) enum Mode {
     GlobalOrder,
     /// Real-time order given a bound on clock errors.
     LinearizableClock,
-}
-
-/// What the protocols' clocks follow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Clock {
-    /// Only messages.
-    Logical,
-    /// Hardware clocks too.
-    Hybrid,
 }
 
 /// The groups of a cluster.
@@ -172,7 +163,7 @@ pub(crate) fn check_mode(protocol: Protocol, mode: Mode, clock: Clock) -> Result
         let mode = name_of(&mode);
         return Err(Mistake(format!("{protocol} does not offer the mode {mode}; it offers ordered")));
     }
-    if clock != Clock::Logical {
+    if clock == Clock::Hybrid && protocol.nature().hybrid_steps.is_none() {
         return Err(Mistake(format!("{protocol} does not use hardware clocks; leave --clock at logical")));
     }
     Ok(())

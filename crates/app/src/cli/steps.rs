@@ -6,16 +6,16 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 use skein_machine::{Boot, Cluster, Ordering, ProcessId};
-use skein_order::Planted;
 use skein_sim::steps::{Steps, measure};
 
 use super::{Verdict, output};
-use crate::compose::{Employer, Protocol};
+use crate::compose::{Clock, Employer, Protocol, Variant};
 
 #[derive(Args)]
 #[command(after_help = "A step is one message delay, from the multicast to the last delivery anywhere (in brackets: at
 the first replicas of the groups). Messages and bytes are those of one multicast of 64 bytes to 2
-groups of 3, sent by a replica of one of them. The exit code is 1 when a protocol misses what it promises.
+groups of 3, sent by a replica of one of them. In rows that end in -hybrid, timestamps follow
+hardware clocks that show the true time. The exit code is 1 when a protocol misses what it promises.
 
 Example:
   skein sim steps --json")]
@@ -45,11 +45,15 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     if !arguments.json {
         output::line("protocol        collision-free      at worst   messages     bytes");
     }
-    for protocol in Protocol::ALL.into_iter().filter(|each| arguments.protocol.is_none_or(|only| only == *each)) {
-        let steps = steps_of(protocol, Planted::NONE);
-        let promised = protocol.nature().steps;
+    let wanted = Protocol::ALL.into_iter().filter(|each| arguments.protocol.is_none_or(|only| only == *each));
+    for (protocol, clock, promised) in wanted.flat_map(variants) {
+        let steps = steps_of(protocol, Variant { clock, ..Variant::PLAIN }, promised);
+        let protocol = match clock {
+            Clock::Logical => protocol.to_string(),
+            Clock::Hybrid => format!("{protocol}-hybrid"),
+        };
         let row = Row {
-            protocol: protocol.to_string(),
+            protocol: protocol.clone(),
             collision_free: steps.collision_free,
             collision_free_leaders: steps.collision_free_leaders,
             worst: steps.worst,
@@ -82,8 +86,13 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     Ok(all_well)
 }
 
-/// Measures one protocol on three groups of three.
-pub(crate) fn steps_of(protocol: Protocol, planted: Planted) -> Steps {
+/// A protocol with each kind of clock that it can use, and the steps that it then promises.
+fn variants(protocol: Protocol) -> impl Iterator<Item = (Protocol, Clock, (u64, u64))> {
+    protocol.nature().clocks().map(move |(clock, steps)| (protocol, clock, steps))
+}
+
+/// Measures one protocol on three groups of three. Their hardware clocks show the true time.
+pub(crate) fn steps_of(protocol: Protocol, variant: Variant, promised: (u64, u64)) -> Steps {
     struct Measure<'a>(&'a Arc<Cluster>, (u64, u64));
     impl Employer for Measure<'_> {
         type Answer = Steps;
@@ -96,7 +105,7 @@ pub(crate) fn steps_of(protocol: Protocol, planted: Planted) -> Steps {
         }
     }
     let cluster = Arc::new(Cluster::regular(3, 3, 2).expect("three groups of three are a cluster"));
-    protocol.employ(&cluster, planted, Measure(&cluster, protocol.nature().steps))
+    protocol.employ(&cluster, variant, Measure(&cluster, promised))
 }
 
 #[cfg(test)]
@@ -106,10 +115,10 @@ mod tests {
     /// One row a protocol: what the step table of the documentation says.
     #[test]
     fn every_protocol_takes_the_steps_that_it_promises() {
-        for protocol in Protocol::ALL {
-            let steps = steps_of(protocol, Planted::NONE);
-            assert_eq!((steps.collision_free, steps.worst), protocol.nature().steps, "{protocol}");
-            assert_eq!(steps.violations, [], "{protocol}");
+        for (protocol, clock, promised) in Protocol::ALL.into_iter().flat_map(variants) {
+            let steps = steps_of(protocol, Variant { clock, ..Variant::PLAIN }, promised);
+            assert_eq!((steps.collision_free, steps.worst), promised, "{protocol} with {clock:?} clocks");
+            assert_eq!(steps.violations, [], "{protocol} with {clock:?} clocks");
         }
     }
 }

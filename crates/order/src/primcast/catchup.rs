@@ -98,7 +98,8 @@ impl Replica {
         let is_decided = |outcome: &Outcome| self.log.find(outcome.id).is_some_and(|index| index <= self.decided);
         // What is not decided here may be an entry that its epoch has lost, though the message was not.
         let known = first.max(self.delivered()) - first;
-        let end = known as usize + outcomes.iter().skip(known as usize).take_while(|outcome| is_decided(outcome)).count();
+        let end =
+            known as usize + outcomes.iter().skip(known as usize).take_while(|outcome| is_decided(outcome)).count();
         self.take_outcomes(first, outcomes.into_iter().take(end).collect(), out);
     }
 

@@ -9,12 +9,12 @@
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use skein_machine::{Boot, ProcessId, Time, Timestamp};
+use skein_machine::{Boot, ProcessId, Time};
 
+use super::Effects;
 use super::record::Record;
 use super::replica::{Peer, Replica};
 use super::wire::{Candidacy, Message, Promise, Rebirth, Reign};
-use super::Effects;
 use crate::Mutant;
 use crate::parts::{Entry, Epoch, Index, Run};
 
@@ -39,15 +39,9 @@ pub(super) enum Role {
     /// Holds what the primary of its promised epoch appends, if there is one.
     Follower,
     /// Asks whether others hear a primary; they say no.
-    Canvasser {
-        silent: BTreeSet<ProcessId>,
-        ticks: u32,
-    },
+    Canvasser { silent: BTreeSet<ProcessId>, ticks: u32 },
     /// Gathers promises for the epoch that it has promised itself.
-    Candidate {
-        promises: BTreeMap<ProcessId, Promise>,
-        ticks: u32,
-    },
+    Candidate { promises: BTreeMap<ProcessId, Promise>, ticks: u32 },
     /// Leads the epoch that it holds; proposes once a quorum holds it too.
     Primary,
     /// Has forgotten what it promised: silent until it was taken in again.
@@ -68,7 +62,7 @@ impl Role {
 
 impl Replica {
     /// Everything about elections that is done every tick.
-    pub(super) fn tick_election(&mut self, now: Time, out: &mut Effects) {
+    pub(super) fn tick_election(&mut self, out: &mut Effects) {
         self.silence = self.silence.saturating_add(1);
         for peer in self.peers.values_mut() {
             peer.silence = peer.silence.saturating_add(1);
@@ -78,7 +72,7 @@ impl Replica {
             Role::Amnesiac => out.send_all(self.others(), &Message::Rejoin(self.incarnation)),
             Role::Primary => self.tick_primary(out),
             Role::Follower => {
-                if self.silence > self.patience && self.clock_is_near(now) {
+                if self.silence > self.patience {
                     self.role = Role::Canvasser { silent: [me].into_iter().collect(), ticks: 0 };
                     if quorum == 1 {
                         self.stand(out);
@@ -134,12 +128,6 @@ impl Replica {
         self.role = Role::Follower;
         self.silence = self.silence.min(SILENT);
         self.patience = (PATIENCE + self.random.below(PATIENCE)) as u32;
-    }
-
-    /// After a restart, a clock that was reserved ahead must not pull a whole group into the future.
-    fn clock_is_near(&self, now: Time) -> bool {
-        let super::ClockKind::Hybrid { bound } = self.settings.clock else { return true };
-        self.clock.value() <= Timestamp(now.after(bound).as_nanos())
     }
 
     pub(super) fn on_canvass(&self, from: ProcessId, out: &mut Effects) {
@@ -208,7 +196,10 @@ impl Replica {
     }
 
     pub(super) fn rebirth_list(&self) -> Vec<Rebirth> {
-        self.rebirths.iter().map(|(process, incarnation)| Rebirth { process: *process, incarnation: *incarnation }).collect()
+        self.rebirths
+            .iter()
+            .map(|(process, incarnation)| Rebirth { process: *process, incarnation: *incarnation })
+            .collect()
     }
 
     /// What a replica said before it lost its memory does not count any more.
@@ -334,9 +325,10 @@ impl Replica {
     /// Holds a new epoch: its complete log, in one durable step (thesis, lines 70 to 74).
     /// Cut at the first entry that differs, take what is missing, then switch.
     pub(super) fn adopt(&mut self, reign: Reign, previous: Index, entries: Vec<Entry>, out: &mut Effects) {
-        let same = entries.iter().zip(previous + 1..).take_while(|(entry, index)| {
-            self.log.epoch_at(*index) == Some(entry.epoch)
-        });
+        let same = entries
+            .iter()
+            .zip(previous + 1..)
+            .take_while(|(entry, index)| self.log.epoch_at(*index) == Some(entry.epoch));
         let keep = previous + same.count() as Index;
         let new: Vec<Entry> = entries.into_iter().skip((keep - previous) as usize).collect();
         self.raise_clock(reign.clock, out);
@@ -411,7 +403,14 @@ impl Replica {
         }
     }
 
-    pub(super) fn on_new_state(&mut self, from: ProcessId, reign: Reign, at: Run, entries: Vec<Entry>, out: &mut Effects) {
+    pub(super) fn on_new_state(
+        &mut self,
+        from: ProcessId,
+        reign: Reign,
+        at: Run,
+        entries: Vec<Entry>,
+        out: &mut Effects,
+    ) {
         self.highest = self.highest.max(reign.epoch);
         if self.role == Role::Amnesiac || reign.epoch < self.promised || self.held >= reign.epoch {
             return;

@@ -9,7 +9,7 @@ use super::election::Role;
 use super::record::Record;
 use super::replica::Replica;
 use super::wire::Message;
-use super::{Effects, Timer};
+use super::{ClockKind, Effects, Timer};
 use crate::Mutant;
 use crate::parts::Run;
 
@@ -27,7 +27,10 @@ impl Replica {
             self.incarnation = incarnation;
             out.persist(Record::Reborn(incarnation));
         }
-        if self.planted.is(Mutant::PrimCastResumesAsPrimary) && self.held.leader == self.me && self.held == self.promised {
+        if self.planted.is(Mutant::PrimCastResumesAsPrimary)
+            && self.held.leader == self.me
+            && self.held == self.promised
+        {
             self.role = Role::Primary;
         }
         self.follow_again_unless_primary();
@@ -46,8 +49,9 @@ impl Replica {
             _ => self.follow_again(),
         }
         self.silence = 0;
-        if self.quorum() == 1 {
-            // Nobody else can lead.
+        if self.quorum() == 1 && self.settings.clock == ClockKind::Logical {
+            // Nobody else can lead. (With hybrid clocks patience is as long as the reserve: a clock that was
+            // restarted at its ceiling must not pull a whole group into the future.)
             self.patience = 0;
         }
     }
@@ -117,7 +121,7 @@ impl Replica {
         if let Some(reading) = self.reading(now) {
             self.raise_clock(reading, out);
         }
-        self.tick_election(now, out);
+        self.tick_election(out);
         if self.role == Role::Amnesiac {
             return;
         }

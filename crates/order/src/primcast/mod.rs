@@ -48,6 +48,11 @@ type Effects = Out<PrimCast>;
 /// that may send. Far above what a healthy network holds, far below what memory does.
 pub const MAX_PENDING: usize = 1 << 14;
 
+/// With hybrid clocks, a floor further ahead than this is a mistake, and is turned away where it comes in: the
+/// groups would follow it, and real time could not catch up. Wide, for it is compared with the clock of one
+/// process, which may be wrong, and groups whose clocks are wrong together may be far apart.
+const FURTHEST_FLOOR: Duration = Duration::from_secs(3600);
+
 /// What an operator may choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Settings {
@@ -161,8 +166,12 @@ impl Machine for PrimCast {
         self.sender.admit(&command);
         match command {
             Down::Multicast(message) => {
-                if let ClockKind::Hybrid { bound } = self.settings.clock
-                    && self.sender.turn_away_high_floor(&message, Timestamp(now.after(bound).as_nanos()), out)
+                if let Some(replica) = &self.replica {
+                    self.sender.hear_timestamp(replica.clock.value());
+                }
+                let furthest = Timestamp(now.after(FURTHEST_FLOOR).as_nanos());
+                if self.settings.clock != ClockKind::Logical
+                    && self.sender.turn_away_high_floor(&message, furthest, out)
                 {
                     return;
                 }
@@ -186,7 +195,10 @@ impl Machine for PrimCast {
                     self.sender.believe(group, epoch, out);
                 }
             }
-            Message::Done(id, _) => self.sender.on_done(id),
+            Message::Done(id, timestamp) => {
+                self.sender.hear_timestamp(timestamp);
+                self.sender.on_done(id);
+            }
             Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
             message => {
                 self.listen(from, &message, out);

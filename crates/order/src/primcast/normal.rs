@@ -100,8 +100,7 @@ impl Replica {
     fn propose(&mut self, message: Multicast, follows: u64, timestamp: Timestamp, out: &mut Effects) {
         self.raise_clock(timestamp, out);
         let entry = Entry { epoch: self.held, timestamp, follows, message };
-        let append =
-            Message::Append { epoch: self.held, previous: self.log.last(), entries: vec![entry.clone()] };
+        let append = Message::Append { epoch: self.held, previous: self.log.last(), entries: vec![entry.clone()] };
         for follower in self.others() {
             out.send_early(follower, append.clone());
         }
@@ -164,7 +163,14 @@ impl Replica {
     }
 
     /// Step 3 at a follower: hold what the primary has appended.
-    pub(super) fn on_append(&mut self, from: ProcessId, epoch: Epoch, previous: Index, entries: Vec<Entry>, out: &mut Effects) {
+    pub(super) fn on_append(
+        &mut self,
+        from: ProcessId,
+        epoch: Epoch,
+        previous: Index,
+        entries: Vec<Entry>,
+        out: &mut Effects,
+    ) {
         self.highest = self.highest.max(epoch);
         let follows = self.held == epoch && self.promised == epoch && from == epoch.leader;
         if !follows || self.role == super::election::Role::Amnesiac || previous > self.log.last() {

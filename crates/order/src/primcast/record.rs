@@ -155,9 +155,7 @@ impl Wire for Record {
             CEILING => Record::Ceiling(Timestamp::decode(reader)?),
             PROMISED => Record::Promised(Epoch::decode(reader)?, reader.list("rebirths", MAX_GROUPS)?),
             ENTRIES => Record::Entries(reader.list("entries", MOST_ENTRIES)?),
-            ADOPTED => {
-                Record::Adopted(Reign::decode(reader)?, reader.u64()?, reader.list("entries", MOST_ENTRIES)?)
-            }
+            ADOPTED => Record::Adopted(Reign::decode(reader)?, reader.u64()?, reader.list("entries", MOST_ENTRIES)?),
             DELIVERED => Record::Delivered(reader.u64()?, reader.list("outcomes", MOST_OUTCOMES)?),
             CHECKPOINT => Record::Checkpoint(State::decode(reader)?),
             tag => return Err(WireError::UnknownTag { what: "PrimCast's records", tag }),

@@ -37,7 +37,14 @@ impl Replica {
     }
 
     /// The primary of another group has proposed.
-    pub(super) fn on_headers(&mut self, from: ProcessId, epoch: Epoch, settled: Index, headers: Vec<Header>, out: &mut Effects) {
+    pub(super) fn on_headers(
+        &mut self,
+        from: ProcessId,
+        epoch: Epoch,
+        settled: Index,
+        headers: Vec<Header>,
+        out: &mut Effects,
+    ) {
         let group = self.cluster.group_of(from).expect("a primary is in a group");
         let remote = self.remotes.get_mut(&group).expect("headers come from other groups");
         remote.settled = remote.settled.max(settled);
@@ -46,12 +53,12 @@ impl Replica {
             // Thesis, line 47: whatever is proposed here from now on comes after it.
             self.raise_clock(header.timestamp, out);
             let is_over = header.index <= settled || self.windows.delivered(header.id).is_some();
-            if is_over && !self.tracks.get(&header.id).is_some_and(|track| track.index.is_some() && !track.is_delivered) {
+            if is_over && !self.tracks.get(&header.id).is_some_and(|track| track.index.is_some() && !track.is_delivered)
+            {
                 continue;
             }
             let track = self.tracks.entry(header.id).or_default();
-            let head =
-                Head { epoch, index: header.index, timestamp: header.timestamp, is_decided: false };
+            let head = Head { epoch, index: header.index, timestamp: header.timestamp, is_decided: false };
             match track.heads.get(&group) {
                 Some(known) if known.is_decided || known.epoch > epoch => {}
                 known => {
@@ -95,7 +102,8 @@ impl Replica {
         });
         for ((epoch, index), id) in decided {
             let Some(track) = self.tracks.get_mut(&id) else { continue };
-            let Some(head) = track.heads.get_mut(&group).filter(|head| (head.epoch, head.index) == (epoch, index)) else {
+            let Some(head) = track.heads.get_mut(&group).filter(|head| (head.epoch, head.index) == (epoch, index))
+            else {
                 continue;
             };
             head.is_decided = true;
@@ -113,9 +121,8 @@ impl Replica {
         let settled = remote.settled;
         let tracks = &self.tracks;
         let is_proposed = |id: &MessageId| tracks.get(id).is_some_and(|track| track.index.is_some());
-        let is_dead = |(key, id): (&(Epoch, Index), &MessageId)| {
-            (key.1 <= settled && !is_proposed(id)).then_some((*key, *id))
-        };
+        let is_dead =
+            |(key, id): (&(Epoch, Index), &MessageId)| (key.1 <= settled && !is_proposed(id)).then_some((*key, *id));
         let dead: Vec<_> = remote.open.iter().filter_map(is_dead).collect();
         dead.iter().for_each(|(key, _)| {
             remote.open.remove(key);

@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use skein_machine::{
-    Boot, Cluster, Delivery, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time, Timestamp, Up,
+    Boot, Cluster, Delivery, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time,
+    Timestamp, Up,
 };
 
 use super::election::Role;
@@ -569,7 +570,8 @@ impl Replica {
         }
         let mut to = self.target.min(Cluster::HIGHEST_FLOOR);
         if let (ClockKind::Hybrid { bound }, Some(reading)) = (self.settings.clock, self.reading(now)) {
-            to = to.min(Timestamp(Time::from_nanos(reading.0).after(bound).as_nanos()));
+            let present = reading.max(self.clock.value());
+            to = to.min(Timestamp(Time::from_nanos(present.0).after(bound).as_nanos()));
         }
         self.raise_clock(to, out);
         out.send_all(self.others(), &Message::Raise(to));

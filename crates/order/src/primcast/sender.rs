@@ -10,9 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use skein_machine::{
-    Busy, Cluster, Down, GroupId, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
-};
+use skein_machine::{Busy, Cluster, Down, GroupId, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up};
 
 use super::wire::{Message, Refusal, Start};
 use super::{Effects, MAX_PENDING, Timer};
@@ -46,6 +44,8 @@ pub(super) struct Sender {
     /// Sessions that ended with a message that came too late.
     ended: BTreeSet<SessionId>,
     is_looking: bool,
+    /// The highest timestamp that a group has told this process.
+    newest: Timestamp,
 }
 
 /// A message without an outcome.
@@ -74,6 +74,7 @@ impl Sender {
             turned_away: BTreeMap::new(),
             ended: BTreeSet::new(),
             is_looking: false,
+            newest: Timestamp::ZERO,
         }
     }
 
@@ -102,7 +103,8 @@ impl Sender {
         for group in message.destinations.iter() {
             *self.load.entry(group).or_default() += 1;
         }
-        let follows = if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { self.last_before(&message) };
+        let follows =
+            if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { self.last_before(&message) };
         self.open.insert(id, Open { message, follows, age: 0, tries: 0 });
         self.start(id, None, out);
         if !self.is_looking {
@@ -171,6 +173,11 @@ impl Sender {
 
     fn to(&self, group: GroupId) -> impl Iterator<Item = MessageId> {
         self.open.iter().filter(move |(_, open)| open.message.destinations.contains(group)).map(|(id, _)| *id)
+    }
+
+    /// A group has delivered something with this timestamp.
+    pub(super) fn hear_timestamp(&mut self, timestamp: Timestamp) {
+        self.newest = self.newest.max(timestamp);
     }
 
     /// It was delivered: what follows it need not wait to hear of it.
@@ -248,8 +255,9 @@ impl Sender {
     }
 
     /// Turns a message away whose floor lies further ahead than any clock may go.
+    /// What groups have reached is no future, whatever the clock of this process says.
     pub(super) fn turn_away_high_floor(&mut self, message: &Multicast, highest: Timestamp, out: &mut Effects) -> bool {
-        let is_high = message.floor > highest;
+        let is_high = message.floor > highest.max(self.newest);
         if is_high {
             self.turn_away(message.id, "its floor lies in the future of this process's clock", out);
         }
