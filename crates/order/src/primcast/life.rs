@@ -125,8 +125,7 @@ impl Replica {
         if self.role == Role::Amnesiac {
             return;
         }
-        let report = self.report(now);
-        self.say(report, self.others(), out);
+        self.say_heartbeat(now, out);
         self.help_those_behind(out);
         self.announce_settled(out);
         self.ask_other_groups(out);

@@ -5,7 +5,7 @@
 //! message, the primary of each destination proposes a local timestamp: it
 //! appends an entry to its group's log (`normal.rs`) and tells the other
 //! destinations (`remote.rs`). Replicas report how far they hold the log; what
-//! a quorum holds is decided. The highest local timestamp is the final one,
+//! a quorum holds is decided (`reports.rs`). The highest local timestamp is the final one,
 //! and a message is delivered when nothing can come before it (`replica.rs`).
 //! Instead of agreeing on a clock, replicas report their clocks: a new primary
 //! begins above what any quorum has reported (`election.rs`).
@@ -26,6 +26,7 @@ mod normal;
 mod record;
 mod remote;
 mod replica;
+mod reports;
 mod sender;
 mod wire;
 

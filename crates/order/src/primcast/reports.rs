@@ -1,0 +1,204 @@
+//! What the replicas of a group tell each other of themselves: how far they
+//! hold the log, what they have promised, and their clocks. From this each
+//! knows what is decided, and what can still be proposed. It stands in place
+//! of the thesis's ACK inside a group, of BUMP and of ACCEPT.
+
+use skein_machine::{Cluster, ProcessId, Time, Timestamp, Up};
+
+use super::election::Role;
+use super::replica::Replica;
+use super::wire::{Message, Report};
+use super::{ClockKind, Effects};
+use crate::Mutant;
+use crate::parts::{Index, reached_by};
+
+impl Replica {
+    /// A replica of the own group has said how far it has come.
+    pub(super) fn on_report(&mut self, from: ProcessId, report: &Report) {
+        let is_forgotten = report.incarnation < self.rebirths.get(&from).copied().unwrap_or(0);
+        if is_forgotten && !self.planted.is(Mutant::PrimCastCountsTheForgotten) {
+            // Said in a life that it has forgotten.
+            return;
+        }
+        self.highest = self.highest.max(report.promised);
+        let held = self.held;
+        let takes_any_clock = self.planted.is(Mutant::PrimCastCountsLaterClocks);
+        let peer = self.peers.get_mut(&from).expect("only replicas of the group report");
+        peer.silence = 0;
+        (peer.held, peer.index) = (peer.held, peer.index).max((report.held, report.index));
+        if report.promised <= held || takes_any_clock {
+            peer.clock = peer.clock.max(report.clock);
+        } else {
+            peer.ahead = peer.ahead.max(Some((report.promised, report.clock)));
+        }
+        peer.delivered = peer.delivered.max(report.delivered);
+        peer.reading = report.reading;
+        // After a restart the leader of an epoch is its primary no more: it may have forgotten what it
+        // proposed last, and its clock stands at the ceiling, above those proposals.
+        let is_primary = report.is_primary || self.planted.is(Mutant::PrimCastTrustsARestartedLeader);
+        if from == held.leader && is_primary && report.held == held && report.promised == held {
+            self.hear_leader_clock(report.index, report.clock);
+        }
+        // A heartbeat counts only from a primary that this replica could follow.
+        if report.is_primary && from == report.promised.leader && report.promised >= self.promised && from != self.me {
+            self.silence = 0;
+        }
+    }
+
+    fn hear_leader_clock(&mut self, index: Index, clock: Timestamp) {
+        if index <= self.log.last() {
+            self.leader_clock = self.leader_clock.max(clock);
+        } else {
+            self.leader_ahead = self.leader_ahead.max(Some((index, clock)));
+        }
+    }
+
+    /// The log has grown: a clock that waited for it may count now.
+    pub(super) fn recount_leader_clock(&mut self) {
+        if let Some((index, clock)) = self.leader_ahead
+            && index <= self.log.last()
+        {
+            self.leader_ahead = None;
+            self.leader_clock = self.leader_clock.max(clock);
+        }
+    }
+
+    /// What later epochs can say now that this replica holds `held`.
+    pub(super) fn recount_clocks(&mut self) {
+        for peer in self.peers.values_mut() {
+            if let Some((promised, clock)) = peer.ahead
+                && promised <= self.held
+            {
+                peer.ahead = None;
+                peer.clock = peer.clock.max(clock);
+            }
+        }
+    }
+
+    /// Nothing is proposed in the held epoch at or below this (thesis, line 22).
+    pub(super) fn leader_clock(&self) -> Timestamp {
+        if self.role == Role::Primary { self.clock.value() } else { self.leader_clock }
+    }
+
+    /// Nothing is proposed in later epochs at or below this (thesis, line 23).
+    pub(super) fn quorum_clock(&self) -> Timestamp {
+        let quorum = if self.planted.is(Mutant::PrimCastCountsAMinority) { 1 } else { self.quorum() };
+        reached_by(self.peers.values().map(|peer| peer.clock), quorum).unwrap_or(Timestamp::ZERO)
+    }
+
+    /// Everything up to this was delivered here, and nothing at or below it will ever be.
+    /// The thesis takes the smallest undelivered timestamp itself: one too high.
+    pub(super) fn safe_time(&self) -> Timestamp {
+        if !self.is_settled_in() {
+            return Timestamp::ZERO;
+        }
+        let clocks = self.leader_clock().min(self.quorum_clock());
+        match self.queue.first() {
+            Some(first) => clocks.min(Timestamp(first.timestamp.0 - 1)),
+            None => clocks,
+        }
+    }
+
+    // ---- Saying where it stands.
+
+    /// Tells its group, and the groups that wait for it, what has changed.
+    pub(super) fn speak(&mut self, now: Time, out: &mut Effects) {
+        if self.role == Role::Amnesiac {
+            return;
+        }
+        let report = self.report(now);
+        if self.said.as_ref().is_none_or(|said| said.has_moved(&report)) {
+            self.say(report, self.members(), out);
+        }
+        let due = core::mem::take(&mut self.acknowledge);
+        for group in due.iter() {
+            let message = self.acknowledgement(group);
+            out.send_all(self.cluster.members(group).iter().copied(), &message);
+        }
+    }
+
+    /// Says that it lives. What has changed since it last spoke, it says to itself too.
+    pub(super) fn say_heartbeat(&mut self, now: Time, out: &mut Effects) {
+        let report = self.report(now);
+        if self.said.as_ref().is_none_or(|said| said.has_moved(&report)) {
+            self.say(report, self.members(), out);
+        } else {
+            self.say(report, self.others(), out);
+        }
+    }
+
+    /// To itself, too: what it hears of itself is on disk.
+    fn say(&mut self, report: Report, to: impl Iterator<Item = ProcessId>, out: &mut Effects) {
+        if self.planted.is(Mutant::PrimCastAcknowledgesEarly) {
+            to.for_each(|process| out.send_early(process, Message::Report(report.clone())));
+        } else {
+            out.send_all(to, &Message::Report(report.clone()));
+        }
+        self.said = Some(report);
+    }
+
+    pub(super) fn report(&self, now: Time) -> Report {
+        let reading = match self.settings.clock {
+            ClockKind::Logical => Time::ZERO,
+            ClockKind::Hybrid { .. } => now,
+        };
+        Report {
+            incarnation: self.incarnation,
+            held: self.held,
+            index: self.log.last(),
+            promised: self.promised,
+            clock: self.clock.value(),
+            is_primary: self.role == Role::Primary,
+            delivered: self.written,
+            reading,
+        }
+    }
+
+    pub(super) fn tell_safe_time(&mut self, out: &mut Effects) {
+        if self.target > self.told {
+            let safe = self.safe_time();
+            if safe >= self.target {
+                self.told = safe;
+                out.emit(Up::SafeTime(safe));
+            }
+        }
+    }
+
+    /// The user is told now and then even if nobody waits.
+    pub(super) fn tell_safe_time_anyway(&mut self, out: &mut Effects) {
+        let safe = self.safe_time();
+        if safe > self.told {
+            self.told = safe;
+            out.emit(Up::SafeTime(safe));
+        }
+    }
+
+    /// Somebody waits until everything up to a timestamp is delivered.
+    pub(super) fn wait_for(&mut self, now: Time, timestamp: Timestamp, out: &mut Effects) {
+        self.target = self.target.max(timestamp);
+        self.pursue_target(now, out);
+    }
+
+    /// Raises the clocks of the group to what somebody waits for, though not beyond what a
+    /// message may bring along: a group must not run into the end of its timestamps.
+    pub(super) fn pursue_target(&mut self, now: Time, out: &mut Effects) {
+        if self.target <= self.told || self.role == Role::Amnesiac {
+            return;
+        }
+        let mut to = self.target.min(Cluster::HIGHEST_FLOOR);
+        if let (ClockKind::Hybrid { bound }, Some(reading)) = (self.settings.clock, self.reading(now)) {
+            let present = reading.max(self.clock.value());
+            to = to.min(Timestamp(Time::from_nanos(present.0).after(bound).as_nanos()));
+        }
+        self.raise_clock(to, out);
+        out.send_all(self.others(), &Message::Raise(to));
+    }
+}
+
+impl Report {
+    /// Whether this one says more than a heartbeat.
+    fn has_moved(&self, new: &Report) -> bool {
+        (self.held, self.index, self.promised, self.clock, self.is_primary)
+            != (new.held, new.index, new.promised, new.clock, new.is_primary)
+    }
+}
