@@ -35,58 +35,74 @@ struct Row {
     shape: (usize, usize),
     /// Messages expire so many timestamps above their session's floor.
     expiry: Option<u64>,
-    /// The property that it breaks.
-    property: &'static str,
+    /// It takes many seeds: too many for a test of every build.
+    is_rare: bool,
+    /// The properties that it may break: one of them at least.
+    breaks: &'static [&'static str],
 }
 
 /// A bug that is not caught within so many seeds has survived.
-const SEEDS: u64 = 400;
+const SEEDS: u64 = 1000;
 
-const fn calm(name: &'static str, mutant: Mutant, property: &'static str) -> Row {
+const fn calm(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     let (protocol, hunt) = (Protocol::Skeen, Hunt::Seeds(Scenario::Calm));
-    Row { name, mutant, protocol, hunt, shape: (3, 3), expiry: None, property }
+    Row { name, mutant, protocol, hunt, shape: (3, 3), expiry: None, is_rare: false, breaks }
 }
 
-const fn swarm(name: &'static str, mutant: Mutant, property: &'static str) -> Row {
+const fn swarm(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     let (protocol, hunt) = (Protocol::PrimCast, Hunt::Seeds(Scenario::Swarm));
-    Row { name, mutant, protocol, hunt, shape: (2, 3), expiry: None, property }
+    Row { name, mutant, protocol, hunt, shape: (2, 3), expiry: None, is_rare: false, breaks }
 }
+
+/// One that shows only when several things go wrong at once.
+const fn rare(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
+    Row { is_rare: true, ..swarm(name, mutant, breaks) }
+}
+
+/// A bug that lets a group, or two of them, take different turns shows in any of these: which one depends on who
+/// is the first to notice.
+const ORDER: &[&str] =
+    &["integrity", "agreement", "prefix order", "global order", "timestamps", "safe time", "invariant"];
+
+/// The same, and groups that wait for what cannot come any more.
+const ORDER_OR_PROGRESS: &[&str] =
+    &["integrity", "agreement", "prefix order", "global order", "timestamps", "safe time", "invariant", "liveness"];
 
 /// Every bug that is planted somewhere.
 const ROWS: &[Row] = &[
-    calm("skeen-delivers-twice", Mutant::SkeenDeliversTwice, "integrity"),
-    calm("skeen-loses-a-decision", Mutant::SkeenLosesADecision, "agreement"),
-    calm("skeen-skips-the-wait", Mutant::SkeenSkipsTheWait, "global order"),
-    calm("skeen-breaks-ties-alone", Mutant::SkeenBreaksTiesAlone, "prefix order"),
-    calm("skeen-forgets-to-raise", Mutant::SkeenForgetsToRaise, "timestamps"),
-    calm("skeen-tells-everybody", Mutant::SkeenTellsEverybody, "genuineness"),
-    calm("skeen-ignores-the-floor", Mutant::SkeenIgnoresTheFloor, "sender order"),
-    Row { hunt: Hunt::Steps, ..calm("skeen-relays-the-start", Mutant::SkeenRelaysTheStart, "step bound") },
-    calm("skeen-drops-early-proposals", Mutant::SkeenDropsEarlyProposals, "liveness"),
-    Row { hunt: Hunt::Search(2, 2), ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, "timestamps") },
-    swarm("primcast-acknowledges-early", Mutant::PrimCastAcknowledgesEarly, ANY),
-    swarm("primcast-takes-the-second-log", Mutant::PrimCastTakesTheSecondLog, ANY),
-    swarm("primcast-counts-a-minority", Mutant::PrimCastCountsAMinority, ANY),
-    swarm("primcast-ignores-the-leader-clock", Mutant::PrimCastIgnoresTheLeaderClock, ANY),
-    swarm("primcast-ignores-pending-stamps", Mutant::PrimCastIgnoresPendingStamps, ANY),
-    swarm("primcast-restarts-below-its-ceiling", Mutant::PrimCastRestartsBelowItsCeiling, ANY),
-    swarm("primcast-forgets-windows", Mutant::PrimCastForgetsWindows, ANY),
-    swarm("primcast-tells-bystanders", Mutant::PrimCastTellsBystanders, "genuineness"),
-    swarm("primcast-forgets-what-it-follows", Mutant::PrimCastForgetsWhatItFollows, "sender order"),
-    swarm("primcast-promises-in-vain", Mutant::PrimCastPromisesInVain, ANY),
-    swarm("primcast-resumes-as-primary", Mutant::PrimCastResumesAsPrimary, ANY),
-    swarm("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ANY),
-    swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ANY),
-    swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ANY),
-    swarm("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ANY),
-    swarm("primcast-trusts-a-restarted-leader", Mutant::PrimCastTrustsARestartedLeader, ANY),
-    Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, ANY) },
-    swarm("primcast-cuts-too-early", Mutant::PrimCastCutsTooEarly, ANY),
-    swarm("primcast-votes-without-memory", Mutant::PrimCastVotesWithoutMemory, ANY),
-    Row { shape: (1, 5), ..swarm("primcast-counts-the-forgotten", Mutant::PrimCastCountsTheForgotten, ANY) },
+    calm("skeen-delivers-twice", Mutant::SkeenDeliversTwice, &["integrity"]),
+    calm("skeen-loses-a-decision", Mutant::SkeenLosesADecision, &["agreement"]),
+    calm("skeen-skips-the-wait", Mutant::SkeenSkipsTheWait, &["global order"]),
+    calm("skeen-breaks-ties-alone", Mutant::SkeenBreaksTiesAlone, &["prefix order"]),
+    calm("skeen-forgets-to-raise", Mutant::SkeenForgetsToRaise, &["timestamps"]),
+    calm("skeen-tells-everybody", Mutant::SkeenTellsEverybody, &["genuineness"]),
+    calm("skeen-ignores-the-floor", Mutant::SkeenIgnoresTheFloor, &["sender order"]),
+    Row { hunt: Hunt::Steps, ..calm("skeen-relays-the-start", Mutant::SkeenRelaysTheStart, &["step bound"]) },
+    calm("skeen-drops-early-proposals", Mutant::SkeenDropsEarlyProposals, &["liveness"]),
+    Row {
+        hunt: Hunt::Search(2, 2),
+        ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, &["timestamps"])
+    },
+    rare("primcast-acknowledges-early", Mutant::PrimCastAcknowledgesEarly, ORDER_OR_PROGRESS),
+    swarm("primcast-takes-the-second-log", Mutant::PrimCastTakesTheSecondLog, ORDER),
+    rare("primcast-counts-a-minority", Mutant::PrimCastCountsAMinority, ORDER),
+    swarm("primcast-ignores-the-leader-clock", Mutant::PrimCastIgnoresTheLeaderClock, ORDER),
+    swarm("primcast-ignores-pending-stamps", Mutant::PrimCastIgnoresPendingStamps, ORDER_OR_PROGRESS),
+    rare("primcast-restarts-below-its-ceiling", Mutant::PrimCastRestartsBelowItsCeiling, ORDER),
+    swarm("primcast-forgets-windows", Mutant::PrimCastForgetsWindows, ORDER),
+    swarm("primcast-tells-bystanders", Mutant::PrimCastTellsBystanders, &["genuineness"]),
+    swarm("primcast-forgets-what-it-follows", Mutant::PrimCastForgetsWhatItFollows, &["sender order"]),
+    rare("primcast-follows-two-primaries", Mutant::PrimCastFollowsTwoPrimaries, ORDER),
+    swarm("primcast-resumes-as-primary", Mutant::PrimCastResumesAsPrimary, ORDER),
+    rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER),
+    swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ORDER),
+    swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ORDER),
+    swarm("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ORDER),
+    swarm("primcast-trusts-a-restarted-leader", Mutant::PrimCastTrustsARestartedLeader, ORDER),
+    Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, &["liveness"]) },
+    rare("primcast-cuts-too-early", Mutant::PrimCastCutsTooEarly, &["liveness"]),
+    rare("primcast-votes-without-memory", Mutant::PrimCastVotesWithoutMemory, ORDER_OR_PROGRESS),
 ];
-const ANY: &str = "";
-
 /// What the hunt for one bug came to.
 #[derive(Serialize)]
 struct Catch {
@@ -101,6 +117,8 @@ struct Catch {
 /// Runs every bug, or those whose name contains a text.
 pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     let mut all_well = true;
+    // A bug that a machine notices by itself ends in a panic; what it says is in the verdict.
+    std::panic::set_hook(Box::new(|_| {}));
     let is_wanted = |row: &&Row| arguments.only.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
     if let Some(text) = &arguments.only
         && !ROWS.iter().any(|row| is_wanted(&row))
@@ -122,7 +140,7 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
                 0 => String::new(),
                 wrong => format!("; WITHOUT THE BUG {wrong} seeds fail too"),
             };
-            output::line(format_args!("{:<32} {how}{clean}", row.name));
+            output::line(format_args!("{:<36} {how}{clean}", row.name));
         }
         all_well &= catch.caught && catch.clean_violations == 0;
     }
@@ -141,44 +159,37 @@ impl Row {
     fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, Mistake> {
         let plan = self.plan(scenario);
         let variant = Variant::with_bug(self.mutant);
-        let caught =
-            (0..SEEDS).find(|seed| self.breaks(&seed_of(self.protocol, &plan, *seed, None, variant).violations));
-        let seeds_to_catch = caught.map_or(SEEDS, |seed| seed + 1);
+        let broken = |seed| self.broken(&seed_of(self.protocol, &plan, seed, None, variant).violations);
+        let caught = (0..SEEDS).find_map(|seed| broken(seed).map(|property| (seed, property)));
+        let seeds_to_catch = caught.map_or(SEEDS, |(seed, _)| seed + 1);
         let mut clean_violations = 0;
         let fleet = Fleet { seeds: 0..seeds_to_catch, jobs, resume: None, shows_progress: false };
         fleet.run(
             |seed| seed_of(self.protocol, &plan, seed, None, Variant::PLAIN),
             |report| clean_violations += u64::from(report.is_wrong || report.is_stuck),
         )?;
-        Ok(Catch {
-            mutant: self.name,
-            caught: caught.is_some(),
-            property: self.property,
-            seeds_to_catch,
-            clean_violations,
-            replay: self.replay(),
-        })
+        Ok(Catch { seeds_to_catch, ..self.caught(caught.map(|(_, property)| property), clean_violations) })
     }
 
     fn hunt_by_steps(&self) -> Catch {
         let found = |variant| steps_of(self.protocol, variant, self.protocol.nature().steps).violations;
-        self.caught(self.breaks(&found(Variant::with_bug(self.mutant))), found(Variant::PLAIN).len() as u64)
+        self.caught(self.broken(&found(Variant::with_bug(self.mutant))), found(Variant::PLAIN).len() as u64)
     }
 
     fn hunt_by_search(&self, groups: usize, messages: usize) -> Result<Catch, Mistake> {
         let scope = Scope::calm(groups, 1, messages);
         let with = search_of(self.protocol, &scope, Variant::with_bug(self.mutant), |_| {})?;
         let without = search_of(self.protocol, &scope, Variant::PLAIN, |_| {})?;
-        let caught = with.failure.is_some_and(|failure| self.breaks(&failure.violations));
+        let caught = with.failure.and_then(|failure| self.broken(&failure.violations));
         Ok(self.caught(caught, u64::from(without.failure.is_some())))
     }
 
     /// What a hunt without seeds came to.
-    fn caught(&self, caught: bool, clean_violations: u64) -> Catch {
+    fn caught(&self, property: Option<&'static str>, clean_violations: u64) -> Catch {
         Catch {
             mutant: self.name,
-            caught,
-            property: self.property,
+            caught: property.is_some(),
+            property: property.unwrap_or(self.breaks[0]),
             seeds_to_catch: 1,
             clean_violations,
             replay: self.replay(),
@@ -189,13 +200,9 @@ impl Row {
         format!("skein sim mutants --only '{}'", self.name)
     }
 
-    fn breaks(&self, violations: &[Violation]) -> bool {
-        violations.iter().any(|violation| {
-            if self.property == ANY {
-                eprintln!("   {}: {}", self.name, &violation.to_string().chars().take(150).collect::<String>());
-            }
-            violation.property == self.property || self.property == ANY
-        })
+    /// The property among those that it may break that it did break.
+    fn broken(&self, violations: &[Violation]) -> Option<&'static str> {
+        violations.iter().map(|violation| violation.property).find(|property| self.breaks.contains(property))
     }
 
     fn plan(&self, scenario: Scenario) -> Plan {
@@ -236,10 +243,10 @@ mod tests {
         skein_sim::golden(file, &in_words(&report.failure.unwrap()));
     }
 
-    /// Every property that a judge knows is broken by some bug here.
+    /// The rare ones are left to the command.
     #[test]
     fn every_bug_is_caught_and_nothing_else() {
-        for row in &ROWS {
+        for row in ROWS.iter().filter(|row| !row.is_rare) {
             let catch = row.hunt(2).unwrap();
             assert!(catch.caught, "{} survived", row.name);
             assert_eq!(catch.clean_violations, 0, "{}", row.name);

@@ -44,8 +44,8 @@ pub enum Mutant {
     PrimCastTellsBystanders,
     /// START does not say which message of its session comes before.
     PrimCastForgetsWhatItFollows,
-    /// A promise is given without being written down.
-    PrimCastPromisesInVain,
+    /// After it has promised a new epoch, a replica still holds what the old primary appends.
+    PrimCastFollowsTwoPrimaries,
     /// A restarted process goes on as the primary that it was.
     PrimCastResumesAsPrimary,
     /// A new primary does not begin above the clocks that it was promised.
@@ -62,8 +62,6 @@ pub enum Mutant {
     PrimCastCutsTooEarly,
     /// A replica that lost its disk promises and acknowledges like any other.
     PrimCastVotesWithoutMemory,
-    /// What a replica said before it lost its disk still counts.
-    PrimCastCountsTheForgotten,
 }
 
 /// The bug that a machine was built with, if any.

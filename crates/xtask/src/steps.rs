@@ -70,6 +70,21 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         skein("sim-fresh", &fresh),
         skein("sim-search", "sim search --protocol skeen --groups 2 --replicas 1 --messages 3"),
 
+        skein("primcast-swarm", "sim run --protocol primcast --seeds 0..200"),
+        skein("primcast-swarm-one", "sim run --protocol primcast --groups 1 --replicas 5 --seeds 0..100"),
+        skein("primcast-swarm-many", "sim run --protocol primcast --groups 8 --seeds 0..50"),
+        skein("primcast-swarm-single", "sim run --protocol primcast --groups 3 --replicas 1 --seeds 0..100"),
+        skein("primcast-expiry", "sim run --protocol primcast --expiry 60 --seeds 0..200"),
+        skein("primcast-hybrid", "sim run --protocol primcast --clock hybrid --seeds 0..100"),
+        skein("primcast-calm", "sim run --protocol primcast --scenario calm --seeds 0..50"),
+        skein("primcast-planet", "sim run --protocol primcast --scenario planet --seeds 0..10"),
+        skein("primcast-fresh", &fresh_swarm),
+        skein("primcast-search", "sim search --protocol primcast --groups 2 --replicas 1 --messages 3"),
+        skein(
+            "primcast-search-crash",
+            "sim search --protocol primcast --groups 2 --replicas 3 --messages 1 --crashes 1 --max-states 300000",
+        ),
+
         // The planted bugs have a target folder of their own: no later step can pick up a binary
         // that has them in it.
         cargo("sim-mutants", "run --release --features mutants --bin skein -- sim mutants")

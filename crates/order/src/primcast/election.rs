@@ -181,9 +181,7 @@ impl Replica {
     fn promise(&mut self, epoch: Epoch, out: &mut Effects) {
         self.promised = epoch;
         self.highest = self.highest.max(epoch);
-        if !self.planted.is(Mutant::PrimCastPromisesInVain) {
-            out.persist(Record::Promised(epoch, self.rebirth_list()));
-        }
+        out.persist(Record::Promised(epoch, self.rebirth_list()));
     }
 
     pub(super) fn candidacy(&self) -> Candidacy {
@@ -210,7 +208,7 @@ impl Replica {
             return;
         }
         *known = incarnation;
-        if process != self.me && !self.planted.is(Mutant::PrimCastCountsTheForgotten) {
+        if process != self.me {
             let first = Epoch::first(self.cluster.members(self.group)[0]);
             self.peers.insert(process, Peer::new(first));
         }
@@ -282,7 +280,6 @@ impl Replica {
         promises.insert(from, promise);
         let counts = |(process, promise): &(&ProcessId, &Promise)| {
             promise.incarnation >= self.rebirths.get(*process).copied().unwrap_or(0)
-                || self.planted.is(Mutant::PrimCastCountsTheForgotten)
         };
         let valid: BTreeMap<ProcessId, Promise> =
             promises.iter().filter(counts).map(|(process, promise)| (*process, promise.clone())).collect();

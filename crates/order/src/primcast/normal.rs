@@ -172,7 +172,8 @@ impl Replica {
         out: &mut Effects,
     ) {
         self.highest = self.highest.max(epoch);
-        let follows = self.held == epoch && self.promised == epoch && from == epoch.leader;
+        let is_promised = self.promised == epoch || self.planted.is(Mutant::PrimCastFollowsTwoPrimaries);
+        let follows = self.held == epoch && is_promised && from == epoch.leader;
         if !follows || self.role == super::election::Role::Amnesiac || previous > self.log.last() {
             // Of an epoch that is not held, or behind a gap: the primary will see it in the next report.
             return;

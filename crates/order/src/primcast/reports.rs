@@ -15,8 +15,7 @@ use crate::parts::{Index, reached_by};
 impl Replica {
     /// A replica of the own group has said how far it has come.
     pub(super) fn on_report(&mut self, from: ProcessId, report: &Report) {
-        let is_forgotten = report.incarnation < self.rebirths.get(&from).copied().unwrap_or(0);
-        if is_forgotten && !self.planted.is(Mutant::PrimCastCountsTheForgotten) {
+        if report.incarnation < self.rebirths.get(&from).copied().unwrap_or(0) {
             // Said in a life that it has forgotten.
             return;
         }
