@@ -61,10 +61,15 @@ fn messages_expire_when_they_are_told_to() {
 
 #[test]
 fn steps_and_search_answer_in_json() {
-    let steps: serde_json::Value = serde_json::from_str(stdout("sim steps --json").trim()).unwrap();
+    let out = stdout("sim steps --protocol skeen --json");
+    let steps: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!((&steps["collision_free"], &steps["worst"]), (&2.into(), &4.into()));
     // START to five others, and six processes that each propose to five.
     assert_eq!(steps["messages"], 5 + 30);
+    let out = stdout("sim steps --protocol primcast --json");
+    let rows: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let seen: Vec<_> = rows.iter().map(|row| (row["protocol"].as_str(), row["worst"].as_u64())).collect();
+    assert_eq!(seen, [(Some("primcast"), Some(5)), (Some("primcast-hybrid"), Some(4))]);
     let out = stdout("sim search --protocol skeen --groups 2 --replicas 1 --messages 2 --json --quiet");
     let search: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!((&search["complete"], &search["violations"]), (&true.into(), &0.into()));

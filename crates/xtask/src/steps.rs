@@ -51,6 +51,7 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
     let cargo = |name, arguments| step(name, order("cargo", arguments));
     let skein = |name, arguments| step(name, order(&format!("{}/release/skein", around.target), arguments));
     let fresh = format!("sim run --protocol skeen --scenario calm --seeds {}", fresh_range(around));
+    let fresh_swarm = format!("sim run --protocol primcast --scenario swarm --seeds {}", fresh_range(around));
 
     let mut steps = vec![
         cargo("fmt", "fmt --all -- --check"),

@@ -251,6 +251,8 @@ mod tests {
             (Protocol::Skeen, 3, 1, 2, 28_066),
             (Protocol::Skeen, 1, 3, 1, 125),
             (Protocol::Skeen, 1, 2, 2, 139),
+            (Protocol::PrimCast, 2, 1, 2, 4_247),
+            (Protocol::PrimCast, 1, 3, 1, 464),
         ] {
             let report = search_of(protocol, &Scope::calm(groups, replicas, messages), Variant::PLAIN, |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());
