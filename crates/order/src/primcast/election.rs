@@ -284,12 +284,12 @@ impl Replica {
         let valid: BTreeMap<ProcessId, Promise> =
             promises.iter().filter(counts).map(|(process, promise)| (*process, promise.clone())).collect();
         if valid.len() >= self.quorum() {
-            self.win(valid, out);
+            self.win(&valid, out);
         }
     }
 
     /// A quorum has promised: take over what any of them may have decided (thesis, lines 65 to 69).
-    fn win(&mut self, promises: BTreeMap<ProcessId, Promise>, out: &mut Effects) {
+    fn win(&mut self, promises: &BTreeMap<ProcessId, Promise>, out: &mut Effects) {
         let newest = |promise: &&Promise| (promise.held, promise.outline.last());
         let best = if self.planted.is(Mutant::PrimCastTakesTheSecondLog) {
             promises.values().min_by_key(newest)
@@ -312,7 +312,7 @@ impl Replica {
         self.role = Role::Primary;
         self.adopt(reign, agreement, entries, out);
         self.take_outcomes(first, outcomes, out);
-        for (process, promise) in &promises {
+        for (process, promise) in promises {
             if *process != self.me {
                 self.hand_state(*process, &promise.outline, out);
             }

@@ -26,11 +26,10 @@ impl Replica {
         let id = message.id;
         if let Some(track) = self.tracks.get_mut(&id)
             && track.index.is_some()
+            && !track.is_delivered
         {
-            if !track.is_delivered {
-                track.sender = Some(sender);
-                return;
-            }
+            track.sender = Some(sender);
+            return;
         }
         if let Some(window) = self.windows.delivered(id) {
             // The newest timestamp of the session: at least that of this message.
@@ -62,7 +61,8 @@ impl Replica {
             return;
         }
         self.tracks.entry(id).or_default().sender = Some(sender);
-        let message = if is_late { without_payload(message) } else { message };
+        let payload = if is_late { bytes::Bytes::new() } else { message.payload.clone() };
+        let message = Multicast { payload, ..message };
         self.propose(message, follows, timestamp, out);
     }
 
@@ -207,8 +207,4 @@ impl Replica {
         let bound = self.bound(id);
         self.queue.raise(id, bound);
     }
-}
-
-fn without_payload(message: Multicast) -> Multicast {
-    Multicast { payload: bytes::Bytes::new(), ..message }
 }
