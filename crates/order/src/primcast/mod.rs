@@ -29,6 +29,7 @@ mod replica;
 mod reports;
 mod sender;
 mod wire;
+mod words;
 
 pub use record::{Kept, Outcome, Record, State};
 pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, Reign, Report, Start};
