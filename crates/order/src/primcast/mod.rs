@@ -21,12 +21,16 @@
 mod catchup;
 mod checkpoint;
 mod election;
+#[cfg(test)]
+mod layout;
 mod life;
 mod normal;
 mod record;
 mod remote;
 mod replica;
 mod reports;
+#[cfg(test)]
+mod samples;
 mod sender;
 mod wire;
 mod words;

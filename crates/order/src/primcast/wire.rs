@@ -572,3 +572,6 @@ pub(super) fn read_flag(reader: &mut Reader) -> Result<bool, WireError> {
         tag => Err(WireError::UnknownTag { what: "a yes or no", tag }),
     }
 }
+
+#[cfg(test)]
+mod tests;
