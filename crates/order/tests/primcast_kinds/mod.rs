@@ -9,12 +9,12 @@ use skein_order::primcast::{
 };
 
 /// The number of each kind is the first byte of its encoding; these are all there are.
-pub const KINDS_OF_MESSAGES: u8 = 20;
+pub(crate) const KINDS_OF_MESSAGES: u8 = 20;
 /// The same for records.
-pub const KINDS_OF_RECORDS: u8 = 7;
+pub(crate) const KINDS_OF_RECORDS: u8 = 7;
 
 /// Messages with the names of their files.
-pub fn messages() -> Vec<(&'static str, Message)> {
+pub(crate) fn messages() -> Vec<(&'static str, Message)> {
     let start = Start { message: multicast(), follows: 1, sender: ProcessId(3), proposed: 4 };
     let report = Report {
         incarnation: 1,
@@ -79,7 +79,7 @@ pub fn messages() -> Vec<(&'static str, Message)> {
 }
 
 /// Records with the names of their files.
-pub fn records() -> Vec<(&'static str, Record)> {
+pub(crate) fn records() -> Vec<(&'static str, Record)> {
     let empty = State { newest: None, outcomes: Vec::new(), entries: Vec::new(), windows: Windows::new(), ..state() };
     vec![
         ("reborn", Record::Reborn(1)),

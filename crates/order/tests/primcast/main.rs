@@ -1,0 +1,8 @@
+//! PrimCast in pictures of words: the figure of the thesis, what a multicast
+//! costs, what happens when something breaks, and the bounds. `UPDATE=1`
+//! rewrites the traces; read the difference.
+
+mod bounds;
+mod calm;
+mod recovery;
+mod room;
