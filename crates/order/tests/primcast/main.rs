@@ -4,5 +4,6 @@
 
 mod bounds;
 mod calm;
+mod memory;
 mod recovery;
 mod room;

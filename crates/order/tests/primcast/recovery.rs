@@ -4,10 +4,12 @@
 use std::collections::BTreeSet;
 
 use skein_machine::ProcessId;
-use skein_order::primcast::Settings;
-use skein_sim::{DiskHabits, MILLISECOND, SECOND, Trace};
+use skein_order::Planted;
+use skein_order::primcast::{PrimCast, Settings};
+use skein_sim::check::Claims;
+use skein_sim::{DiskHabits, Load, MILLISECOND, Mix, Plan, SECOND, Scenario, Trace, run_seed};
 
-use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, compare, message};
+use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, cluster, compare, message};
 
 /// What a reader of a story wants to see: what happens at these processes, deliveries anywhere, and no
 /// heartbeat that says nothing new.
@@ -84,4 +86,37 @@ fn a_follower_that_was_away_for_long_gets_a_checkpoint() {
     room.run_until(room.world.now() + SECOND);
     assert_eq!(room.applied(G[2]), 10);
     compare("primcast_laggard.txt", &story(&room, &G));
+}
+
+/// The same seed of a swarm, faults and all, tells the same story twice; another one tells another.
+#[test]
+fn a_seed_decides_everything() {
+    let cluster = cluster();
+    let load = Load {
+        per_second: 100.0,
+        mix: Mix::usual(&cluster),
+        payload: 16,
+        expiry: Some(1000),
+        misbehaves: true,
+        readers: true,
+    };
+    let plan = Plan {
+        cluster: cluster.clone(),
+        scenario: Scenario::Swarm,
+        load,
+        duration: 10 * SECOND,
+        claims: Claims::CLASSIC,
+        clock_bound: None,
+    };
+    let tell = |seed| {
+        let cluster = cluster.clone();
+        let maker = move |process, boot| PrimCast::new(process, cluster.clone(), boot, SMALL, Planted::NONE);
+        let outcome = run_seed(&plan, seed, Some(Trace::full()), maker);
+        assert_eq!(outcome.violations, [], "seed {seed}");
+        outcome.trace
+    };
+    let story = tell(5);
+    assert!(story.contains("crashes") && story.contains("NEW-STATE"), "a dull story: {}", story.len());
+    assert!(story == tell(5), "the same seed told another story");
+    assert!(story != tell(6), "another seed told the same story");
 }

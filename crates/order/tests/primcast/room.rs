@@ -58,15 +58,16 @@ pub(crate) fn message(session: u64, sequence: u64, groups: u64, payload: &'stati
 
 impl Room {
     pub(crate) fn new(settings: Settings) -> Room {
-        Room::with_seed(settings, 1)
+        let processes: Vec<ProcessId> = cluster().processes().collect();
+        Room::with(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, 1)
     }
 
-    pub(crate) fn with_seed(settings: Settings, seed: u64) -> Room {
+    /// The same with other links and disks.
+    pub(crate) fn with(settings: Settings, latency: Latency, disks: DiskHabits, seed: u64) -> Room {
         let cluster = cluster();
         let processes: Vec<ProcessId> = cluster.processes().collect();
-        let latency = Latency::fixed(&processes, DELAY);
         let maker = move |process, boot: Boot| PrimCast::new(process, cluster.clone(), boot, settings, Planted::NONE);
-        let mut world = World::new(&processes, latency, DiskHabits::INSTANT, seed, Box::new(maker));
+        let mut world = World::new(&processes, latency, disks, seed, Box::new(maker));
         world.start();
         Room { world, deliveries: BTreeMap::new(), said: Vec::new(), applied: BTreeMap::new() }
     }
