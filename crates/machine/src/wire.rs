@@ -149,12 +149,17 @@ impl Reader {
     /// Takes a count and that many items.
     pub fn list<T: Wire>(&mut self, what: &'static str, limit: usize) -> Result<Vec<T>, WireError> {
         let count = self.length(what, limit)?;
-        // No allocation on the word of a stranger: room for what can be there, an item being a byte or more.
-        let mut items = Vec::with_capacity(count.min(self.left()));
+        let mut items = Vec::with_capacity(self.room_for::<T>(count));
         for _ in 0..count {
             items.push(T::decode(self)?);
         }
         Ok(items)
+    }
+
+    /// No allocation on the word of a stranger: never more memory than there are bytes left. An item may
+    /// take more memory than bytes; then the list grows as items are really there.
+    fn room_for<T>(&self, count: usize) -> usize {
+        count.min(self.left() / size_of::<T>().max(1))
     }
 
     /// The value must end here.
@@ -333,6 +338,16 @@ mod tests {
         assert_eq!(reader.list::<ProcessId>("some", 2).unwrap(), [ProcessId(1), ProcessId(2)]);
         let mut reader = Reader::new(Bytes::from_static(&[3, 0, 0, 0]), VERSION).unwrap();
         assert!(matches!(reader.list::<ProcessId>("some", 2), Err(WireError::TooLong { .. })));
+    }
+
+    /// A hundred bytes that claim to be a thousand items get no more memory than a hundred bytes.
+    #[test]
+    fn a_list_gets_memory_for_what_can_be_there() {
+        let reader = Reader::new(Bytes::from(vec![0; 100]), VERSION).unwrap();
+        assert_eq!(reader.room_for::<[u64; 5]>(1000), 2);
+        assert_eq!(reader.room_for::<u8>(1000), 100);
+        assert_eq!(reader.room_for::<u8>(7), 7);
+        assert_eq!(reader.room_for::<()>(1000), 100);
     }
 
     #[test]

@@ -21,14 +21,19 @@
 mod catchup;
 mod checkpoint;
 mod election;
+#[cfg(test)]
+mod layout;
 mod life;
 mod normal;
 mod record;
 mod remote;
 mod replica;
 mod reports;
+#[cfg(test)]
+mod samples;
 mod sender;
 mod wire;
+mod words;
 
 pub use record::{Kept, Outcome, Record, State};
 pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, Reign, Report, Start};

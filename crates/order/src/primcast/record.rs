@@ -260,3 +260,120 @@ impl fmt::Debug for State {
         write!(f, "state at #{position}, #{delivered} delivered, log of {held} cut at {base}, {} kept", entries.len())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Layout;
+    use super::super::samples::{any_record, state};
+    use super::*;
+    use alloc::vec;
+    use proptest::prelude::*;
+    use skein_machine::wire::{VERSION, examine, from_bytes, to_bytes};
+    use skein_machine::{Multicast, ProcessId};
+
+    /// Both ways: the record gives these bytes, and the bytes give this record.
+    fn holds(record: &Record, golden: &Layout) {
+        assert_eq!(to_bytes(record), golden.bytes(), "{record:?} is laid out differently");
+        assert_eq!(&from_bytes::<Record>(golden.bytes(), VERSION).unwrap(), record);
+    }
+
+    fn epoch(round: u32) -> Epoch {
+        Epoch { round, leader: ProcessId(6) }
+    }
+
+    /// The layout of version 1. A change here, and in the next test, is a new version, never an edit.
+    #[test]
+    fn golden_vectors() {
+        let rebirths = vec![Rebirth { process: ProcessId(2), incarnation: 3 }];
+        holds(&Record::Reborn(1), &Layout::of(1).u32(1));
+        holds(&Record::Ceiling(Timestamp(7)), &Layout::of(2).u64(7));
+        let promised = Layout::of(3).u32(4).u16(6).u32(1).u16(2).u32(3);
+        holds(&Record::Promised(epoch(4), rebirths.clone()), &promised);
+
+        let message = Multicast {
+            id: MessageId::new(1, 2),
+            destinations: GroupSet::first(2),
+            floor: Timestamp(4),
+            expiry: Timestamp(5),
+            payload: Bytes::from_static(b"x"),
+        };
+        let entry = Entry { epoch: epoch(3), timestamp: Timestamp(6), follows: 1, message };
+        // Round, leader, timestamp, what it follows; session, sequence, destinations, floor, expiry, payload.
+        let of_entry =
+            |golden: Layout| golden.u32(3).u16(6).u64(6).u64(1).u64(1).u64(2).u64(0b11).u64(4).u64(5).u32(1).text("x");
+        holds(&Record::Entries(vec![entry.clone()]), &of_entry(Layout::of(4).u32(1)));
+        let reign = Reign { epoch: epoch(4), clock: Timestamp(9), rebirths };
+        let adopted = Layout::of(5).u32(4).u16(6).u64(9).u32(1).u16(2).u32(3).u64(10).u32(1);
+        holds(&Record::Adopted(reign, 10, vec![entry]), &of_entry(adopted));
+
+        let mark = Mark { group: skein_machine::GroupId::new(1).unwrap(), index: 3 };
+        let outcome = Outcome { id: MessageId::new(1, 2), timestamp: Timestamp(7), marks: vec![mark] };
+        let delivered = Layout::of(6).u64(9).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3);
+        holds(&Record::Delivered(9, vec![outcome]), &delivered);
+    }
+
+    #[test]
+    fn golden_vector_of_a_checkpoint() {
+        let golden = Layout::of(7).u32(1); // incarnation
+        let golden = golden.u32(1).u16(2).u32(3); // a rebirth
+        let golden = golden.u32(4).u16(6).u32(5).u16(6).u64(50); // held, promised, ceiling
+        let golden = golden.u64(8).u32(4).text("user"); // the user's state and its position
+        let golden = golden.u64(9).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3); // an outcome with its mark
+        let newest = golden.clone().u8(1).u64(7).u64(1).u64(2);
+        let of_the_rest = |golden: Layout| {
+            let golden = golden.u64(10).u32(2).u16(6).u64(11); // base, its epoch, what is decided
+            let golden = golden.u32(1).u64(11).u32(3).u16(6).u64(6).u64(1); // an entry: place, epoch, timestamp, follows
+            let golden = golden.u64(1).u64(2).u64(0b11).u64(4).u64(5).u32(1).text("x"); // its message
+            let golden = golden.u8(1).u64(0b11); // it is delivered; who is owed
+            let golden = golden.u32(1).u64(1).u64(2).u64(7).u64(5).u32(1).u8(1).u64(3); // a window with its mark
+            golden.u32(1).u8(1).u64(3) // a settled mark
+        };
+        holds(&Record::Checkpoint(state()), &of_the_rest(newest));
+        holds(&Record::Checkpoint(State { newest: None, ..state() }), &of_the_rest(golden.u8(0)));
+    }
+
+    #[test]
+    fn an_unknown_kind_is_refused() {
+        for tag in [0, 8, 255] {
+            let refused = from_bytes::<Record>(Bytes::from(vec![tag; 80]), VERSION);
+            assert_eq!(refused, Err(WireError::UnknownTag { what: "PrimCast's records", tag }));
+        }
+    }
+
+    /// Sessions stand in rising order, each once: two ways to write the same windows would be two checksums.
+    #[test]
+    fn windows_out_of_order_are_refused() {
+        let with_sessions = |sessions: &[u64]| {
+            let count = u32::try_from(sessions.len()).unwrap();
+            let golden = sessions
+                .iter()
+                .fold(Layout::of(0).u32(count), |golden, session| golden.u64(*session).u64(2).u64(7).u64(5).u32(0));
+            from_bytes::<Windows>(golden.bytes().slice(1..), VERSION)
+        };
+        assert_eq!(with_sessions(&[1, 2]).unwrap().len(), 2);
+        assert!(with_sessions(&[2, 1]).is_err() && with_sessions(&[1, 1]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_record_survives_the_journey(record in any_record()) {
+            prop_assert_eq!(from_bytes::<Record>(to_bytes(&record), VERSION).unwrap(), record);
+        }
+
+        /// One byte of a record changed: it is another record, or none, and never the same one again.
+        #[test]
+        fn a_changed_byte_changes_the_record(record in any_record(), place: prop::sample::Index, flip in 1u8..) {
+            let mut bytes = to_bytes(&record).to_vec();
+            let place = place.index(bytes.len());
+            bytes[place] ^= flip;
+            examine::<Record>(&bytes);
+            prop_assert_ne!(from_bytes::<Record>(bytes.into(), VERSION).ok(), Some(record));
+        }
+
+        #[test]
+        fn any_bytes_decode_or_are_refused(tag in 0u8..9, mut bytes: Vec<u8>) {
+            bytes.insert(0, tag);
+            examine::<Record>(&bytes);
+        }
+    }
+}

@@ -2,8 +2,6 @@
 //! order in which a multicast meets them: between sender and groups, inside a
 //! group, between groups, and when a group changes its primary.
 
-use core::fmt;
-
 use alloc::vec::Vec;
 
 use skein_machine::wire::{Reader, WireError, Writer};
@@ -575,91 +573,5 @@ pub(super) fn read_flag(reader: &mut Reader) -> Result<bool, WireError> {
     }
 }
 
-impl fmt::Debug for Message {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Message::Start(start) => write!(f, "{start:?}"),
-            Message::Primary(epoch) => write!(f, "PRIMARY is {} in {epoch}", epoch.leader),
-            Message::Done(id, timestamp) => write!(f, "DONE {id}@{timestamp}"),
-            Message::Refused(id, refusal) => write!(f, "REFUSED {id}: {refusal:?}"),
-            Message::Append { epoch, previous, entries } => {
-                write!(f, "APPEND {epoch} after {previous}: ")?;
-                for (nth, entry) in entries.iter().enumerate() {
-                    let comma = if nth == 0 { "" } else { ", " };
-                    write!(f, "{comma}{}@{}", entry.message.id, entry.timestamp)?;
-                }
-                Ok(())
-            }
-            Message::Report(report) => write!(f, "{report:?}"),
-            Message::Raise(timestamp) => write!(f, "RAISE to {timestamp}"),
-            Message::Headers { epoch, headers, .. } => {
-                write!(f, "HEADER {epoch}:")?;
-                for header in headers {
-                    write!(f, " {header:?}")?;
-                }
-                Ok(())
-            }
-            Message::Acknowledge { held, index, .. } => write!(f, "ACK {held} up to {index}"),
-            Message::Settled(places) => write!(f, "SETTLED {places:?}"),
-            Message::Ask(questions) => write!(f, "ASK {questions:?}"),
-            Message::Canvass => f.write_str("CANVASS"),
-            Message::Silent => f.write_str("SILENT"),
-            Message::NewEpoch(candidacy) => {
-                let Candidacy { epoch, outline, delivered, .. } = candidacy;
-                write!(f, "NEW-EPOCH {epoch} from log up to {} and #{delivered}", outline.last())
-            }
-            Message::Promise(promise) => {
-                let Promise { epoch, clock, held, outline, entries, delivered, .. } = promise;
-                let (last, more) = (outline.last(), entries.len());
-                write!(f, "PROMISE {epoch} at {clock}, holds {held} up to {last} and #{delivered}, sends {more}")
-            }
-            Message::NewState { reign, previous, entries, .. } => {
-                write!(f, "NEW-STATE {} at {}: {} entries after {previous}", reign.epoch, reign.clock, entries.len())
-            }
-            Message::Snapshot(reign, state) => {
-                write!(f, "NEW-STATE {} at {}: {state:?}", reign.epoch, reign.clock)
-            }
-            Message::Outcomes(position, outcomes) => write!(f, "OUTCOMES from #{position}: {outcomes:?}"),
-            Message::Rejoin(incarnation) => write!(f, "REJOIN as incarnation {incarnation}"),
-            Message::Stand => f.write_str("STAND for election"),
-        }
-    }
-}
-
-impl fmt::Debug for Start {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "START {:?}", self.message)?;
-        if self.follows > 0 {
-            write!(f, " after .{}", self.follows)?;
-        }
-        if self.proposed > 0 {
-            write!(f, ", proposed at {} here", self.proposed)?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "REPORT holds {} up to {}, clock {}", self.held, self.index, self.clock)?;
-        if self.promised != self.held {
-            write!(f, ", promised {}", self.promised)?;
-        }
-        if self.is_primary {
-            f.write_str(", primary")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Debug for Header {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{} at {}", self.id, self.timestamp, self.index)
-    }
-}
-
-impl fmt::Debug for Question {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} at {}", self.id, self.index)
-    }
-}
+#[cfg(test)]
+mod tests;

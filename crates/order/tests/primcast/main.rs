@@ -1,0 +1,9 @@
+//! PrimCast in pictures of words: the figure of the thesis, what a multicast
+//! costs, what happens when something breaks, and the bounds. `UPDATE=1`
+//! rewrites the traces; read the difference.
+
+mod bounds;
+mod calm;
+mod memory;
+mod recovery;
+mod room;
