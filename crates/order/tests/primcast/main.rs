@@ -5,5 +5,6 @@
 mod bounds;
 mod calm;
 mod memory;
+mod rebirth;
 mod recovery;
 mod room;
