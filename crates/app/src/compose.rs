@@ -40,13 +40,15 @@ pub enum Clock {
 pub struct Variant {
     /// What timestamps follow.
     pub clock: Clock,
+    /// Its log is cut at once, and keeps next to nothing for those behind.
+    pub is_tight: bool,
     /// The bug that it is built with, if any.
     pub planted: Planted,
 }
 
 impl Variant {
     /// Logical clocks, no bug.
-    pub const PLAIN: Variant = Variant { clock: Clock::Logical, planted: Planted::NONE };
+    pub const PLAIN: Variant = Variant { clock: Clock::Logical, is_tight: false, planted: Planted::NONE };
 
     /// As it is, but for this bug.
     #[cfg(feature = "mutants")]
@@ -93,12 +95,13 @@ impl Nature {
 const SETTLING: Nanos = SECOND;
 
 /// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen.
-fn primcast_settings(clock: Clock) -> Settings {
+fn primcast_settings(clock: Clock, is_tight: bool) -> Settings {
     let clock = match clock {
         Clock::Logical => ClockKind::Logical,
         Clock::Hybrid => ClockKind::Hybrid { bound: Duration::from_millis(500) },
     };
-    Settings { clock, checkpoint_every: 100, tail: 50 }
+    let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
+    Settings { clock, checkpoint_every, tail }
 }
 
 /// Something to do with a protocol, whichever it is.
@@ -142,11 +145,11 @@ impl Protocol {
     /// Makes machines for a cluster and hands them over.
     pub fn employ<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
         let cluster = cluster.clone();
-        let Variant { clock, planted } = variant;
+        let Variant { clock, is_tight, planted } = variant;
         match self {
             Protocol::Skeen => employer.employ(move |process, _| Skeen::new(process, cluster.clone(), planted)),
             Protocol::PrimCast => {
-                let settings = primcast_settings(clock);
+                let settings = primcast_settings(clock, is_tight);
                 employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
             }
         }

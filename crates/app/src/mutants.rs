@@ -223,6 +223,7 @@ impl Row {
             duration: 20 * SECOND,
             claims: nature.claims(scenario),
             clock_bound: None,
+            severity: 1.0,
         }
     }
 }

@@ -54,6 +54,8 @@ pub enum Mutant {
     PrimCastAdoptsWithoutCutting,
     /// Headers count with acknowledgements of any epoch.
     PrimCastForgetsTheHeadersEpoch,
+    /// What the deposed primary of another group shows is believed, like what any primary shows.
+    PrimCastHearsDeposedPrimaries,
     /// Clocks count even when they come with a promise to a later epoch.
     PrimCastCountsLaterClocks,
     /// One group refuses a late message that another has proposed.

@@ -163,6 +163,7 @@ mod tests {
             duration: 10 * SECOND,
             claims: Claims::CLASSIC,
             clock_bound: None,
+            severity: 1.0,
         };
         let maker = move |_, _| Clerk { passes_after, delivered: 0, clock: Timestamp::ZERO, wanted: Timestamp::ZERO };
         run_seed(&plan, 1, None, maker)

@@ -56,6 +56,8 @@ pub struct Plan {
     pub claims: Claims,
     /// Hardware clocks stay within this of true time, where the protocol relies on it.
     pub clock_bound: Option<Nanos>,
+    /// Faults strike so many times as often as usual.
+    pub severity: f64,
 }
 
 /// What a seed did.
@@ -185,7 +187,7 @@ impl<M: Ordering + 'static> Run<M> {
         let world_seed = random.fork(2).word();
         let sessions = Sessions::new(plan.load.clone(), &plan.cluster, random.fork(3));
         let weather = match plan.scenario {
-            Scenario::Swarm => Weather::swarm(plan.cluster.clone(), plan.clock_bound, random.fork(4)),
+            Scenario::Swarm => Weather::swarm(plan.cluster.clone(), plan.clock_bound, plan.severity, random.fork(4)),
             _ => Weather::none(plan.cluster.clone()),
         };
         let readers = plan.load.readers.then(|| Readers::new(&plan.cluster, random.fork(5)));
@@ -473,6 +475,7 @@ mod tests {
             duration: LOAD_LASTS,
             claims: Claims::CLASSIC,
             clock_bound: None,
+            severity: 1.0,
         };
         let maker = |me, _| Sluggish {
             me,

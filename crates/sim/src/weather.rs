@@ -123,11 +123,11 @@ impl Weather {
     }
 
     /// A random subset of all faults at random rates.
-    pub fn swarm(cluster: Arc<Cluster>, clock_bound: Option<Nanos>, mut random: Random) -> Weather {
+    pub fn swarm(cluster: Arc<Cluster>, clock_bound: Option<Nanos>, severity: f64, mut random: Random) -> Weather {
         let mut rates = BTreeMap::new();
         for (fault, highest) in FAULTS {
             // From a twentieth of the highest rate up to it, every magnitude alike.
-            let rate = highest * 20f64.powf(random.fraction() - 1.0);
+            let rate = severity * highest * 20f64.powf(random.fraction() - 1.0);
             if random.chance(0.6) {
                 rates.insert(fault, rate);
             }

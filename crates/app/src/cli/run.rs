@@ -60,6 +60,12 @@ pub(crate) struct Arguments {
     /// Virtual seconds of load and faults; calm follows.
     #[arg(long, default_value_t = 60, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     seconds: u64,
+    /// Cut logs after every third entry, and keep next to nothing for those behind.
+    #[arg(long)]
+    tight: bool,
+    /// Faults strike so many times as often.
+    #[arg(long, default_value_t = 1.0, value_name = "N")]
+    severity: f64,
     /// How many seeds run at once; all cores unless told. The results do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     jobs: Option<u16>,
@@ -126,7 +132,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         resume: arguments.resume.as_deref().map(|path| (path, arguments.without_seeds())),
         shows_progress: !arguments.quiet && arguments.trace.is_none(),
     };
-    let variant = Variant { clock: arguments.clock, ..Variant::PLAIN };
+    let variant = Variant { clock: arguments.clock, is_tight: arguments.tight, ..Variant::PLAIN };
     let seed_runner = |seed| seed_of(arguments.protocol, &plan, seed, arguments.trace.map(Detail::trace), variant);
     let mut summary = Summary {
         kind: "summary",
@@ -184,6 +190,9 @@ impl Arguments {
         if !self.rate.is_finite() || self.rate <= 0.0 || self.rate > 100_000.0 {
             return Err(Mistake(format!("a rate of {} cannot be; choose one above 0, up to 100000", self.rate)));
         }
+        if !self.severity.is_finite() || !(0.01..=100.0).contains(&self.severity) {
+            return Err(Mistake(format!("a severity of {} cannot be; choose one from 0.01 to 100", self.severity)));
+        }
         let mix = match &self.mix {
             Some(mix) => settings::parse_mix(mix, &cluster)?,
             None => Mix::usual(&cluster),
@@ -202,6 +211,7 @@ impl Arguments {
             duration: self.seconds * SECOND,
             claims: nature.claims(scenario),
             clock_bound: None,
+            severity: self.severity,
         })
     }
 
@@ -226,6 +236,12 @@ impl Arguments {
         }
         if let Some(expiry) = self.expiry {
             text += &format!(" --expiry {expiry}");
+        }
+        if self.tight {
+            text += " --tight";
+        }
+        if self.severity != 1.0 {
+            text += &format!(" --severity {}", self.severity);
         }
         if self.seconds != 60 {
             text += &format!(" --seconds {}", self.seconds);

@@ -6,6 +6,7 @@ mod epoch;
 mod log;
 mod queue;
 mod quorum;
+mod recent;
 mod window;
 
 pub use clock::Clock;
@@ -13,4 +14,5 @@ pub use epoch::Epoch;
 pub use log::{Entry, Index, Log, Outline, Run};
 pub use queue::Queue;
 pub use quorum::reached_by;
+pub use recent::Recent;
 pub use window::{Mark, Window, Windows};

@@ -12,8 +12,14 @@ use super::record::{Outcome, Record, State};
 use super::replica::Replica;
 use super::wire::{Message, Rebirth, Reign};
 
-/// So many entries or outcomes are sent to one that is behind, before it has answered.
+/// So many entries are sent to one that is behind, before it has answered.
 const BATCH: usize = 256;
+
+/// So many outcomes, which are small.
+const OUTCOMES: usize = 4096;
+
+/// Ticks after which a primary hands over that cannot deliver what others of its group have.
+const GIVING_UP: u32 = 20;
 
 /// Somebody who was silent for so many ticks is not helped until it speaks.
 const GONE: u32 = 20;
@@ -35,6 +41,7 @@ fn stalled((before, ticks): (u64, u32), now: u64) -> (u64, u32) {
 impl Replica {
     /// Helps replicas of the group that have stood still for a while.
     pub(super) fn help_those_behind(&mut self, out: &mut Effects) {
+        self.hand_over_if_stuck(out);
         for process in self.others() {
             let peer = self.peers.get_mut(&process).expect("every replica of the group is known");
             peer.log_stalled = stalled(peer.log_stalled, peer.index);
@@ -56,6 +63,23 @@ impl Replica {
                     self.send_snapshot(process, out);
                 }
             }
+        }
+    }
+
+    /// A primary that has stood still behind its followers lacks what nobody repeats, and what they may have
+    /// forgotten: whoever knows it should lead, and will tell.
+    fn hand_over_if_stuck(&mut self, out: &mut Effects) {
+        let mine = self.delivered();
+        self.stuck = stalled(self.stuck, mine);
+        let is_due = self.stuck.1 > 0 && self.stuck.1.is_multiple_of(GIVING_UP);
+        let follower = self.others().filter(|process| self.peers[process].held == self.held);
+        let furthest = follower.max_by_key(|process| self.peers[process].delivered);
+        if let Some(heir) = furthest
+            && is_due
+            && self.role == Role::Primary
+            && self.peers[&heir].delivered > mine
+        {
+            out.send(heir, Message::Stand);
         }
     }
 
@@ -90,7 +114,7 @@ impl Replica {
 
     fn send_outcomes(&self, to: ProcessId, from: Position, out: &mut Effects) {
         let missing = self.outcomes.iter().skip((from - self.first_outcome) as usize);
-        let outcomes: Vec<Outcome> = missing.take(BATCH).cloned().collect();
+        let outcomes: Vec<Outcome> = missing.take(OUTCOMES).cloned().collect();
         out.send(to, Message::Outcomes(from, outcomes));
     }
 
@@ -143,6 +167,8 @@ impl Replica {
             if !reign.rebirths.contains(&me) {
                 return;
             }
+            // It remembers once this is on disk: when it hears its own next report.
+            self.is_durable = false;
         } else {
             let is_newer = reign.epoch > self.held || state.last() >= self.log.last();
             if reign.epoch < self.promised || !is_newer {
@@ -156,19 +182,23 @@ impl Replica {
                 return;
             }
         }
+        self.role = Role::Follower;
+        self.follow_again();
+        self.silence = 0;
+        self.install(reign, state, out);
+    }
+
+    /// Holds a new epoch with everything that comes with it, in one durable step.
+    pub(super) fn install(&mut self, reign: Reign, state: State, out: &mut Effects) {
         let delivered = self.delivered();
         let position = state.position;
         // The ceiling travels with the checkpoint.
         let _ = self.clock.raise(state.ceiling.max(reign.clock));
-        let own = State { incarnation: self.incarnation, promised: reign.epoch, held: reign.epoch, ..state };
-        self.load(own);
+        self.load(State { incarnation: self.incarnation, promised: reign.epoch, held: reign.epoch, ..state });
         for rebirth in reign.rebirths {
             self.note_rebirth(rebirth);
         }
         self.highest = self.highest.max(reign.epoch);
-        self.role = Role::Follower;
-        self.follow_again();
-        self.silence = 0;
         self.is_established = self.held.is_first();
         (self.leader_clock, self.leader_ahead) = (reign.clock, None);
         self.recount_clocks();

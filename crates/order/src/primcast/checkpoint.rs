@@ -12,7 +12,7 @@ use skein_machine::{MessageId, Position, Timestamp, Up};
 
 use super::Effects;
 use super::election::Role;
-use super::record::{Kept, Record, State};
+use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
 use crate::Mutant;
 use crate::parts::{Index, Log, Mark};
@@ -79,9 +79,10 @@ impl Replica {
         (self.newest, self.windows) = (state.newest, state.windows);
         self.queue = crate::parts::Queue::new();
         self.remotes.values_mut().for_each(|remote| remote.owed.clear());
-        for mark in state.settled {
-            let remote = self.remotes.get_mut(&mark.group).expect("every group is known");
-            remote.settled = remote.settled.max(mark.index);
+        for Settlement { group, index, epoch } in state.settled {
+            let remote = self.remotes.get_mut(&group).expect("every group is known");
+            remote.settled = remote.settled.max(index);
+            let _ = remote.hears(epoch);
         }
 
         let mut heard = core::mem::take(&mut self.tracks);
@@ -121,7 +122,10 @@ impl Replica {
             let track = &self.tracks[&entry.message.id];
             Kept { index, entry: entry.clone(), is_delivered: track.is_delivered, owed: track.owed }
         });
-        let settled = self.remotes.iter().map(|(group, remote)| Mark { group: *group, index: remote.settled });
+        let settled = self.remotes.iter().map(|(group, remote)| {
+            let Remote { settled, epoch, .. } = remote;
+            Settlement { group: *group, index: *settled, epoch: *epoch }
+        });
         State {
             incarnation: self.incarnation,
             rebirths: self.rebirth_list(),

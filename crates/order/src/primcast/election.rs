@@ -6,17 +6,18 @@
 //! return. Then it promises itself a new epoch, gathers promises, takes over
 //! the newest log among them, and begins above every clock that they told.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use skein_machine::{Boot, ProcessId, Time};
 
 use super::Effects;
-use super::record::Record;
+use super::record::{Record, State};
 use super::replica::{Peer, Replica};
 use super::wire::{Candidacy, Message, Promise, Rebirth, Reign};
 use crate::Mutant;
-use crate::parts::{Entry, Epoch, Index, Run};
+use crate::parts::{Entry, Epoch, Index, Outline, Run};
 
 /// Ticks without a primary after which one may answer that it hears none.
 const SILENT: u32 = 8;
@@ -241,7 +242,7 @@ impl Replica {
     }
 
     /// What a candidate with this log, that has delivered so much, has to know.
-    fn promise_for(&self, outline: &crate::parts::Outline, delivered: u64) -> Promise {
+    fn promise_for(&self, outline: &Outline, delivered: u64) -> Promise {
         let agreement = self.log.agreement(outline);
         // Only what may be newer is sent: the candidate does not say which epoch it holds, so by its length.
         let is_newer = self.log.last() > agreement.unwrap_or(0);
@@ -249,8 +250,11 @@ impl Replica {
             Some(place) if is_newer => self.log.after(place, usize::MAX).cloned().collect(),
             _ => Vec::new(),
         };
-        let known = delivered >= self.first_outcome;
+        let knows_outcomes = delivered >= self.first_outcome;
         let missing = self.outcomes.iter().skip((delivered.saturating_sub(self.first_outcome)) as usize);
+        // Where no entry agrees, the one whose log is cut further on may be the newer one.
+        let log_is_cut = agreement.is_none() && self.log.base() > outline.base;
+        let is_cut = log_is_cut || (!knows_outcomes && self.delivered() > delivered);
         Promise {
             epoch: self.promised,
             incarnation: self.incarnation,
@@ -259,9 +263,10 @@ impl Replica {
             outline: self.log.outline(),
             rebirths: self.rebirth_list(),
             delivered: self.delivered(),
-            outcomes: if known { missing.cloned().collect() } else { Vec::new() },
+            outcomes: if knows_outcomes { missing.cloned().collect() } else { Vec::new() },
             agreement,
             entries,
+            state: is_cut.then(|| Box::new(self.state())),
         }
     }
 
@@ -298,20 +303,29 @@ impl Replica {
         };
         let best = best.expect("a quorum is somebody");
         let furthest = promises.values().max_by_key(|promise| promise.delivered).expect("a quorum is somebody");
-        let lacks = furthest.delivered.saturating_sub(self.delivered());
-        let Some(agreement) = best.agreement.filter(|_| furthest.outcomes.len() as u64 >= lacks) else {
-            // Too far behind to lead. Whoever is not will stand in turn.
-            self.follow_again();
-            return;
-        };
         let clock = promises.values().map(|promise| promise.clock).max().expect("a quorum is somebody");
         let clock = if self.planted.is(Mutant::PrimCastBeginsAtItsOwnClock) { self.clock.value() } else { clock };
         let reign = Reign { epoch: self.promised, clock, rebirths: self.rebirth_list() };
-        let entries = best.entries.clone();
-        let (first, outcomes) = (furthest.delivered - furthest.outcomes.len() as u64, furthest.outcomes.clone());
         self.role = Role::Primary;
-        self.adopt(reign, agreement, entries, out);
-        self.take_outcomes(first, outcomes, out);
+        match (best.agreement, &best.state) {
+            (Some(agreement), _) => self.adopt(reign.clone(), agreement, best.entries.clone(), out),
+            (None, Some(state)) if state.delivered() >= self.delivered() => {
+                self.install(reign.clone(), (**state).clone(), out);
+            }
+            (None, Some(state)) => {
+                let state = State::merge(self.state(), (**state).clone());
+                self.install(reign.clone(), state, out);
+            }
+            (None, None) => panic!("a log that holds less than is decided was promised as the newest"),
+        }
+        let first = furthest.delivered - furthest.outcomes.len() as u64;
+        match &furthest.state {
+            Some(state) if furthest.delivered > self.delivered() && first > self.delivered() => {
+                let state = State::merge((**state).clone(), self.state());
+                self.install(reign, state, out);
+            }
+            _ => self.take_outcomes(first, furthest.outcomes.clone(), out),
+        }
         for (process, promise) in promises {
             if *process != self.me {
                 self.hand_state(*process, &promise.outline, out);
@@ -388,7 +402,7 @@ impl Replica {
     }
 
     /// Sends the log of the own epoch to a replica whose log has this shape.
-    fn hand_state(&mut self, to: ProcessId, outline: &crate::parts::Outline, out: &mut Effects) {
+    fn hand_state(&mut self, to: ProcessId, outline: &Outline, out: &mut Effects) {
         let reign = Reign { epoch: self.held, clock: self.leader_clock, rebirths: self.rebirth_list() };
         match self.log.agreement(outline) {
             Some(previous) => {

@@ -73,6 +73,7 @@ impl Replica {
         if self.role == Role::Amnesiac {
             return self.on_message_without_memory(now, from, message, out);
         }
+        self.assert_it_may_say(from, &message);
         match message {
             Message::Start(start) => self.on_start(now, from, start, out),
             Message::Append { epoch, previous, entries } => self.on_append(from, epoch, previous, entries, out),
@@ -99,6 +100,21 @@ impl Replica {
             Message::Primary(_) | Message::Done(..) | Message::Refused(..) => {
                 unreachable!("the sender hears these")
             }
+        }
+    }
+
+    /// Who may say what: a mistake in it is a bug here or in a configuration, and would spoil a quorum silently.
+    fn assert_it_may_say(&self, from: ProcessId, message: &Message) {
+        let speaker = self.cluster.group_of(from);
+        match message {
+            Message::Start(start) => {
+                let mine = start.message.destinations.contains(self.group);
+                assert!(mine && self.cluster.admit(&start.message).is_ok(), "{from} sent {start:?} to {}", self.group);
+            }
+            Message::Headers { .. } | Message::Acknowledge { .. } | Message::Settled(_) | Message::Ask(_) => {
+                assert!(speaker.is_some_and(|group| group != self.group), "{from} said {message:?} to {}", self.group);
+            }
+            _ => assert_eq!(speaker, Some(self.group), "{from} said {message:?} to a group that is not its own"),
         }
     }
 

@@ -24,6 +24,7 @@ mod election;
 #[cfg(test)]
 mod layout;
 mod life;
+mod merge;
 mod normal;
 mod record;
 mod remote;
@@ -35,7 +36,7 @@ mod sender;
 mod wire;
 mod words;
 
-pub use record::{Kept, Outcome, Record, State};
+pub use record::{Kept, Outcome, Record, Settlement, State};
 pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, Reign, Report, Start};
 
 use alloc::sync::Arc;

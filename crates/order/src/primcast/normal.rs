@@ -36,10 +36,14 @@ impl Replica {
             out.send(sender, Message::Done(id, window.timestamp));
             return;
         }
-        let asker = self.cluster.group_of(from).filter(|group| *group != self.group && proposed > 0);
-        if asker.is_some_and(|group| proposed <= self.remotes[&group].settled) {
-            // Asked long ago: since then this group has delivered the message, and forgotten it.
-            return;
+        let asker = self.cluster.group_of(from).filter(|group| *group != self.group).zip(proposed);
+        if let Some((group, place)) = asker {
+            let remote = self.remotes.get_mut(&group).expect("every group is known");
+            if !remote.hears(place.epoch) || place.last <= remote.settled {
+                // Asked long ago, or by one that was deposed: since then this group may have delivered the
+                // message, and forgotten it.
+                return;
+            }
         }
         let is_shown = asker.is_some() || self.tracks.get(&id).is_some_and(|track| self.is_shown(track));
         let timestamp = self.next_timestamp(now, message.floor);
@@ -76,7 +80,7 @@ impl Replica {
             out.send_early(from, Message::Primary(self.promised));
         }
         // A destination that asks is believed only by the link that it asks on, so its place goes along no further.
-        if start.proposed == 0 {
+        if start.proposed.is_none() {
             out.send_early(leader, Message::Start(start));
         } else {
             out.send_early(from, Message::Primary(self.promised));

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{GroupSet, MAX_GROUPS, MessageId, Position, Stamp, Timestamp, Wire};
+use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Position, Stamp, Timestamp, Wire};
 
 use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, Rebirth, Reign, flag, read_flag};
 use crate::parts::{Entry, Epoch, Index, Mark, Windows};
@@ -56,6 +56,17 @@ pub struct Kept {
     pub owed: GroupSet,
 }
 
+/// Up to where the log of another group is settled, and the newest epoch of that group that was heard of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Settlement {
+    /// The group.
+    pub group: GroupId,
+    /// Everything that it shares was delivered up to this place of its log.
+    pub index: Index,
+    /// What primaries of earlier epochs show counts no more.
+    pub epoch: Epoch,
+}
+
 /// Everything that a replica knows and must not forget.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct State {
@@ -90,7 +101,7 @@ pub struct State {
     /// Which messages of each session were delivered.
     pub windows: Windows,
     /// Up to where each other group's log is settled.
-    pub settled: Vec<Mark>,
+    pub settled: Vec<Settlement>,
 }
 
 impl State {
@@ -176,6 +187,18 @@ impl Wire for Outcome {
             timestamp: Timestamp::decode(reader)?,
             marks: reader.list("marks", MAX_GROUPS)?,
         })
+    }
+}
+
+impl Wire for Settlement {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.group.encode(writer);
+        writer.u64(self.index);
+        self.epoch.encode(writer);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Settlement, WireError> {
+        Ok(Settlement { group: GroupId::decode(reader)?, index: reader.u64()?, epoch: Epoch::decode(reader)? })
     }
 }
 

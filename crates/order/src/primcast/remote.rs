@@ -3,17 +3,17 @@
 //! delivered a message durably says so, and then nothing flows about it any more.
 //! (Thesis, Algorithm 2, lines 46 to 50, and line 9.)
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use skein_machine::{GroupId, MessageId, ProcessId};
 
 use super::Effects;
 use super::election::Role;
-use super::replica::{Head, Replica, Track};
+use super::replica::{Head, Remote, Replica, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
-use crate::parts::{Epoch, Index, reached_by};
+use crate::parts::{Epoch, Index, Run, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
@@ -47,6 +47,9 @@ impl Replica {
     ) {
         let group = self.cluster.group_of(from).expect("a primary is in a group");
         let remote = self.remotes.get_mut(&group).expect("headers come from other groups");
+        if !remote.hears(epoch) && !self.planted.is(Mutant::PrimCastHearsDeposedPrimaries) {
+            return;
+        }
         remote.settled = remote.settled.max(settled);
         let settled = remote.settled;
         for header in headers {
@@ -79,6 +82,7 @@ impl Replica {
     pub(super) fn on_acknowledge(&mut self, from: ProcessId, held: Epoch, index: Index, settled: Index) {
         let group = self.cluster.group_of(from).expect("a replica is in a group");
         let remote = self.remotes.get_mut(&group).expect("acknowledgements come from other groups");
+        let _ = remote.hears(held);
         remote.settled = remote.settled.max(settled);
         let voter = remote.voters.entry(from).or_insert((held, index));
         *voter = (*voter).max((held, index));
@@ -222,8 +226,8 @@ impl Replica {
                 break;
             }
         }
-        let mut headers: alloc::collections::BTreeMap<GroupId, Vec<Header>> = Default::default();
-        let mut questions: alloc::collections::BTreeMap<GroupId, Vec<Question>> = Default::default();
+        let mut headers: BTreeMap<GroupId, Vec<Header>> = Default::default();
+        let mut questions: BTreeMap<GroupId, Vec<Question>> = Default::default();
         for id in overdue {
             let track = &self.tracks[&id];
             let index = track.index.expect("it was chosen because it is in the log");
@@ -242,7 +246,7 @@ impl Replica {
                         message: entry.message.clone(),
                         follows: self.still_follows(entry),
                         sender: track.sender.unwrap_or(self.me),
-                        proposed: index,
+                        proposed: Some(Run { epoch: self.held, last: index }),
                     };
                     out.send(self.whom(group, track.tries - 1), Message::Start(start));
                 }
@@ -260,8 +264,7 @@ impl Replica {
     /// The primary that another group's headers or acknowledgements name, then its other replicas in turn.
     fn whom(&self, group: GroupId, tries: u32) -> ProcessId {
         let members = self.cluster.members(group);
-        let newest = self.remotes[&group].voters.values().map(|(held, _)| *held).max();
-        let leader = newest.map_or(members[0], |epoch| epoch.leader);
+        let leader = self.remotes[&group].epoch.leader;
         let place = members.iter().position(|member| *member == leader).unwrap_or(0);
         members[(place + tries as usize) % members.len()]
     }
@@ -282,5 +285,18 @@ impl Replica {
             }
         }
         out.send_all(to.iter().copied(), &self.acknowledgement(group));
+    }
+}
+
+impl Remote {
+    /// A group that nothing was heard of.
+    pub(super) fn new(first: Epoch) -> Remote {
+        Remote { voters: BTreeMap::new(), open: BTreeMap::new(), settled: 0, epoch: first, owed: BTreeSet::new() }
+    }
+
+    /// Somebody speaks for this epoch of the group. Answers whether it is the newest.
+    pub(super) fn hears(&mut self, epoch: Epoch) -> bool {
+        self.epoch = self.epoch.max(epoch);
+        self.epoch == epoch
     }
 }

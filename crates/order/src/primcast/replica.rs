@@ -25,6 +25,9 @@ const RESERVE: u64 = 1 << 12;
 /// How far ahead a hybrid clock reserves.
 const RESERVE_NANOS: u64 = 1_000_000_000;
 
+/// Ticks after which what a silent replica has said of its hardware clock counts no more.
+const STALE: u32 = 20;
+
 /// One replica of a group.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Replica {
@@ -101,6 +104,10 @@ pub(super) struct Replica {
     pub(super) told: Timestamp,
     pub(super) closed: Vec<MessageId>,
     pub(super) ticks: u32,
+    /// How much was delivered at the last tick, and for how many ticks.
+    pub(super) stuck: (Position, u32),
+    /// What it remembers is on disk: not so while it has just been given back what it had lost.
+    pub(super) is_durable: bool,
 }
 
 /// What a replica of the group has said of itself.
@@ -155,7 +162,7 @@ pub(super) struct Head {
 }
 
 /// What is known of another group.
-#[derive(Clone, Debug, Default, Hash)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Remote {
     /// How far each of its replicas holds the log of which epoch.
     pub(super) voters: BTreeMap<ProcessId, (Epoch, Index)>,
@@ -163,6 +170,9 @@ pub(super) struct Remote {
     pub(super) open: BTreeMap<(Epoch, Index), MessageId>,
     /// Its log is settled up to here: what it shares with this group was delivered by a quorum of this group.
     pub(super) settled: Index,
+    /// The newest epoch of that group that was heard of. What a primary of an earlier one still shows was lost,
+    /// or stands in the newer one's log too: its places say nothing about what is settled.
+    pub(super) epoch: Epoch,
     /// Own entries that it shares and that it may not have learned durably.
     pub(super) owed: BTreeSet<Index>,
 }
@@ -208,7 +218,12 @@ impl Replica {
             leader_ahead: None,
             tracks: BTreeMap::new(),
             queue: Queue::new(),
-            remotes: cluster.groups().iter().filter(|other| *other != group).map(|g| (g, Remote::default())).collect(),
+            remotes: cluster
+                .groups()
+                .iter()
+                .filter(|other| *other != group)
+                .map(|other| (other, Remote::new(Epoch::first(cluster.members(other)[0]))))
+                .collect(),
             outcomes: VecDeque::new(),
             first_outcome: 0,
             newest: None,
@@ -225,6 +240,8 @@ impl Replica {
             told: Timestamp::ZERO,
             closed: Vec::new(),
             ticks: 0,
+            stuck: (0, 0),
+            is_durable: true,
         }
     }
 
@@ -267,7 +284,7 @@ impl Replica {
     }
 
     pub(super) fn remembers(&self) -> bool {
-        self.role != Role::Amnesiac
+        self.role != Role::Amnesiac && self.is_durable
     }
 
     pub(super) fn take_closed(&mut self) -> Vec<MessageId> {
@@ -296,7 +313,8 @@ impl Replica {
     /// must not take everybody's timestamps along.
     pub(super) fn reading(&self, now: Time) -> Option<Timestamp> {
         let ClockKind::Hybrid { bound } = self.settings.clock else { return None };
-        let others = self.peers.iter().filter(|(process, _)| **process != self.me).map(|(_, peer)| peer.reading);
+        let is_fresh = |process: &ProcessId, peer: &Peer| *process != self.me && peer.silence <= STALE;
+        let others = self.peers.iter().filter(|(process, peer)| is_fresh(process, peer)).map(|(_, peer)| peer.reading);
         let shown = reached_by(others.chain([now]), self.quorum())?;
         Some(Timestamp(now.min(shown.after(bound)).as_nanos()))
     }

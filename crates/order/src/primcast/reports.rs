@@ -19,6 +19,9 @@ impl Replica {
             // Said in a life that it has forgotten.
             return;
         }
+        if from == self.me {
+            self.is_durable = true;
+        }
         self.highest = self.highest.max(report.promised);
         let held = self.held;
         let takes_any_clock = self.planted.is(Mutant::PrimCastCountsLaterClocks);

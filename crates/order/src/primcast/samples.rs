@@ -114,7 +114,7 @@ pub(super) fn state() -> State {
             owed: GroupSet::first(2),
         }],
         windows,
-        settled: vec![mark],
+        settled: vec![Settlement { group: mark.group, index: mark.index, epoch: EPOCH }],
     }
 }
 
@@ -150,7 +150,7 @@ fn any_state() -> impl Strategy<Value = State> {
 }
 
 fn start() -> impl Strategy<Value = Start> {
-    (multicast(), any::<u64>(), process(), any::<Index>()).prop_map(|(message, follows, sender, proposed)| Start {
+    (multicast(), any::<u64>(), process(), option::of(run())).prop_map(|(message, follows, sender, proposed)| Start {
         message,
         follows,
         sender,

@@ -5,7 +5,7 @@
 //! It keeps nothing on disk: after a crash the session asks again. It bounds
 //! what is on the way: each process has a share of what every group can hold.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
@@ -14,7 +14,7 @@ use skein_machine::{Busy, Cluster, Down, GroupId, MessageId, Multicast, ProcessI
 
 use super::wire::{Message, Refusal, Start};
 use super::{Effects, MAX_PENDING, Timer};
-use crate::parts::Epoch;
+use crate::parts::{Epoch, Recent};
 use crate::{Mutant, Planted};
 
 /// How often it looks at what has no answer yet.
@@ -40,9 +40,9 @@ pub(super) struct Sender {
     /// How many of them concern each group.
     load: BTreeMap<GroupId, usize>,
     /// The first message of a session that was turned away: what follows it is too, or they would swap places.
-    turned_away: BTreeMap<SessionId, u64>,
+    turned_away: Recent<SessionId, u64>,
     /// Sessions that ended with a message that came too late.
-    ended: BTreeSet<SessionId>,
+    ended: Recent<SessionId, ()>,
     is_looking: bool,
     /// The highest timestamp that a group has told this process.
     newest: Timestamp,
@@ -57,6 +57,8 @@ struct Open {
     /// Looks since START was sent.
     age: u32,
     tries: u32,
+    /// How often START was sent to any one group.
+    copies: u32,
 }
 
 impl Sender {
@@ -71,8 +73,8 @@ impl Sender {
             leaders,
             open: BTreeMap::new(),
             load: BTreeMap::new(),
-            turned_away: BTreeMap::new(),
-            ended: BTreeSet::new(),
+            turned_away: Recent::new(MAX_TURNED_AWAY),
+            ended: Recent::new(MAX_TURNED_AWAY),
             is_looking: false,
             newest: Timestamp::ZERO,
         }
@@ -90,7 +92,7 @@ impl Sender {
             // Its session has asked again; so does this process, until it hears the outcome.
             return;
         }
-        if self.ended.contains(&id.session) {
+        if self.ended.get(&id.session).is_some() {
             // Nothing of its session may come behind the one that was left out.
             out.emit(Up::Expired(id));
             return;
@@ -105,7 +107,7 @@ impl Sender {
         }
         let follows =
             if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { self.last_before(&message) };
-        self.open.insert(id, Open { message, follows, age: 0, tries: 0 });
+        self.open.insert(id, Open { message, follows, age: 0, tries: 0, copies: 0 });
         self.start(id, None, out);
         if !self.is_looking {
             self.is_looking = true;
@@ -125,11 +127,8 @@ impl Sender {
     }
 
     fn turn_away(&mut self, id: MessageId, why: &'static str, out: &mut Effects) {
-        let first = self.turned_away.entry(id.session).or_insert(id.sequence);
-        *first = (*first).min(id.sequence);
-        if self.turned_away.len() > MAX_TURNED_AWAY {
-            self.turned_away.pop_first();
-        }
+        let first = self.turned_away.get(&id.session).map_or(id.sequence, |first| id.sequence.min(*first));
+        self.turned_away.insert(id.session, first);
         out.emit(Up::Busy(Busy { id, why }));
     }
 
@@ -142,10 +141,12 @@ impl Sender {
     }
 
     /// Sends START to all destinations, or to one.
-    fn start(&self, id: MessageId, only: Option<GroupId>, out: &mut Effects) {
+    fn start(&mut self, id: MessageId, only: Option<GroupId>, out: &mut Effects) {
+        let open = self.open.get_mut(&id).expect("what is sent is open");
+        open.copies = open.copies.saturating_add(1);
         let Open { message, follows, tries, .. } = &self.open[&id];
         for group in message.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
-            let start = Start { message: message.clone(), follows: *follows, sender: self.me, proposed: 0 };
+            let start = Start { message: message.clone(), follows: *follows, sender: self.me, proposed: None };
             out.send_early(self.whom(group, *tries), Message::Start(start));
         }
     }
@@ -200,20 +201,28 @@ impl Sender {
     }
 
     pub(super) fn on_refused(&mut self, id: MessageId, refusal: Refusal, out: &mut Effects) {
-        if !self.open.contains_key(&id) {
-            return;
-        }
-        self.close(id);
+        let Some(open) = self.open.get(&id) else { return };
         match refusal {
             Refusal::Expired => {
-                self.ended.insert(id.session);
-                if self.ended.len() > MAX_TURNED_AWAY {
-                    self.ended.pop_first();
-                }
+                self.end_session(id);
                 out.emit(Up::Expired(id));
             }
-            Refusal::Full => self.turn_away(id, "its destination has all the messages that it can hold", out),
+            // Another copy of START may be taken yet, and "busy" says that nothing will come of it.
+            Refusal::Full if open.copies > 1 => {}
+            Refusal::Full => {
+                self.close(id);
+                self.turn_away(id, "its destination has all the messages that it can hold", out);
+            }
         }
+    }
+
+    /// A message came too late. What follows it in its session may have been proposed somewhere, and will be
+    /// delivered then; this process has done its part.
+    fn end_session(&mut self, id: MessageId) {
+        self.ended.insert(id.session, ());
+        let last = MessageId { sequence: u64::MAX, ..id };
+        let behind: Vec<MessageId> = self.open.range(id..=last).map(|(id, _)| *id).collect();
+        behind.into_iter().for_each(|id| self.close(id));
     }
 
     /// Looks at what has no outcome yet.

@@ -2,13 +2,14 @@
 //! order in which a multicast meets them: between sender and groups, inside a
 //! group, between groups, and when a group changes its primary.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupSet, MessageId, Multicast, Position, ProcessId, Time, Timestamp, Wire};
 
 use super::record::{Outcome, State};
-use crate::parts::{Entry, Epoch, Index, Outline};
+use crate::parts::{Entry, Epoch, Index, Outline, Run};
 
 /// A message between two processes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -95,8 +96,9 @@ pub struct Start {
     pub follows: u64,
     /// Who waits for the outcome.
     pub sender: ProcessId,
-    /// When a destination asks in the name of the sender: where it has proposed the message itself. Zero: nowhere.
-    pub proposed: Index,
+    /// When a destination asks in the name of the sender: in which epoch and where it has
+    /// proposed the message itself.
+    pub proposed: Option<Run>,
 }
 
 /// Why a message was not taken.
@@ -202,6 +204,8 @@ pub struct Promise {
     pub agreement: Option<Index>,
     /// What the candidate lacks, when the giver's log is the newer one.
     pub entries: Vec<Entry>,
+    /// Everything, when the giver has cut what the candidate lacks of its log or of its deliveries.
+    pub state: Option<Box<State>>,
 }
 
 /// What an epoch begins with, apart from its log.
@@ -409,7 +413,10 @@ impl Wire for Start {
         self.message.encode(writer);
         writer.u64(self.follows);
         self.sender.encode(writer);
-        writer.u64(self.proposed);
+        flag(self.proposed.is_some(), writer);
+        if let Some(proposed) = self.proposed {
+            proposed.encode(writer);
+        }
     }
 
     fn decode(reader: &mut Reader) -> Result<Start, WireError> {
@@ -417,7 +424,7 @@ impl Wire for Start {
             message: Multicast::decode(reader)?,
             follows: reader.u64()?,
             sender: ProcessId::decode(reader)?,
-            proposed: reader.u64()?,
+            proposed: if read_flag(reader)? { Some(Run::decode(reader)?) } else { None },
         })
     }
 }
@@ -527,6 +534,10 @@ impl Wire for Promise {
             writer.u64(agreement);
         }
         writer.list(self.entries.iter().cloned());
+        flag(self.state.is_some(), writer);
+        if let Some(state) = &self.state {
+            state.encode(writer);
+        }
     }
 
     fn decode(reader: &mut Reader) -> Result<Promise, WireError> {
@@ -541,6 +552,7 @@ impl Wire for Promise {
             outcomes: reader.list("outcomes", MOST_OUTCOMES)?,
             agreement: if read_flag(reader)? { Some(reader.u64()?) } else { None },
             entries: reader.list("entries", MOST_ENTRIES)?,
+            state: if read_flag(reader)? { Some(Box::new(State::decode(reader)?)) } else { None },
         })
     }
 }

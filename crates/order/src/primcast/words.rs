@@ -62,8 +62,8 @@ impl fmt::Debug for Start {
         if self.follows > 0 {
             write!(f, " after .{}", self.follows)?;
         }
-        if self.proposed > 0 {
-            write!(f, ", proposed at {} here", self.proposed)?;
+        if let Some(proposed) = self.proposed {
+            write!(f, ", proposed at {} in {}", proposed.last, proposed.epoch)?;
         }
         Ok(())
     }

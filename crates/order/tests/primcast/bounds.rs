@@ -44,7 +44,7 @@ impl Alone {
 }
 
 fn start(message: Multicast) -> Message {
-    Message::Start(Start { message, follows: 0, sender: CLIENT, proposed: 0 })
+    Message::Start(Start { message, follows: 0, sender: CLIENT, proposed: None })
 }
 
 fn done(session: u64, sequence: u64) -> Message {

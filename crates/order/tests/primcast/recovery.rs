@@ -107,6 +107,7 @@ fn a_seed_decides_everything() {
         duration: 10 * SECOND,
         claims: Claims::CLASSIC,
         clock_bound: None,
+        severity: 1.0,
     };
     let tell = |seed| {
         let cluster = cluster.clone();

@@ -24,6 +24,7 @@ pub(crate) fn plan(groups: usize, replicas: usize, outsiders: usize) -> Plan {
         duration: 60 * SECOND,
         claims: Claims { real_time: Some(RealTime::Deliveries), ..Claims::CLASSIC },
         clock_bound: None,
+        severity: 1.0,
         cluster,
     }
 }
