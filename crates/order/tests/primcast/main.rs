@@ -4,6 +4,7 @@
 
 mod bounds;
 mod calm;
+mod findings;
 mod memory;
 mod rebirth;
 mod recovery;
