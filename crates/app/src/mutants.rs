@@ -35,6 +35,8 @@ struct Row {
     shape: (usize, usize),
     /// Messages expire so many timestamps above their session's floor.
     expiry: Option<u64>,
+    /// Logs are cut at once, and faults strike twice as often.
+    is_tight: bool,
     /// It takes many seeds: too many for a test of every build.
     is_rare: bool,
     /// The properties that it may break: one of them at least.
@@ -46,12 +48,12 @@ const SEEDS: u64 = 1000;
 
 const fn calm(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     let (protocol, hunt) = (Protocol::Skeen, Hunt::Seeds(Scenario::Calm));
-    Row { name, mutant, protocol, hunt, shape: (3, 3), expiry: None, is_rare: false, breaks }
+    Row { name, mutant, protocol, hunt, shape: (3, 3), expiry: None, is_tight: false, is_rare: false, breaks }
 }
 
 const fn swarm(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     let (protocol, hunt) = (Protocol::PrimCast, Hunt::Seeds(Scenario::Swarm));
-    Row { name, mutant, protocol, hunt, shape: (2, 3), expiry: None, is_rare: false, breaks }
+    Row { name, mutant, protocol, hunt, shape: (2, 3), expiry: None, is_tight: false, is_rare: false, breaks }
 }
 
 /// One that shows only when several things go wrong at once.
@@ -97,6 +99,11 @@ const ROWS: &[Row] = &[
     rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER),
     swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ORDER),
     swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ORDER),
+    Row {
+        expiry: Some(30),
+        is_tight: true,
+        ..rare("primcast-hears-deposed-primaries", Mutant::PrimCastHearsDeposedPrimaries, ORDER_OR_PROGRESS)
+    },
     swarm("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ORDER),
     swarm("primcast-trusts-a-restarted-leader", Mutant::PrimCastTrustsARestartedLeader, ORDER),
     Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, &["liveness"]) },
@@ -158,14 +165,14 @@ impl Row {
 
     fn hunt_by_seeds(&self, scenario: Scenario, jobs: usize) -> Result<Catch, Mistake> {
         let plan = self.plan(scenario);
-        let variant = Variant::with_bug(self.mutant);
+        let variant = self.variant(Variant::with_bug(self.mutant));
         let broken = |seed| self.broken(&seed_of(self.protocol, &plan, seed, None, variant).violations);
         let caught = (0..SEEDS).find_map(|seed| broken(seed).map(|property| (seed, property)));
         let seeds_to_catch = caught.map_or(SEEDS, |(seed, _)| seed + 1);
         let mut clean_violations = 0;
         let fleet = Fleet { seeds: 0..seeds_to_catch, jobs, resume: None, shows_progress: false };
         fleet.run(
-            |seed| seed_of(self.protocol, &plan, seed, None, Variant::PLAIN),
+            |seed| seed_of(self.protocol, &plan, seed, None, self.variant(Variant::PLAIN)),
             |report| clean_violations += u64::from(report.is_wrong || report.is_stuck),
         )?;
         Ok(Catch { seeds_to_catch, ..self.caught(caught.map(|(_, property)| property), clean_violations) })
@@ -205,6 +212,10 @@ impl Row {
         violations.iter().map(|violation| violation.property).find(|property| self.breaks.contains(property))
     }
 
+    fn variant(&self, variant: Variant) -> Variant {
+        Variant { is_tight: self.is_tight, ..variant }
+    }
+
     fn plan(&self, scenario: Scenario) -> Plan {
         let nature = self.protocol.nature();
         let (groups, replicas) = self.shape;
@@ -223,7 +234,7 @@ impl Row {
             duration: 20 * SECOND,
             claims: nature.claims(scenario),
             clock_bound: None,
-            severity: 1.0,
+            severity: if self.is_tight { 2.0 } else { 1.0 },
         }
     }
 }

@@ -94,7 +94,8 @@ pub enum Up {
     Settled(Stamp),
     /// Everything up to this timestamp has been delivered here.
     SafeTime(Timestamp),
-    /// This message was not accepted and has no effect; try again later.
+    /// This message was not accepted and has no effect; try again later, and
+    /// before any later message of its session.
     Busy(Busy),
     /// This message comes too late: it was delivered long ago, so long that
     /// nobody remembers, or it never will be but void. Its session ends here:

@@ -76,6 +76,10 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         skein("primcast-swarm-many", "sim run --protocol primcast --groups 8 --seeds 0..50"),
         skein("primcast-swarm-single", "sim run --protocol primcast --groups 3 --replicas 1 --seeds 0..100"),
         skein("primcast-expiry", "sim run --protocol primcast --expiry 60 --seeds 0..200"),
+        skein(
+            "primcast-tight",
+            "sim run --protocol primcast --tight --severity 3 --expiry 60 --seconds 20 --seeds 0..300",
+        ),
         skein("primcast-hybrid", "sim run --protocol primcast --clock hybrid --seeds 0..100"),
         skein("primcast-calm", "sim run --protocol primcast --scenario calm --seeds 0..50"),
         skein("primcast-planet", "sim run --protocol primcast --scenario planet --seeds 0..10"),

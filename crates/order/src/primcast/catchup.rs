@@ -56,7 +56,9 @@ impl Replica {
             }
             // The primary first; if it cannot, whoever can.
             let patience = if self.role == Role::Primary { PATIENCE } else { MORE_PATIENCE };
-            if delivered < self.written && ticks > 0 && ticks.is_multiple_of(patience) {
+            // One whose log was cut off has no use for deliveries that it cannot make.
+            let needs_log = is_mine && index < self.log.base();
+            if !needs_log && delivered < self.written && ticks > 0 && ticks.is_multiple_of(patience) {
                 if delivered >= self.first_outcome {
                     self.send_outcomes(process, delivered, out);
                 } else if is_mine && ticks.is_multiple_of(BETWEEN_SNAPSHOTS) {

@@ -179,6 +179,8 @@ impl Replica {
         let durable = self.delivered_by_quorum();
         let laggard = self.peers.values().map(|peer| peer.delivered).min().unwrap_or(0);
         let keep_from = self.position.min(laggard.max(self.delivered().saturating_sub(tail))).min(durable);
+        // A primary still has to announce what it has not told the other groups.
+        let keep_from = if self.role == Role::Primary { keep_from.min(self.announced) } else { keep_from };
         let places: BTreeMap<MessageId, Position> =
             (self.first_outcome..).zip(&self.outcomes).map(|(position, outcome)| (outcome.id, position)).collect();
         while self.first_outcome < keep_from {

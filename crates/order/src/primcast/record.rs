@@ -349,7 +349,7 @@ mod tests {
             let golden = golden.u64(1).u64(2).u64(0b11).u64(4).u64(5).u32(1).text("x"); // its message
             let golden = golden.u8(1).u64(0b11); // it is delivered; who is owed
             let golden = golden.u32(1).u64(1).u64(2).u64(7).u64(5).u32(1).u8(1).u64(3); // a window with its mark
-            golden.u32(1).u8(1).u64(3) // a settled mark
+            golden.u32(1).u8(1).u64(3).u32(4).u16(6) // a settled mark and its epoch
         };
         holds(&Record::Checkpoint(state()), &of_the_rest(newest));
         holds(&Record::Checkpoint(State { newest: None, ..state() }), &of_the_rest(golden.u8(0)));

@@ -1,6 +1,7 @@
 //! Any message and any record of PrimCast, for tests of the encodings. What
 //! they say need not make sense: only a decoder will ever see them.
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -10,7 +11,7 @@ use proptest::option;
 use proptest::prelude::*;
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
 
-use super::record::{Kept, Outcome, Record, State};
+use super::record::{Kept, Outcome, Record, Settlement, State};
 use super::wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, Reign, Report, Start};
 use crate::parts::{Entry, Epoch, Index, Mark, Outline, Run, Windows};
 
@@ -114,14 +115,14 @@ pub(super) fn state() -> State {
             owed: GroupSet::first(2),
         }],
         windows,
-        settled: vec![Settlement { group: mark.group, index: mark.index, epoch: EPOCH }],
+        settled: vec![Settlement { group: mark.group, index: mark.index, epoch: epoch(4) }],
     }
 }
 
 fn any_state() -> impl Strategy<Value = State> {
     let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<Index>(), any::<Index>(), timestamp());
     let epochs = (epoch(), epoch(), epoch());
-    let lists = (rebirths(), list(outcome(), 0..=MOST), list(kept(), 0..=MOST), list(mark(), 0..=MOST));
+    let lists = (rebirths(), list(outcome(), 0..=MOST), list(kept(), 0..=MOST), list(settlement(), 0..=MOST));
     let rest = (list(any::<u8>(), 0..9), option::of(stamp()), windows());
     (numbers, epochs, lists, rest).prop_map(|(numbers, epochs, lists, rest)| {
         let (incarnation, position, first_outcome, base, decided, ceiling) = numbers;
@@ -150,7 +151,8 @@ fn any_state() -> impl Strategy<Value = State> {
 }
 
 fn start() -> impl Strategy<Value = Start> {
-    (multicast(), any::<u64>(), process(), option::of(run())).prop_map(|(message, follows, sender, proposed)| Start {
+    let run = (epoch(), any::<Index>()).prop_map(|(epoch, last)| Run { epoch, last });
+    (multicast(), any::<u64>(), process(), option::of(run)).prop_map(|(message, follows, sender, proposed)| Start {
         message,
         follows,
         sender,
@@ -183,11 +185,11 @@ fn header() -> impl Strategy<Value = Header> {
 
 fn promise() -> impl Strategy<Value = Promise> {
     let said = (epoch(), any::<u32>(), timestamp(), epoch(), any::<u64>());
-    let shape = (outline(), rebirths(), option::of(any::<Index>()));
+    let shape = (outline(), rebirths(), option::of(any::<Index>()), option::of(any_state().prop_map(Box::new)));
     (said, shape, list(outcome(), 0..=MOST), list(entry(), 0..=MOST)).prop_map(|(said, shape, outcomes, entries)| {
         let (epoch, incarnation, clock, held, delivered) = said;
-        let (outline, rebirths, agreement) = shape;
-        Promise { epoch, incarnation, clock, held, outline, rebirths, delivered, outcomes, agreement, entries }
+        let (outline, rebirths, agreement, state) = shape;
+        Promise { epoch, incarnation, clock, held, outline, rebirths, delivered, outcomes, agreement, entries, state }
     })
 }
 
@@ -212,6 +214,10 @@ fn outline() -> impl Strategy<Value = Outline> {
 fn rebirths() -> impl Strategy<Value = Vec<Rebirth>> {
     let rebirth = (process(), any::<u32>()).prop_map(|(process, incarnation)| Rebirth { process, incarnation });
     list(rebirth, 0..=MOST)
+}
+
+fn settlement() -> impl Strategy<Value = Settlement> {
+    (mark(), epoch()).prop_map(|(mark, epoch)| Settlement { group: mark.group, index: mark.index, epoch })
 }
 
 fn kept() -> impl Strategy<Value = Kept> {

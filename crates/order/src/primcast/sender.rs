@@ -23,8 +23,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Looks before a START is repeated for the first time; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
 
-/// So many sessions with a message turned away, or expired, are remembered. They are few:
-/// a session that was turned away asks again or ends.
+/// So many sessions with a message turned away, or expired, are remembered. It is a session's duty to ask again
+/// for what was turned away before it goes on; this catches those that pipeline, and need not last for ever.
 const MAX_TURNED_AWAY: usize = 1 << 12;
 
 #[derive(Clone, Debug, Hash)]
@@ -210,8 +210,11 @@ impl Sender {
             // Another copy of START may be taken yet, and "busy" says that nothing will come of it.
             Refusal::Full if open.copies > 1 => {}
             Refusal::Full => {
-                self.close(id);
-                self.turn_away(id, "its destination has all the messages that it can hold", out);
+                // What follows it waits for it, and has no better chance.
+                for id in self.from(id) {
+                    self.close(id);
+                    self.turn_away(id, "its destination has all the messages that it can hold", out);
+                }
             }
         }
     }
@@ -220,9 +223,13 @@ impl Sender {
     /// delivered then; this process has done its part.
     fn end_session(&mut self, id: MessageId) {
         self.ended.insert(id.session, ());
+        self.from(id).into_iter().for_each(|id| self.close(id));
+    }
+
+    /// A message and what is on the way behind it in its session.
+    fn from(&self, id: MessageId) -> Vec<MessageId> {
         let last = MessageId { sequence: u64::MAX, ..id };
-        let behind: Vec<MessageId> = self.open.range(id..=last).map(|(id, _)| *id).collect();
-        behind.into_iter().for_each(|id| self.close(id));
+        self.open.range(id..=last).map(|(id, _)| *id).collect()
     }
 
     /// Looks at what has no outcome yet.

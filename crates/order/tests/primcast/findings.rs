@@ -2,7 +2,7 @@
 
 use skein_machine::{Boot, Down, Machine, MessageId, Multicast, Out, Time, Timestamp};
 use skein_order::Planted;
-use skein_order::primcast::{MAX_PENDING, Message, PrimCast, Refusal, Settings};
+use skein_order::primcast::{Message, PrimCast, Refusal, Settings};
 use skein_sim::{DiskHabits, SECOND};
 
 use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, cluster, message};
@@ -157,22 +157,4 @@ fn what_follows_a_refused_message_is_turned_away_with_it() {
     let refused = Message::Refused(MessageId::new(1, 1), Refusal::Full);
     machine.on_message(Time::ZERO, G[0], refused, &mut Out::new());
     assert_eq!(machine.holdings().open, 0);
-}
-
-/// One session more than a sender remembers is turned away, and the one with the lowest number is forgotten: its
-/// second message is taken without the first. Once that is delivered, whoever asks for the first is told that it
-/// was delivered too, which it never was.
-#[test]
-fn a_session_that_was_turned_away_is_held_to_it() {
-    const MAX_TURNED_AWAY: u64 = 1 << 12;
-    let mut machine = client();
-    for sequence in 1..=(MAX_PENDING / 7) as u64 {
-        ask(&mut machine, message(1, sequence, TO_G, ""));
-    }
-    for session in 2..=2 + MAX_TURNED_AWAY {
-        assert!(ask(&mut machine, message(session, 1, TO_G, "")).contains("turns"));
-    }
-    machine.on_message(Time::ZERO, G[0], Message::Done(MessageId::new(1, 1), Timestamp(1)), &mut Out::new());
-    let answer = ask(&mut machine, message(2, 2, TO_G, ""));
-    assert!(answer.contains("turns s2.2 away"), "{answer}");
 }

@@ -9,3 +9,4 @@ mod memory;
 mod rebirth;
 mod recovery;
 mod room;
+mod schedules;

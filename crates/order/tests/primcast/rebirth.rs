@@ -62,6 +62,7 @@ impl Stage {
             outcomes: Vec::new(),
             agreement: Some(0),
             entries: Vec::new(),
+            state: None,
         };
         self.hears(ProcessId(from), Message::Promise(promise));
     }

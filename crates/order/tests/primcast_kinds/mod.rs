@@ -5,7 +5,8 @@ use bytes::Bytes;
 use skein_machine::{GroupId, GroupSet, MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
 use skein_order::parts::{Entry, Epoch, Mark, Outline, Run, Windows};
 use skein_order::primcast::{
-    Candidacy, Header, Kept, Message, Outcome, Promise, Question, Rebirth, Record, Refusal, Reign, Report, Start, State,
+    Candidacy, Header, Kept, Message, Outcome, Promise, Question, Rebirth, Record, Refusal, Reign, Report, Settlement,
+    Start, State,
 };
 
 /// The number of each kind is the first byte of its encoding; these are all there are.
@@ -15,7 +16,12 @@ pub(crate) const KINDS_OF_RECORDS: u8 = 7;
 
 /// Messages with the names of their files.
 pub(crate) fn messages() -> Vec<(&'static str, Message)> {
-    let start = Start { message: multicast(), follows: 1, sender: ProcessId(3), proposed: 4 };
+    let start = Start {
+        message: multicast(),
+        follows: 1,
+        sender: ProcessId(3),
+        proposed: Some(Run { epoch: epoch(2), last: 4 }),
+    };
     let report = Report {
         incarnation: 1,
         held: epoch(2),
@@ -47,8 +53,9 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         outcomes: vec![outcome()],
         agreement: Some(2),
         entries: vec![entry()],
+        state: None,
     };
-    let apart = Promise { agreement: None, ..promise.clone() };
+    let apart = Promise { agreement: None, state: Some(Box::new(state())), ..promise.clone() };
     let question = Question { index: 3, id: MessageId::new(1, 2) };
     let new_state =
         Message::NewState { reign: reign(), previous: 2, previous_epoch: epoch(1), entries: vec![entry(), entry()] };
@@ -153,6 +160,6 @@ fn state() -> State {
         decided: 11,
         entries: vec![Kept { index: 11, entry: entry(), is_delivered: true, owed: GroupSet::first(2) }],
         windows,
-        settled: vec![mark()],
+        settled: vec![Settlement { group: mark().group, index: mark().index, epoch: epoch(1) }],
     }
 }

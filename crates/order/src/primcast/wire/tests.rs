@@ -1,6 +1,7 @@
 //! The layout of PrimCast's messages, written out by hand, and the journey of
 //! every kind of message there and back.
 
+use alloc::boxed::Box;
 use alloc::string::ToString;
 use alloc::vec;
 use bytes::Bytes;
@@ -62,8 +63,11 @@ fn outline_golden(golden: Layout) -> Layout {
 /// The layout of version 1. A change here, and in the tests that follow, is a new version, never an edit.
 #[test]
 fn golden_vectors_between_a_sender_and_a_group() {
-    let start = Start { message: multicast(), follows: 1, sender: ProcessId(0x0a0b), proposed: 9 };
-    holds(&Message::Start(start), &multicast_golden(Layout::of(1)).u64(1).u16(0x0a0b).u64(9));
+    let start = Start { message: multicast(), follows: 1, sender: ProcessId(0x0a0b), proposed: None };
+    let golden = multicast_golden(Layout::of(1)).u64(1).u16(0x0a0b);
+    holds(&Message::Start(start.clone()), &golden.clone().u8(0));
+    let asked = Start { proposed: Some(Run { epoch: epoch(5, 6), last: 9 }), ..start };
+    holds(&Message::Start(asked), &golden.u8(1).u32(5).u16(6).u64(9));
     holds(&Message::Primary(epoch(5, 6)), &Layout::of(2).u32(5).u16(6));
     holds(&Message::Done(MessageId::new(1, 2), Timestamp(3)), &Layout::of(3).u64(1).u64(2).u64(3));
     holds(&Message::Refused(MessageId::new(1, 2), Refusal::Expired), &Layout::of(4).u64(1).u64(2).u8(0));
@@ -140,13 +144,16 @@ fn golden_vectors_of_an_election() {
         outcomes: vec![outcome.clone()],
         agreement: Some(2),
         entries: vec![entry()],
+        state: None,
     };
     let golden = outline_golden(Layout::of(15).u32(7).u16(8).u32(1).u64(20).u32(5).u16(6));
     let golden = golden.u32(1).u16(1).u32(2).u64(9); // the rebirth, and how much was delivered
     let golden = golden.u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3); // the outcome with its mark
-    holds(&Message::Promise(promise.clone()), &entry_golden(golden.clone().u8(1).u64(2).u32(1)));
+    holds(&Message::Promise(promise.clone()), &entry_golden(golden.clone().u8(1).u64(2).u32(1)).u8(0));
     let apart = Promise { agreement: None, entries: Vec::new(), ..promise };
-    holds(&Message::Promise(apart), &golden.u8(0).u32(0));
+    holds(&Message::Promise(apart.clone()), &golden.clone().u8(0).u32(0).u8(0));
+    let whole = Promise { state: Some(Box::new(state())), ..apart };
+    holds(&Message::Promise(whole), &golden.u8(0).u32(0).u8(1).value(&state()));
 
     let reign = Reign { epoch: epoch(7, 8), clock: Timestamp(20), rebirths };
     let of_reign = |tag| Layout::of(tag).u32(7).u16(8).u64(20).u32(1).u16(1).u32(2);

@@ -1,0 +1,221 @@
+//! Schedules that somebody thought up to break the protocol, and that broke it once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skein_machine::{Cluster, Down, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Up};
+use skein_order::Planted;
+use skein_order::primcast::{ClockKind, PrimCast, Settings};
+use skein_sim::{DiskHabits, Latency, MILLISECOND, Nanos, Occurrence, SECOND, World};
+
+struct Stage {
+    world: World<PrimCast>,
+    /// What each has delivered in its newest life: id, timestamp.
+    delivered: BTreeMap<u16, Vec<(MessageId, u64)>>,
+    expired: Vec<MessageId>,
+}
+
+fn p(number: u16) -> ProcessId {
+    ProcessId(number)
+}
+
+impl Stage {
+    fn new(groups: usize, replicas: usize, outsiders: usize, settings: Settings, seed: u64) -> Stage {
+        let cluster = Arc::new(Cluster::regular(groups, replicas, outsiders).unwrap());
+        let processes: Vec<ProcessId> = cluster.processes().collect();
+        let latency = Latency::fixed(&processes, MILLISECOND);
+        let maker = move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, Planted::NONE);
+        let mut world = World::new(&processes, latency, DiskHabits::INSTANT, seed, Box::new(maker));
+        world.start();
+        Stage { world, delivered: BTreeMap::new(), expired: Vec::new() }
+    }
+
+    fn run(&mut self, span: Nanos) {
+        let horizon = self.world.now() + span;
+        while let Some(occurrence) = self.world.next(horizon) {
+            let Occurrence::Told { process, event, .. } = occurrence else { continue };
+            let delivered = self.delivered.entry(process.0).or_default();
+            match event {
+                Up::Deliver(delivery) => {
+                    delivered.truncate(delivery.position as usize);
+                    assert_eq!(delivered.len() as u64, delivery.position);
+                    delivered.push((delivery.message.id, delivery.timestamp.0));
+                }
+                Up::WantCheckpoint => {
+                    let position = delivered.len() as u64;
+                    self.world.command(process, Down::Checkpointed { position, bytes: Bytes::new() });
+                }
+                Up::Install { position, .. } => delivered.resize(position as usize, (MessageId::new(0, 0), 0)),
+                Up::Expired(id) => self.expired.push(id),
+                _ => {}
+            }
+        }
+    }
+
+    fn multicast(&mut self, at: u16, session: u64, sequence: u64, groups: u64, floor: u64, expiry: u64) {
+        let message = Multicast {
+            id: MessageId::new(session, sequence),
+            destinations: GroupSet::from_bits(groups),
+            floor: Timestamp(floor),
+            expiry: Timestamp(expiry),
+            payload: Bytes::from_static(b"x"),
+        };
+        assert!(self.world.command(p(at), Down::Multicast(message)));
+    }
+
+    fn count(&self, process: u16, id: MessageId) -> usize {
+        self.delivered.get(&process).map_or(0, |all| all.iter().filter(|(other, _)| *other == id).count())
+    }
+
+    fn length(&self, process: u16) -> usize {
+        self.delivered.get(&process).map_or(0, Vec::len)
+    }
+}
+
+fn small(every: usize, tail: u64) -> Settings {
+    Settings { clock: ClockKind::Logical, checkpoint_every: every, tail }
+}
+
+/// A primary is cut off and stands still, is deposed, and when it goes on it proposes, in its old epoch, a
+/// message that everybody has delivered and forgotten since. Its header is believed.
+#[test]
+fn a_header_of_a_deposed_primary_revives_nothing() {
+    let mut stage = Stage::new(2, 3, 2, small(1, 1), 1);
+    let m = MessageId::new(1, 1);
+    for other in [0, 1, 2, 4, 5, 6, 7] {
+        stage.world.set_cut(p(3), p(other), true);
+    }
+    // Fifty proposals that will be lost move its log ahead.
+    for sequence in 1..=50 {
+        stage.multicast(7, 9, sequence, 0b10, 0, u64::MAX);
+    }
+    stage.run(10 * MILLISECOND);
+    stage.world.crash(p(7));
+    stage.world.pause(p(3));
+    // m is valid until 60, and is delivered in time while p3 stands still.
+    stage.multicast(2, 1, 1, 0b11, 0, 60);
+    stage.run(10 * SECOND);
+    assert_eq!([0, 1, 2, 4, 5].map(|process| stage.count(process, m)), [1; 5], "{:?}", stage.delivered);
+    // Others follow, everything settles, and the session is forgotten.
+    stage.multicast(6, 2, 1, 0b11, 100, u64::MAX);
+    stage.run(5 * SECOND);
+    for sequence in 2..=4 {
+        stage.multicast(6, 2, sequence, 0b11, 100, u64::MAX);
+        stage.run(2 * SECOND);
+    }
+    stage.world.calm_network();
+    stage.world.resume(p(3));
+    stage.run(20 * SECOND);
+    assert_eq!([0, 1, 2, 4, 5].map(|process| stage.count(process, m)), [1; 5], "delivered again");
+}
+
+/// The same, where the group of the deposed primary still remembers the session, because of a later message
+/// that concerned only it: the other group proposes again, and nobody ever answers it.
+#[test]
+fn a_header_of_a_deposed_primary_blocks_nobody() {
+    let mut stage = Stage::new(2, 3, 2, small(1, 1), 1);
+    for other in [0, 1, 2, 4, 5, 6, 7] {
+        stage.world.set_cut(p(3), p(other), true);
+    }
+    for sequence in 1..=50 {
+        stage.multicast(7, 9, sequence, 0b10, 0, u64::MAX);
+    }
+    stage.run(10 * MILLISECOND);
+    stage.world.crash(p(7));
+    stage.world.pause(p(3));
+    stage.multicast(2, 1, 1, 0b11, 0, 60);
+    stage.run(10 * SECOND);
+    stage.multicast(2, 1, 2, 0b10, 3, u64::MAX);
+    for sequence in 1..=4 {
+        stage.multicast(6, 2, sequence, 0b11, 100, u64::MAX);
+        stage.run(3 * SECOND);
+    }
+    stage.world.calm_network();
+    stage.world.resume(p(3));
+    stage.run(5 * SECOND);
+    let before = stage.length(0);
+    stage.multicast(6, 3, 1, 0b01, 200, u64::MAX);
+    stage.run(120 * SECOND);
+    assert!(stage.length(0) > before, "g0 delivers nothing any more");
+}
+
+/// A primary hears nothing from the other group for a while; its followers deliver without it, and drop what
+/// it lacks. Nobody ever helps it, nor whoever is behind in its log.
+#[test]
+fn a_primary_that_delivers_late_catches_up() {
+    let mut stage = Stage::new(2, 3, 1, small(100, 50), 1);
+    for from in [0, 1, 2] {
+        stage.world.set_cut(p(from), p(3), true);
+    }
+    for sequence in 1..=1000 {
+        stage.multicast(6, 1, sequence, 0b11, 0, u64::MAX);
+        stage.run(MILLISECOND);
+    }
+    stage.run(4 * SECOND);
+    for from in [0, 1, 2] {
+        // The connection breaks, as long outages make it.
+        stage.world.break_link(p(from), p(3));
+    }
+    stage.world.calm_network();
+    stage.run(120 * SECOND);
+    let lengths = [0, 1, 2, 3, 4, 5].map(|process| stage.length(process));
+    assert_eq!(lengths, [1000; 6], "after two minutes of calm");
+}
+
+/// The clocks of one group are two seconds slow, by more than the bound. Its primary dies for good; the
+/// other group's traffic keeps its clock ahead of what its replicas dare to lead with.
+#[test]
+fn a_group_with_slow_clocks_elects_a_primary() {
+    let clock = ClockKind::Hybrid { bound: Duration::from_millis(500) };
+    let mut stage = Stage::new(2, 3, 1, Settings { clock, ..small(100, 50) }, 1);
+    for process in [3, 4, 5] {
+        stage.world.clock(p(process)).jump(-2 * SECOND as i64);
+    }
+    stage.multicast(6, 1, 1, 0b11, 0, u64::MAX);
+    stage.run(5 * SECOND);
+    assert_eq!(stage.length(4), 1);
+    stage.world.crash(p(3));
+    for session in 2..200 {
+        stage.multicast(6, session, 1, 0b11, 0, u64::MAX);
+        stage.run(SECOND / 2);
+    }
+    assert!(stage.length(4) > 100, "p4 delivered {} messages in 100 seconds", stage.length(4));
+}
+
+/// A message comes too late; what its session has pipelined behind it is neither ordered nor answered, and
+/// its place among what may be on the way is never free again.
+#[test]
+fn what_follows_an_expired_message_is_answered() {
+    let mut stage = Stage::new(1, 3, 1, small(100, 50), 1);
+    stage.multicast(3, 1, 1, 1, 50, u64::MAX);
+    stage.run(3 * SECOND);
+    stage.multicast(3, 2, 1, 1, 0, 5);
+    stage.multicast(3, 2, 2, 1, 0, u64::MAX);
+    stage.run(120 * SECOND);
+    assert_eq!(stage.world.machine(p(3)).unwrap().holdings().open, 0, "of two minutes ago");
+}
+
+/// An amnesiac says that it remembers before what it was given is on its disk.
+#[test]
+fn memory_counts_once_it_is_on_disk() {
+    for seed in 1..20 {
+        let mut stage = Stage::new(1, 3, 1, small(100, 50), seed);
+        for sequence in 1..=5 {
+            stage.multicast(3, 1, sequence, 1, 0, u64::MAX);
+        }
+        stage.run(2 * SECOND);
+        stage.world.crash(p(2));
+        stage.world.lose_disk(p(2));
+        stage.world.restart(p(2));
+        stage.run(MILLISECOND);
+        let slow = 10 * SECOND;
+        stage.world.set_disk_habits(p(2), DiskHabits { fastest_sync: slow, slowest_sync: slow });
+        stage.run(2 * SECOND);
+        let said = stage.world.remembers(p(2));
+        stage.world.crash(p(2));
+        stage.world.restart(p(2));
+        assert!(!said || stage.world.remembers(p(2)), "it said that it remembers, and does not after a crash");
+    }
+}
