@@ -44,7 +44,10 @@ struct Row {
 }
 
 /// A bug that is not caught within so many seeds has survived.
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 400;
+
+/// The same for bugs that show only when several things go wrong at once.
+const SEEDS_OF_RARE: u64 = 4000;
 
 const fn calm(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     let (protocol, hunt) = (Protocol::Skeen, Hunt::Seeds(Scenario::Calm));
@@ -96,7 +99,7 @@ const ROWS: &[Row] = &[
     swarm("primcast-forgets-what-it-follows", Mutant::PrimCastForgetsWhatItFollows, &["sender order"]),
     rare("primcast-follows-two-primaries", Mutant::PrimCastFollowsTwoPrimaries, ORDER),
     swarm("primcast-resumes-as-primary", Mutant::PrimCastResumesAsPrimary, ORDER),
-    rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER),
+    Row { is_tight: true, ..rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER) },
     swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ORDER),
     swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ORDER),
     Row {
@@ -141,7 +144,7 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
             let how = match (catch.caught, row.hunt) {
                 (true, Hunt::Seeds(_)) => format!("caught by {} after {} seeds", catch.property, catch.seeds_to_catch),
                 (true, Hunt::Steps | Hunt::Search(..)) => format!("caught by {}", catch.property),
-                (false, _) => format!("SURVIVED {} seeds", SEEDS),
+                (false, _) => format!("SURVIVED {} seeds", row.seeds()),
             };
             let clean = match catch.clean_violations {
                 0 => String::new(),
@@ -167,8 +170,8 @@ impl Row {
         let plan = self.plan(scenario);
         let variant = self.variant(Variant::with_bug(self.mutant));
         let broken = |seed| self.broken(&seed_of(self.protocol, &plan, seed, None, variant).violations);
-        let caught = (0..SEEDS).find_map(|seed| broken(seed).map(|property| (seed, property)));
-        let seeds_to_catch = caught.map_or(SEEDS, |(seed, _)| seed + 1);
+        let caught = (0..self.seeds()).find_map(|seed| broken(seed).map(|property| (seed, property)));
+        let seeds_to_catch = caught.map_or(self.seeds(), |(seed, _)| seed + 1);
         let mut clean_violations = 0;
         let fleet = Fleet { seeds: 0..seeds_to_catch, jobs, resume: None, shows_progress: false };
         fleet.run(
@@ -210,6 +213,10 @@ impl Row {
     /// The property among those that it may break that it did break.
     fn broken(&self, violations: &[Violation]) -> Option<&'static str> {
         violations.iter().map(|violation| violation.property).find(|property| self.breaks.contains(property))
+    }
+
+    fn seeds(&self) -> u64 {
+        if self.is_rare { SEEDS_OF_RARE } else { SEEDS }
     }
 
     fn variant(&self, variant: Variant) -> Variant {
