@@ -20,7 +20,7 @@ use skein_sim::{Nanos, SECOND, Scenario};
 pub enum Protocol {
     /// Skeen's: the smallest; survives no fault.
     Skeen,
-    /// PrimCast: three steps to every destination, complete for production.
+    /// PrimCast: three steps to every destination; survives every fault of the swarm.
     #[value(name = "primcast")]
     PrimCast,
 }

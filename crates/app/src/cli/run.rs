@@ -21,6 +21,8 @@ const LONGEST: u64 = 86_400;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
+  skein sim run --protocol primcast --seeds 0..1000
+  skein sim run --protocol primcast --tight --severity 3 --expiry 60 --seeds 0..1000
   skein sim run --protocol skeen --scenario calm --seeds 0..1000
   skein sim run --protocol skeen --scenario planet --groups 9 --mix 0=1,0+8=1 --seeds 0..20
   skein sim run --protocol skeen --scenario calm --seeds 42 --trace | less

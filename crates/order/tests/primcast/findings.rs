@@ -1,4 +1,5 @@
-//! Schedules after which something is wrong, each as small as could be found.
+//! Schedules after which something was wrong once, each as small as could be
+//! found. The story above a test is what happened before it was mended.
 
 use skein_machine::{Boot, Down, Machine, MessageId, Multicast, Out, Time, Timestamp};
 use skein_order::Planted;
