@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use skein_machine::{Boot, Cluster, Ordering, ProcessId};
+use skein_machine::{Boot, Cluster, Conflicts, Ordering, ProcessId};
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_order::skeen::Skeen;
@@ -42,13 +42,16 @@ pub struct Variant {
     pub clock: Clock,
     /// Its log is cut at once, and keeps next to nothing for those behind.
     pub is_tight: bool,
+    /// Which messages must be delivered in one order everywhere; `None`: all of them.
+    pub conflicts: Option<Conflicts>,
     /// The bug that it is built with, if any.
     pub planted: Planted,
 }
 
 impl Variant {
     /// Logical clocks, no bug.
-    pub const PLAIN: Variant = Variant { clock: Clock::Logical, is_tight: false, planted: Planted::NONE };
+    pub const PLAIN: Variant =
+        Variant { clock: Clock::Logical, is_tight: false, conflicts: None, planted: Planted::NONE };
 
     /// As it is, but for this bug.
     #[cfg(feature = "mutants")]
@@ -95,13 +98,13 @@ impl Nature {
 const SETTLING: Nanos = SECOND;
 
 /// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen.
-fn primcast_settings(clock: Clock, is_tight: bool) -> Settings {
+fn primcast_settings(clock: Clock, is_tight: bool, conflicts: Option<Conflicts>) -> Settings {
     let clock = match clock {
         Clock::Logical => ClockKind::Logical,
         Clock::Hybrid => ClockKind::Hybrid { bound: Duration::from_millis(500) },
     };
     let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
-    Settings { clock, checkpoint_every, tail }
+    Settings { clock, checkpoint_every, tail, conflicts }
 }
 
 /// Something to do with a protocol, whichever it is.
@@ -145,11 +148,11 @@ impl Protocol {
     /// Makes machines for a cluster and hands them over.
     pub fn employ<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
         let cluster = cluster.clone();
-        let Variant { clock, is_tight, planted } = variant;
+        let Variant { clock, is_tight, conflicts, planted } = variant;
         match self {
             Protocol::Skeen => employer.employ(move |process, _| Skeen::new(process, cluster.clone(), planted)),
             Protocol::PrimCast => {
-                let settings = primcast_settings(clock, is_tight);
+                let settings = primcast_settings(clock, is_tight, conflicts);
                 employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
             }
         }

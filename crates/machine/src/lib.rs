@@ -15,6 +15,7 @@
 extern crate alloc;
 
 mod cluster;
+mod conflicts;
 mod groups;
 mod ids;
 mod machine;
@@ -27,6 +28,7 @@ mod timers;
 pub mod wire;
 
 pub use cluster::{Cluster, ClusterError};
+pub use conflicts::Conflicts;
 pub use groups::{GroupId, GroupSet, MAX_GROUPS};
 pub use ids::{ClusterId, MessageId, ProcessId, SessionId};
 pub use machine::{Boot, Machine};

@@ -14,7 +14,9 @@ use crate::{GroupSet, Machine, MessageId, Timestamp, Wire};
 /// and is held until delivered, so this bounds what one session can pin down.
 pub const MAX_PAYLOAD: usize = 16 << 20;
 
-/// How many messages a group delivered before this one.
+/// How many messages a replica delivered before this one. All replicas of a
+/// group have the same message at a position, unless some messages commute
+/// ([`Conflicts`](crate::Conflicts)): then each counts in its own order.
 pub type Position = u64;
 
 /// A message to be delivered at every process of its destination groups.
@@ -44,8 +46,9 @@ pub struct Stamp {
 /// A message at its place in the order of one group.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Delivery {
-    /// Counts the deliveries of the group, from 0. After a restart a protocol
-    /// repeats deliveries since its checkpoint; the position tells which.
+    /// Counts the deliveries, from 0. After a restart a protocol repeats
+    /// deliveries since its checkpoint; the position tells which, or, where
+    /// some messages commute, how many.
     pub position: Position,
     /// The final timestamp.
     pub timestamp: Timestamp,

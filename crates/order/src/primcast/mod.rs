@@ -42,7 +42,7 @@ pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, 
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use skein_machine::{Boot, Cluster, Down, Machine, Out, ProcessId, Time, Timestamp};
+use skein_machine::{Boot, Cluster, Conflicts, Down, Machine, Out, ProcessId, Time, Timestamp};
 
 use self::replica::Replica;
 use self::sender::Sender;
@@ -69,6 +69,8 @@ pub struct Settings {
     pub checkpoint_every: usize,
     /// So many entries and deliveries are kept for those that are a little behind.
     pub tail: u64,
+    /// Which messages must be delivered in one order everywhere (thesis 4.4.3); `None`: all of them.
+    pub conflicts: Option<Conflicts>,
 }
 
 /// What timestamps follow.
@@ -85,7 +87,8 @@ pub enum ClockKind {
 
 impl Settings {
     /// What suits most: logical clocks, a checkpoint every few thousand messages.
-    pub const DEFAULT: Settings = Settings { clock: ClockKind::Logical, checkpoint_every: 4096, tail: 1024 };
+    pub const DEFAULT: Settings =
+        Settings { clock: ClockKind::Logical, checkpoint_every: 4096, tail: 1024, conflicts: None };
 }
 
 /// The timers of a process.

@@ -4,7 +4,7 @@
 use skein_machine::{Boot, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp};
 use skein_order::Planted;
 use skein_order::parts::Epoch;
-use skein_order::primcast::{ClockKind, Header, MAX_PENDING, Message, PrimCast, Refusal, Settings, Start};
+use skein_order::primcast::{Header, MAX_PENDING, Message, PrimCast, Refusal, Settings, Start};
 use skein_sim::{SECOND, Trace};
 
 use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
@@ -201,7 +201,7 @@ fn who_lacks_no_more_than_the_tail_gets_entries() {
 fn thousands_of_entries_come_in_batches() {
     const BATCH: usize = 256;
     const MISSED: u64 = 3000;
-    let mut room = Room::new(Settings { clock: ClockKind::Logical, checkpoint_every: 1 << 20, tail: 1024 });
+    let mut room = Room::new(Settings { checkpoint_every: 1 << 20, tail: 1024, ..Settings::DEFAULT });
     room.run_until(SECOND);
     room.world.crash(G[2]);
     multicast_many(&mut room, 1, TO_G, MISSED, 1);

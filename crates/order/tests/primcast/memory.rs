@@ -1,7 +1,7 @@
 //! Memory stays flat: nothing is kept for ever, however long a calm run is.
 
 use skein_machine::{Multicast, ProcessId, Random, Timestamp, Up};
-use skein_order::primcast::{ClockKind, Holdings, Settings};
+use skein_order::primcast::{Holdings, Settings};
 use skein_sim::{DiskHabits, Latency};
 
 use super::room::{Room, TO_BOTH, TO_G, TO_H, cluster, message};
@@ -15,7 +15,7 @@ const OF_A_SESSION: u64 = 10;
 /// They expire so far above the newest timestamp that their session knew when it began.
 const EXPIRY: u64 = 10_000;
 
-const SETTINGS: Settings = Settings { clock: ClockKind::Logical, checkpoint_every: 100, tail: 300 };
+const SETTINGS: Settings = Settings { checkpoint_every: 100, tail: 300, ..Settings::DEFAULT };
 
 /// What may be on the way at once: no message takes a tenth of a second.
 const ON_THE_WAY: usize = 100;

@@ -11,7 +11,7 @@ use skein_machine::{
     Boot, Cluster, Delivery, Down, GroupSet, MessageId, Multicast, Position, ProcessId, Timestamp, Up,
 };
 use skein_order::Planted;
-use skein_order::primcast::{ClockKind, PrimCast, Settings};
+use skein_order::primcast::{PrimCast, Settings};
 use skein_sim::{DiskHabits, Latency, MILLISECOND, Nanos, Occurrence, World, golden};
 
 /// How long a message takes.
@@ -30,7 +30,7 @@ pub(crate) const TO_H: u64 = 0b10;
 pub(crate) const TO_BOTH: u64 = 0b11;
 
 /// A log that is cut often.
-pub(crate) const SMALL: Settings = Settings { clock: ClockKind::Logical, checkpoint_every: 20, tail: 10 };
+pub(crate) const SMALL: Settings = Settings { checkpoint_every: 20, tail: 10, ..Settings::DEFAULT };
 
 pub(crate) struct Room {
     pub(crate) world: World<PrimCast>,

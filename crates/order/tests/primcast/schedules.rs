@@ -75,7 +75,7 @@ impl Stage {
 }
 
 fn small(every: usize, tail: u64) -> Settings {
-    Settings { clock: ClockKind::Logical, checkpoint_every: every, tail }
+    Settings { checkpoint_every: every, tail, ..Settings::DEFAULT }
 }
 
 /// A primary is cut off and stands still, is deposed, and when it goes on it proposes, in its old epoch, a
