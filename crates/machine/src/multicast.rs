@@ -155,6 +155,17 @@ impl Wire for Multicast {
     }
 }
 
+impl Wire for Stamp {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.timestamp.encode(writer);
+        self.id.encode(writer);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Stamp, WireError> {
+        Ok(Stamp { timestamp: Timestamp::decode(reader)?, id: MessageId::decode(reader)? })
+    }
+}
+
 impl fmt::Debug for Multicast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} to {}", self.id, self.destinations)?;

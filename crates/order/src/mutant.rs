@@ -62,6 +62,10 @@ pub enum Mutant {
     PrimCastRefusesAlone,
     /// Decisions are forgotten before the other destinations have learned them.
     PrimCastCutsTooEarly,
+    /// A message is delivered early although one that conflicts with it can still come before.
+    PrimCastOvertakesConflicts,
+    /// A checkpoint does not say what was delivered before its turn.
+    PrimCastForgetsEarlyDeliveries,
     /// A replica that lost its disk promises and acknowledges like any other.
     PrimCastVotesWithoutMemory,
 }

@@ -2,6 +2,8 @@
 //! decisions other groups will not repeat, or everything, for one that is too
 //! far behind or lost its disk.
 
+use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use skein_machine::{Position, ProcessId, Up};
@@ -192,11 +194,14 @@ impl Replica {
 
     /// Holds a new epoch with everything that comes with it, in one durable step.
     pub(super) fn install(&mut self, reign: Reign, state: State, out: &mut Effects) {
-        let delivered = self.delivered();
-        let position = state.position;
+        let (delivered, told) = (self.delivered(), self.told());
+        let takes_user = state.position > self.position;
+        let state = if takes_user { state } else { self.with_own_user(state) };
+        let covered = state.early.clone();
         // The ceiling travels with the checkpoint.
         let _ = self.clock.raise(state.ceiling.max(reign.clock));
         self.load(State { incarnation: self.incarnation, promised: reign.epoch, held: reign.epoch, ..state });
+        let held = if takes_user { self.early.restart(&covered) } else { BTreeMap::new() };
         for rebirth in reign.rebirths {
             self.note_rebirth(rebirth);
         }
@@ -205,16 +210,25 @@ impl Replica {
         (self.leader_clock, self.leader_ahead) = (reign.clock, None);
         self.recount_clocks();
         self.written = self.delivered();
-        out.checkpoint(Record::Checkpoint(self.state()));
-        if position > delivered {
-            out.emit(Up::Install { position, bytes: self.user.clone() });
+        out.checkpoint(Record::Checkpoint(Box::new(self.state())));
+        // Where messages commute, no count says whether the user holds all that is in a newer state.
+        if takes_user && (self.position > delivered || self.settings.conflicts.is_some()) {
+            out.emit(Up::Install { position: self.kept(), bytes: self.user.clone() });
+            self.deliver_again(self.position, self.kept(), out);
+        } else {
+            self.deliver_again(delivered, told, out);
         }
-        self.deliver_again(position.max(delivered), out);
+        self.deliver_early_again(held, out);
         for (group, remote) in &self.remotes {
             if !remote.owed.is_empty() {
                 self.acknowledge.insert(*group);
             }
         }
+    }
+
+    /// The same, with the user's state that is kept here: it is as new.
+    fn with_own_user(&self, state: State) -> State {
+        State { position: self.position, user: self.user.clone(), early: self.early.covered(), ..state }
     }
 
     /// A replica of the group has lost its memory and wants to come back.

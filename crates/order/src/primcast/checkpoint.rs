@@ -4,6 +4,7 @@
 //! that is not delivered, whatever its place, and what was delivered but is
 //! not in the user's state, or that another group may still ask about.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -55,7 +56,9 @@ impl Replica {
             Record::Checkpoint(state) => {
                 let ceiling = state.ceiling;
                 self.incarnation = state.incarnation;
-                self.load(state);
+                let covered = state.early.clone();
+                self.load(*state);
+                let _ = self.early.restart(&covered);
                 self.restore_clock(ceiling);
                 self.role = Role::Follower;
             }
@@ -134,6 +137,7 @@ impl Replica {
             ceiling: self.clock.ceiling(),
             position: self.position,
             user: self.user.clone(),
+            early: self.covered(),
             first_outcome: self.first_outcome,
             outcomes: self.outcomes.iter().cloned().collect(),
             newest: self.newest,
@@ -156,16 +160,20 @@ impl Replica {
 
     /// The user's state covers every delivery before this position.
     pub(super) fn checkpointed(&mut self, position: Position, bytes: Bytes, out: &mut Effects) {
-        let delivered = self.delivered();
-        assert!(position <= delivered, "a checkpoint at {position} covers more than the {delivered} deliveries");
+        let told = self.told();
+        assert!(position <= told, "a checkpoint at {position} covers more than the {told} deliveries");
         (self.wants_checkpoint, self.appended) = (false, 0);
-        if position < self.position || self.role == Role::Amnesiac {
+        if position < self.kept() || self.role == Role::Amnesiac {
             return;
         }
-        (self.position, self.user) = (position, bytes);
+        self.user = bytes;
+        match self.settings.conflicts {
+            Some(_) => self.cover(position),
+            None => self.position = position,
+        }
         self.cut();
-        out.checkpoint(Record::Checkpoint(self.state()));
-        self.written = delivered;
+        out.checkpoint(Record::Checkpoint(Box::new(self.state())));
+        self.written = self.delivered();
     }
 
     /// Forgets what the user's state covers and nobody will ask about. Somebody dead stops nothing: what

@@ -3,7 +3,9 @@
 
 use core::time::Duration;
 
-use skein_machine::{Boot, Delivery, ProcessId, Random, Time, Up};
+use alloc::vec::Vec;
+
+use skein_machine::{Boot, Position, ProcessId, Random, Stamp, Time, Up};
 
 use super::election::Role;
 use super::record::Record;
@@ -35,10 +37,10 @@ impl Replica {
         }
         self.follow_again_unless_primary();
         self.written = self.delivered();
-        if self.position > 0 {
-            out.emit(Up::Install { position: self.position, bytes: self.user.clone() });
+        if self.kept() > 0 {
+            out.emit(Up::Install { position: self.kept(), bytes: self.user.clone() });
         }
-        self.deliver_again(self.position, out);
+        self.deliver_again(self.position, self.kept(), out);
         // Replicas that start together do not tick together.
         out.arm(Timer::Tick, Duration::from_millis(self.random.between(1, TICK.as_millis() as u64)));
     }
@@ -56,16 +58,16 @@ impl Replica {
         }
     }
 
-    /// Tells the user once more what it may have lost.
-    pub(super) fn deliver_again(&mut self, from: u64, out: &mut Effects) {
-        for (position, outcome) in (self.first_outcome..).zip(&self.outcomes) {
-            if position < from {
-                continue;
-            }
-            let index = self.log.find(outcome.id).expect("what the user may have lost is kept");
+    /// Tells the user once more what it may have lost: what has had its turn since `from`, as far as the user,
+    /// who has been told of so many, does not hold it.
+    pub(super) fn deliver_again(&mut self, from: Position, told: Position, out: &mut Effects) {
+        let lost = self.outcomes.iter().skip((from - self.first_outcome) as usize);
+        let mut lost: Vec<Stamp> = lost.map(|outcome| Stamp { timestamp: outcome.timestamp, id: outcome.id }).collect();
+        lost.retain(|stamp| self.early.turn(stamp.id).is_none() && !self.early.covers(stamp.id));
+        for (position, stamp) in (told..).zip(lost) {
+            let index = self.log.find(stamp.id).expect("what the user may have lost is kept");
             let message = self.log.get(index).expect("it was found").message.clone();
-            self.closed.push(outcome.id);
-            out.emit(Up::Deliver(Delivery { position, timestamp: outcome.timestamp, message }));
+            self.tell_user(position, stamp, message, out);
         }
     }
 

@@ -6,7 +6,8 @@
 //! appends an entry to its group's log (`normal.rs`) and tells the other
 //! destinations (`remote.rs`). Replicas report how far they hold the log; what
 //! a quorum holds is decided (`reports.rs`). The highest local timestamp is the final one,
-//! and a message is delivered when nothing can come before it (`replica.rs`).
+//! and a message is delivered when nothing can come before it (`replica.rs`), or nothing
+//! that matters (`early.rs`).
 //! Instead of agreeing on a clock, replicas report their clocks: a new primary
 //! begins above what any quorum has reported (`election.rs`).
 //!
@@ -20,6 +21,7 @@
 
 mod catchup;
 mod checkpoint;
+mod early;
 mod election;
 #[cfg(test)]
 mod layout;

@@ -5,7 +5,7 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use skein_machine::{MessageId, Multicast, ProcessId, Time, Timestamp};
+use skein_machine::{MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
 
 use super::record::Record;
 use super::replica::{Replica, Track};
@@ -29,6 +29,9 @@ impl Replica {
             && !track.is_delivered
         {
             track.sender = Some(sender);
+            if let Some(timestamp) = self.early.timestamp(id) {
+                self.answer_sender(Stamp { timestamp, id }, out);
+            }
             return;
         }
         if let Some(window) = self.windows.delivered(id) {

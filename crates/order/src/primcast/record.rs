@@ -4,6 +4,7 @@
 
 use core::fmt;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
@@ -29,7 +30,7 @@ pub enum Record {
     /// The group delivered these, from this position on.
     Delivered(Position, Vec<Outcome>),
     /// Everything.
-    Checkpoint(State),
+    Checkpoint(Box<State>),
 }
 
 /// A message at its place in the order, as the group remembers it.
@@ -80,10 +81,12 @@ pub struct State {
     pub promised: Epoch,
     /// The clock restarts here.
     pub ceiling: Timestamp,
-    /// The first delivery that is not in the user's state.
+    /// The first turn that is not in the user's state.
     pub position: Position,
     /// The user's state.
     pub user: Bytes,
+    /// What that state holds beyond the position: messages that were delivered before their turn, by place.
+    pub early: Vec<Stamp>,
     /// The position of the first of the outcomes.
     pub first_outcome: Position,
     /// What was delivered from there on.
@@ -168,7 +171,7 @@ impl Wire for Record {
             ENTRIES => Record::Entries(reader.list("entries", MOST_ENTRIES)?),
             ADOPTED => Record::Adopted(Reign::decode(reader)?, reader.u64()?, reader.list("entries", MOST_ENTRIES)?),
             DELIVERED => Record::Delivered(reader.u64()?, reader.list("outcomes", MOST_OUTCOMES)?),
-            CHECKPOINT => Record::Checkpoint(State::decode(reader)?),
+            CHECKPOINT => Record::Checkpoint(Box::new(State::decode(reader)?)),
             tag => return Err(WireError::UnknownTag { what: "PrimCast's records", tag }),
         })
     }
@@ -220,6 +223,15 @@ impl Wire for Kept {
     }
 }
 
+/// Canonical: rising, each place once.
+fn read_early(reader: &mut Reader) -> Result<Vec<Stamp>, WireError> {
+    let early: Vec<Stamp> = reader.list("early deliveries", MOST_OUTCOMES)?;
+    if !early.windows(2).all(|pair| pair[0] < pair[1]) {
+        return Err(WireError::Invalid { what: "a list of early deliveries out of order" });
+    }
+    Ok(early)
+}
+
 impl Wire for State {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u32(self.incarnation);
@@ -229,12 +241,12 @@ impl Wire for State {
         self.ceiling.encode(writer);
         writer.u64(self.position);
         writer.bytes(&self.user);
+        writer.list(self.early.iter().copied());
         writer.u64(self.first_outcome);
         writer.list(self.outcomes.iter().cloned());
         flag(self.newest.is_some(), writer);
         if let Some(newest) = self.newest {
-            newest.timestamp.encode(writer);
-            newest.id.encode(writer);
+            newest.encode(writer);
         }
         writer.u64(self.base);
         self.base_epoch.encode(writer);
@@ -253,13 +265,10 @@ impl Wire for State {
             ceiling: Timestamp::decode(reader)?,
             position: reader.u64()?,
             user: reader.bytes("the user's state", MOST_STATE)?,
+            early: read_early(reader)?,
             first_outcome: reader.u64()?,
             outcomes: reader.list("outcomes", MOST_OUTCOMES)?,
-            newest: if read_flag(reader)? {
-                Some(Stamp { timestamp: Timestamp::decode(reader)?, id: MessageId::decode(reader)? })
-            } else {
-                None
-            },
+            newest: if read_flag(reader)? { Some(Stamp::decode(reader)?) } else { None },
             base: reader.u64()?,
             base_epoch: Epoch::decode(reader)?,
             decided: reader.u64()?,
@@ -341,6 +350,7 @@ mod tests {
         let golden = golden.u32(1).u16(2).u32(3); // a rebirth
         let golden = golden.u32(4).u16(6).u32(5).u16(6).u64(50); // held, promised, ceiling
         let golden = golden.u64(8).u32(4).text("user"); // the user's state and its position
+        let golden = golden.u32(1).u64(8).u64(3).u64(1); // a message that it holds before its turn
         let golden = golden.u64(9).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3); // an outcome with its mark
         let newest = golden.clone().u8(1).u64(7).u64(1).u64(2);
         let of_the_rest = |golden: Layout| {
@@ -351,8 +361,8 @@ mod tests {
             let golden = golden.u32(1).u64(1).u64(2).u64(7).u64(5).u32(1).u8(1).u64(3); // a window with its mark
             golden.u32(1).u8(1).u64(3).u32(4).u16(6) // a settled mark and its epoch
         };
-        holds(&Record::Checkpoint(state()), &of_the_rest(newest));
-        holds(&Record::Checkpoint(State { newest: None, ..state() }), &of_the_rest(golden.u8(0)));
+        holds(&Record::Checkpoint(Box::new(state())), &of_the_rest(newest));
+        holds(&Record::Checkpoint(Box::new(State { newest: None, ..state() })), &of_the_rest(golden.u8(0)));
     }
 
     #[test]
@@ -375,6 +385,18 @@ mod tests {
         };
         assert_eq!(with_sessions(&[1, 2]).unwrap().len(), 2);
         assert!(with_sessions(&[2, 1]).is_err() && with_sessions(&[1, 1]).is_err());
+    }
+
+    /// What was delivered early stands by place, each once, for the same reason.
+    #[test]
+    fn early_deliveries_out_of_order_are_refused() {
+        let stamp = |timestamp| Stamp { timestamp: Timestamp(timestamp), id: MessageId::new(1, 1) };
+        let with_early = |early: Vec<Stamp>| {
+            let record = Record::Checkpoint(Box::new(State { early, ..state() }));
+            from_bytes::<Record>(to_bytes(&record), VERSION)
+        };
+        assert!(with_early(vec![stamp(1), stamp(2)]).is_ok());
+        assert!(with_early(vec![stamp(2), stamp(1)]).is_err() && with_early(vec![stamp(1), stamp(1)]).is_err());
     }
 
     proptest! {

@@ -8,10 +8,10 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use skein_machine::{
-    Boot, Cluster, Delivery, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time,
-    Timestamp, Up,
+    Boot, Cluster, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time, Timestamp,
 };
 
+use super::early::Early;
 use super::election::Role;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
@@ -86,8 +86,10 @@ pub(super) struct Replica {
     /// So many deliveries were announced to the other groups as settled.
     pub(super) announced: Position,
     pub(super) windows: Windows,
-    /// The first delivery that is not in the user's newest state.
+    /// The first turn that is not in the user's newest state.
     pub(super) position: Position,
+    /// What was delivered before its turn.
+    pub(super) early: Early,
     /// That state.
     pub(super) user: Bytes,
     pub(super) wants_checkpoint: bool,
@@ -231,6 +233,7 @@ impl Replica {
             announced: 0,
             windows: Windows::new(),
             position: 0,
+            early: Early::default(),
             user: Bytes::new(),
             wants_checkpoint: false,
             appended: 0,
@@ -268,7 +271,7 @@ impl Replica {
         others
     }
 
-    /// How much was delivered.
+    /// How many messages have had their turn: what was delivered early does not count yet.
     pub(super) fn delivered(&self) -> Position {
         self.first_outcome + self.outcomes.len() as Position
     }
@@ -349,6 +352,7 @@ impl Replica {
             }
             self.deliver(Outcome { id: first.id, timestamp, marks }, out);
         }
+        self.deliver_what_commutes(self.leader_clock().min(quorum_clock), out);
     }
 
     /// The message that can have the earliest place of all.
@@ -360,7 +364,7 @@ impl Replica {
     }
 
     /// The final timestamp of a message in the log, once every destination has decided.
-    fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Vec<Mark>)> {
+    pub(super) fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Vec<Mark>)> {
         let track = &self.tracks[&id];
         let index = track.index.filter(|index| *index <= self.decided)?;
         let entry = self.log.get(index).expect("what is on the way is kept");
@@ -384,22 +388,28 @@ impl Replica {
 
     /// The next message in the order of the group.
     pub(super) fn deliver(&mut self, outcome: Outcome, out: &mut Effects) {
-        let Outcome { id, timestamp, .. } = outcome;
-        let position = self.delivered();
-        let sender = self.tracks.get_mut(&id).and_then(|track| track.sender.take());
-        let message = self.note_delivery(outcome);
-        // One that delivers it too need not be told.
-        if let Some(sender) = sender
-            && !self.cluster.group_of(sender).is_some_and(|group| message.destinations.contains(group))
-        {
-            out.send(sender, Message::Done(id, timestamp));
+        let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
+        let position = self.told();
+        self.answer_sender(stamp, out);
+        if let Some(message) = self.note_delivery(outcome) {
+            self.tell_user(position, stamp, message, out);
         }
-        self.closed.push(id);
-        out.emit(Up::Deliver(Delivery { position, timestamp, message }));
     }
 
-    /// Notes a delivery, and answers the message.
-    pub(super) fn note_delivery(&mut self, outcome: Outcome) -> Multicast {
+    /// Whoever sent a message learns that it is delivered. One that delivers it too need not be told.
+    pub(super) fn answer_sender(&mut self, stamp: Stamp, out: &mut Effects) {
+        let Stamp { timestamp, id } = stamp;
+        let Some(track) = self.tracks.get_mut(&id) else { return };
+        let Some(sender) = track.sender.take() else { return };
+        let destinations = track.index.and_then(|index| self.log.get(index)).map(|entry| entry.message.destinations);
+        let group = self.cluster.group_of(sender);
+        if !destinations.zip(group).is_some_and(|(destinations, group)| destinations.contains(group)) {
+            out.send(sender, Message::Done(id, timestamp));
+        }
+    }
+
+    /// Notes that a message has had its turn, and answers the message unless it was delivered before.
+    pub(super) fn note_delivery(&mut self, outcome: Outcome) -> Option<Multicast> {
         let Outcome { id, timestamp, .. } = outcome;
         let place = Stamp { timestamp, id };
         let is_later = self.newest.is_none_or(|newest| newest < place);
@@ -412,9 +422,13 @@ impl Replica {
             self.remotes.get_mut(&group).expect("every group is known").open.remove(&(head.epoch, head.index));
         }
         let index = track.index.expect("what is delivered is in the log");
-        let message = self.log.get(index).expect("what is delivered is kept").message.clone();
+        let message = &self.log.get(index).expect("what is delivered is kept").message;
         self.queue.remove(id);
         self.windows.note(id, timestamp, message.expiry, &outcome.marks);
+        let early = self.early.turn(id);
+        let is_the_same = early.is_none_or(|early| early == timestamp);
+        assert!(is_the_same || self.planted != Planted::NONE, "{id} was delivered with {early:?}, not {timestamp}");
+        let message = early.is_none().then(|| message.clone());
         if self.planted.is(Mutant::PrimCastForgetsWindows) && self.delivered().is_multiple_of(8) {
             self.windows.forget_wrongly(id.session);
         }
@@ -427,6 +441,7 @@ impl Replica {
         assert!(self.decided <= self.log.last(), "decided up to {} of {}", self.decided, self.log.last());
         assert!(self.log.base() <= self.decided, "the log is cut at {}, above {}", self.log.base(), self.decided);
         assert!(self.position <= self.delivered(), "the user's state covers what was not delivered");
+        assert!(self.early.len() <= self.queue.len(), "something was delivered early that is not on the way");
         assert!(self.first_outcome <= self.position, "outcomes that the user does not hold are forgotten");
         let newest = self.newest.map_or(Timestamp::ZERO, |newest| newest.timestamp);
         let clock = self.clock.value();

@@ -77,7 +77,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
         entries().prop_map(Record::Entries),
         (reign(), any::<Index>(), entries()).prop_map(|(reign, keep, entries)| Record::Adopted(reign, keep, entries)),
         (any::<u64>(), list(outcome(), 0..=MOST)).prop_map(|(from, outcomes)| Record::Delivered(from, outcomes)),
-        any_state().prop_map(Record::Checkpoint),
+        any_state().prop_map(|state| Record::Checkpoint(Box::new(state))),
     ]
 }
 
@@ -102,6 +102,7 @@ pub(super) fn state() -> State {
         ceiling: Timestamp(50),
         position: 8,
         user: Bytes::from_static(b"user"),
+        early: vec![Stamp { timestamp: Timestamp(8), id: MessageId::new(3, 1) }],
         first_outcome: 9,
         outcomes: vec![Outcome { id: message.id, timestamp: Timestamp(7), marks: vec![mark] }],
         newest: Some(Stamp { timestamp: Timestamp(7), id: message.id }),
@@ -123,12 +124,13 @@ fn any_state() -> impl Strategy<Value = State> {
     let numbers = (any::<u32>(), any::<u64>(), any::<u64>(), any::<Index>(), any::<Index>(), timestamp());
     let epochs = (epoch(), epoch(), epoch());
     let lists = (rebirths(), list(outcome(), 0..=MOST), list(kept(), 0..=MOST), list(settlement(), 0..=MOST));
-    let rest = (list(any::<u8>(), 0..9), option::of(stamp()), windows());
+    let early = proptest::collection::btree_set(stamp(), 0..=MOST);
+    let rest = (list(any::<u8>(), 0..9), early, option::of(stamp()), windows());
     (numbers, epochs, lists, rest).prop_map(|(numbers, epochs, lists, rest)| {
         let (incarnation, position, first_outcome, base, decided, ceiling) = numbers;
         let (held, promised, base_epoch) = epochs;
         let (rebirths, outcomes, entries, settled) = lists;
-        let (user, newest, windows) = rest;
+        let (user, early, newest, windows) = rest;
         State {
             incarnation,
             rebirths,
@@ -137,6 +139,7 @@ fn any_state() -> impl Strategy<Value = State> {
             ceiling,
             position,
             user: user.into(),
+            early: early.into_iter().collect(),
             first_outcome,
             outcomes,
             newest,

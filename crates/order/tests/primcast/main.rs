@@ -4,6 +4,7 @@
 
 mod bounds;
 mod calm;
+mod commute;
 mod findings;
 mod memory;
 mod rebirth;

@@ -95,8 +95,8 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         ("entries", Record::Entries(vec![entry(), entry()])),
         ("adopted", Record::Adopted(reign(), 10, vec![entry()])),
         ("delivered", Record::Delivered(9, vec![outcome()])),
-        ("checkpoint", Record::Checkpoint(state())),
-        ("checkpoint-empty", Record::Checkpoint(empty)),
+        ("checkpoint", Record::Checkpoint(Box::new(state()))),
+        ("checkpoint-empty", Record::Checkpoint(Box::new(empty))),
     ]
 }
 
@@ -152,6 +152,7 @@ fn state() -> State {
         ceiling: Timestamp(50),
         position: 8,
         user: Bytes::from_static(b"user"),
+        early: vec![Stamp { timestamp: Timestamp(9), id: MessageId::new(3, 1) }],
         first_outcome: 9,
         outcomes: vec![outcome()],
         newest: Some(Stamp { timestamp: Timestamp(7), id: MessageId::new(1, 2) }),
