@@ -32,6 +32,11 @@ pub enum Boot {
 /// between two processes keep the order of messages and lose none until they
 /// break, of which both ends are told by [`on_reconnect`](Machine::on_reconnect).
 ///
+/// A host hands over everything that is ready, one call each, and then calls
+/// [`finish`](Machine::finish): that is a turn. Only then are the effects of
+/// the whole turn performed, in order. A turn may be a single call, so what a
+/// machine puts off until then costs no step, and under load saves many.
+///
 /// Late, duplicate and lost messages are weather: a machine drops what is
 /// stale. A message that could not have come from this code, given its
 /// invariants, is a bug: it panics with a sentence.
@@ -68,7 +73,13 @@ pub trait Machine: Sized {
         let _ = (now, peer, out);
     }
 
-    /// Panics unless the invariants hold. Called after every step in simulation.
+    /// The turn is over: everything that was ready has been handed in. What
+    /// follows from all of it together is best said here, and once.
+    fn finish(&mut self, now: Time, out: &mut Out<Self>) {
+        let _ = (now, out);
+    }
+
+    /// Panics unless the invariants hold. Called after every turn in simulation.
     fn check(&self);
 
     /// Whether its memory counts: false while an amnesiac does not yet hold,

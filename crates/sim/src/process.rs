@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use skein_machine::{Boot, Effect, Machine, ProcessId, Timers};
+use skein_machine::{Boot, Effect, Machine, Out, ProcessId, Timers};
 
 use crate::world::Event;
 use crate::{Clock, Disk};
@@ -19,6 +19,8 @@ pub(crate) struct Process<M: Machine> {
     pub(crate) timers: Timers<M::Timer>,
     /// Effects in order, each with the number of the record that must be safe before.
     pub(crate) held: VecDeque<(u64, Effect<M>)>,
+    /// What it wants done so far in a turn that lasts.
+    pub(crate) turn: Option<Out<M>>,
     pub(crate) is_paused: bool,
     /// What came up while it was paused.
     pub(crate) deferred: Vec<Event<M>>,
@@ -39,6 +41,7 @@ impl<M: Machine> Process<M> {
             clock: Clock::TRUE,
             timers: Timers::new(),
             held: VecDeque::new(),
+            turn: None,
             is_paused: false,
             deferred: Vec::new(),
             is_forgetful: false,
@@ -68,6 +71,7 @@ impl<M: Machine> Process<M> {
         self.died_remembering = self.machine.take().is_some_and(|machine| machine.remembers());
         self.timers.clear();
         self.held.clear();
+        self.turn = None;
         self.deferred.clear();
         self.is_paused = false;
     }

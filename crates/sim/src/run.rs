@@ -192,6 +192,7 @@ impl<M: Ordering + 'static> Run<M> {
         };
         let readers = plan.load.readers.then(|| Readers::new(&plan.cluster, random.fork(5)));
         let mut world = World::new(&processes, latency, DiskHabits::GOOD, world_seed, Box::new(maker));
+        world.let_turns_linger();
         if let Some(trace) = trace {
             world.set_trace(trace);
         }

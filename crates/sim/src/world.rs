@@ -15,7 +15,13 @@ use skein_machine::{Boot, Effect, Machine, Out, ProcessId, Random, Time, Token};
 use crate::agenda::Agenda;
 use crate::network::LinkId;
 use crate::process::Process;
-use crate::{Disk, DiskHabits, Latency, Nanos, Network, Sent, Trace};
+use crate::{Disk, DiskHabits, Latency, MILLISECOND, Nanos, Network, Sent, Trace};
+
+/// How often a turn lasts longer than one call.
+const LINGERS: f64 = 0.1;
+
+/// How long it lasts then, at most.
+const LONGEST_TURN: Nanos = 2 * MILLISECOND;
 
 /// Makes the machine of a process for a new life.
 pub type Maker<M> = Box<dyn Fn(ProcessId, Boot) -> M>;
@@ -36,6 +42,8 @@ pub struct World<M: Machine> {
     trace: Option<Trace>,
     traffic: Vec<Sent>,
     bytes_sent: u64,
+    /// Now and then a process is slow to look, and takes several things in one turn.
+    lingers: bool,
 }
 
 /// What the agenda holds.
@@ -45,6 +53,7 @@ pub(crate) enum Event<M: Machine> {
     Timer { place: usize, timer: M::Timer, token: Token },
     SyncDone { place: usize, life: u32 },
     Command { place: usize, life: u32, command: M::Command },
+    TurnOver { place: usize, life: u32 },
     Reconnect(usize, usize),
     Wake(u64),
 }
@@ -88,7 +97,14 @@ impl<M: Machine> World<M> {
             trace: None,
             traffic: Vec::new(),
             bytes_sent: 0,
+            lingers: false,
         }
+    }
+
+    /// From now on a process now and then waits a moment and takes what comes up meanwhile in the same turn,
+    /// as a busy host does.
+    pub fn let_turns_linger(&mut self) {
+        self.lingers = true;
     }
 
     /// Brings every process to life for the first time.
@@ -194,6 +210,7 @@ impl<M: Machine> World<M> {
             Event::ToItself { place, .. }
             | Event::Timer { place, .. }
             | Event::SyncDone { place, .. }
+            | Event::TurnOver { place, .. }
             | Event::Command { place, .. }
                 if self.processes[place].is_paused =>
             {
@@ -212,10 +229,18 @@ impl<M: Machine> World<M> {
             Event::Command { place, life, command } if self.lives(place, life) => {
                 self.command(self.processes[place].id, command);
             }
+            Event::TurnOver { place, life } if self.lives(place, life) => {
+                let out = self.processes[place].turn.take().expect("a turn ends once");
+                self.end_turn(place, out);
+            }
             Event::Reconnect(a, b) => self.reconnect(a, b),
             Event::Wake(_) => unreachable!("wakes are handed out"),
             // Planned for a life that is over.
-            Event::ToItself { .. } | Event::Timer { .. } | Event::SyncDone { .. } | Event::Command { .. } => {}
+            Event::ToItself { .. }
+            | Event::Timer { .. }
+            | Event::SyncDone { .. }
+            | Event::TurnOver { .. }
+            | Event::Command { .. } => {}
         }
     }
 
@@ -252,13 +277,33 @@ impl<M: Machine> World<M> {
         self.step(to, |machine, now, out| machine.on_message(now, sender, message, out));
     }
 
-    /// One step of one machine, and everything that it wants done.
+    /// One call to one machine, in the turn that lasts or in one of its own.
     fn step(&mut self, place: usize, act: impl FnOnce(&mut M, Time, &mut Out<M>)) {
-        let mut out = std::mem::take(&mut self.out);
         let process = &mut self.processes[place];
+        let lasting = process.turn.take();
+        let has_begun = lasting.is_some();
+        let mut out = lasting.unwrap_or_else(|| std::mem::take(&mut self.out));
         let now = process.clock.read(self.now);
         let machine = process.machine.as_mut().expect("only a process that is up takes steps");
         act(machine, now, &mut out);
+        if has_begun {
+            process.turn = Some(out);
+        } else if self.lingers && self.random.chance(LINGERS) {
+            let Process { life, .. } = *process;
+            process.turn = Some(out);
+            let at = self.now + self.random.below(LONGEST_TURN);
+            self.agenda.plan(at, Event::TurnOver { place, life });
+        } else {
+            self.end_turn(place, out);
+        }
+    }
+
+    /// Everything that a machine wants done after a turn.
+    fn end_turn(&mut self, place: usize, mut out: Out<M>) {
+        let process = &mut self.processes[place];
+        let now = process.clock.read(self.now);
+        let machine = process.machine.as_mut().expect("only a process that is up takes turns");
+        machine.finish(now, &mut out);
         machine.check();
         self.perform(place, &mut out);
         self.out = out;

@@ -27,6 +27,40 @@ fn what_is_sent_waits_for_the_disk_and_what_is_sent_early_does_not() {
     assert_eq!(stage.seen_at(0), [(SYNC, Saw::Told(4))]);
 }
 
+/// What a machine leaves to the end of a turn happens once for all calls of it, whose own words come first.
+#[test]
+fn a_turn_may_take_several_calls() {
+    let mut lingered = 0;
+    for seed in 0..200 {
+        let mut stage = Stage::new(1, seed);
+        stage.world.let_turns_linger();
+        stage.ask(0, &[Do::Tell(1), Do::TellAtTheEnd(8)]);
+        stage.ask(0, &[Do::Tell(2), Do::TellAtTheEnd(9)]);
+        stage.play(AFTER_ALL);
+        let told = stage.seen(0);
+        let words = |words: &[u64]| -> Vec<Saw> { words.iter().map(|word| Saw::Told(*word)).collect() };
+        let is_one_turn = told == words(&[1, 2, 9]);
+        assert!(is_one_turn || told == words(&[1, 8, 2, 9]), "seed {seed}: {told:?}");
+        lingered += u32::from(is_one_turn);
+    }
+    assert!((5..50).contains(&lingered), "{lingered} of 200");
+}
+
+#[test]
+fn a_turn_that_lingers_dies_with_its_process() {
+    let told = (0..200).filter(|seed| {
+        let mut stage = Stage::new(1, *seed);
+        stage.world.let_turns_linger();
+        stage.ask(0, &[Do::Tell(1)]);
+        stage.world.crash(P0);
+        stage.world.restart(P0);
+        stage.play(AFTER_ALL);
+        stage.seen(0).contains(&Saw::Told(1))
+    });
+    let told = told.count();
+    assert!((150..200).contains(&told), "{told} of 200 were told at once");
+}
+
 /// The second record comes while the first is being synced, so it takes a sync of its own.
 #[test]
 fn a_message_to_oneself_comes_back_when_all_before_it_is_durable() {

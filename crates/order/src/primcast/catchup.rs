@@ -14,9 +14,6 @@ use super::record::{Outcome, Record, State};
 use super::replica::Replica;
 use super::wire::{Message, Rebirth, Reign};
 
-/// So many entries are sent to one that is behind, before it has answered.
-const BATCH: usize = 256;
-
 /// So many outcomes, which are small.
 const OUTCOMES: usize = 4096;
 
@@ -96,7 +93,7 @@ impl Replica {
             }
             return;
         }
-        let entries: Vec<_> = self.log.after(previous, BATCH).cloned().collect();
+        let entries = self.batch_after(previous);
         if entries.is_empty() {
             return;
         }

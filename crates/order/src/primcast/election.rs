@@ -358,6 +358,7 @@ impl Replica {
         for rebirth in reign.rebirths {
             self.note_rebirth(rebirth);
         }
+        self.unshown = None;
         self.held = reign.epoch;
         self.promised = self.promised.max(reign.epoch);
         self.highest = self.highest.max(reign.epoch);

@@ -126,16 +126,6 @@ impl PrimCast {
         holdings.open = self.sender.open();
         holdings
     }
-
-    /// After every step: what became possible, what has to be said, and what the sender need not repeat.
-    fn finish(&mut self, now: Time, out: &mut Effects) {
-        let Some(replica) = &mut self.replica else { return };
-        replica.advance(now, out);
-        replica.speak(now, out);
-        for id in replica.take_closed() {
-            self.sender.on_done(id);
-        }
-    }
 }
 
 /// How many things of each kind a process holds.
@@ -167,11 +157,10 @@ impl Machine for PrimCast {
         replica.restore(record);
     }
 
-    fn start(&mut self, now: Time, seed: u64, out: &mut Effects) {
+    fn start(&mut self, _: Time, seed: u64, out: &mut Effects) {
         if let Some(replica) = &mut self.replica {
             replica.start(seed, out);
         }
-        self.finish(now, out);
     }
 
     fn on_command(&mut self, now: Time, command: Down, out: &mut Effects) {
@@ -197,7 +186,6 @@ impl Machine for PrimCast {
                 }
             }
         }
-        self.finish(now, out);
     }
 
     fn on_message(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Effects) {
@@ -219,7 +207,6 @@ impl Machine for PrimCast {
                 }
             }
         }
-        self.finish(now, out);
     }
 
     fn on_timer(&mut self, now: Time, timer: Timer, out: &mut Effects) {
@@ -228,7 +215,6 @@ impl Machine for PrimCast {
             (Timer::Tick, Some(replica)) => replica.tick(now, out),
             (Timer::Tick, None) => panic!("only replicas tick"),
         }
-        self.finish(now, out);
     }
 
     fn on_reconnect(&mut self, now: Time, peer: ProcessId, out: &mut Effects) {
@@ -236,7 +222,17 @@ impl Machine for PrimCast {
         if let Some(replica) = &mut self.replica {
             replica.on_reconnect(now, peer, out);
         }
-        self.finish(now, out);
+    }
+
+    /// What became possible, what has to be said, and what the sender need not repeat.
+    fn finish(&mut self, now: Time, out: &mut Effects) {
+        let Some(replica) = &mut self.replica else { return };
+        replica.show_proposals(out);
+        replica.advance(now, out);
+        replica.speak(now, out);
+        for id in replica.take_closed() {
+            self.sender.on_done(id);
+        }
     }
 
     fn check(&self) {

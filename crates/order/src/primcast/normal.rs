@@ -2,17 +2,28 @@
 //! local timestamp for it and appends it to the log; followers append what the
 //! primary appends. (Thesis, Algorithm 2, lines 33 to 45.)
 
+use alloc::collections::BTreeMap;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use skein_machine::{MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
+use skein_machine::{GroupId, MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
 
+use super::election::Role;
 use super::record::Record;
 use super::replica::{Replica, Track};
 use super::wire::{Header, Message, Refusal, Start};
 use super::{Effects, MAX_PENDING};
 use crate::Mutant;
 use crate::parts::{Entry, Epoch, Index};
+
+/// So many entries travel in one message,
+const APPEND_ENTRIES: usize = 256;
+
+/// and so many bytes of payload, unless a single one is longer.
+const APPEND_BYTES: usize = 1 << 20;
+
+/// So many headers.
+const HEADERS: usize = 512;
 
 impl Replica {
     /// A sender, or another destination that has proposed the message already,
@@ -107,17 +118,7 @@ impl Replica {
     fn propose(&mut self, message: Multicast, follows: u64, timestamp: Timestamp, out: &mut Effects) {
         self.raise_clock(timestamp, out);
         let entry = Entry { epoch: self.held, timestamp, follows, message };
-        let append = Message::Append { epoch: self.held, previous: self.log.last(), entries: vec![entry.clone()] };
-        for follower in self.others() {
-            out.send_early(follower, append.clone());
-        }
-        let header = self.header_of(self.log.last() + 1, &entry);
-        for group in self.other_groups(entry.message.destinations).iter() {
-            let message = self.headers(group, vec![header.clone()]);
-            for process in self.cluster.members(group) {
-                out.send_early(*process, message.clone());
-            }
-        }
+        self.unshown.get_or_insert(self.log.last() + 1);
         if self.planted.is(Mutant::PrimCastTellsBystanders) {
             let message = Message::Headers { epoch: self.held, settled: 0, headers: Vec::new() };
             let bystanders = self.cluster.groups().iter().filter(|group| !entry.message.destinations.contains(*group));
@@ -125,6 +126,51 @@ impl Replica {
         }
         out.persist(Record::Entries(vec![entry.clone()]));
         self.append(entry);
+    }
+
+    /// The end of step 2: what was proposed in this turn goes out in as few messages as it fits into.
+    pub(super) fn show_proposals(&mut self, out: &mut Effects) {
+        let Some(first) = self.unshown.take() else { return };
+        if self.role != Role::Primary {
+            // Whoever leads now will show what is left of it.
+            return;
+        }
+        let mut headers: BTreeMap<GroupId, Vec<Header>> = BTreeMap::new();
+        for (index, entry) in (first..).zip(self.log.after(first - 1, usize::MAX)) {
+            for group in self.other_groups(entry.message.destinations).iter() {
+                headers.entry(group).or_default().push(self.header_of(index, entry));
+            }
+        }
+        let mut previous = first - 1;
+        while previous < self.log.last() {
+            let entries = self.batch_after(previous);
+            let next = previous + entries.len() as Index;
+            let append = Message::Append { epoch: self.held, previous, entries };
+            self.others().for_each(|follower| out.send_early(follower, append.clone()));
+            previous = next;
+        }
+        for (group, headers) in headers {
+            for batch in headers.chunks(HEADERS) {
+                let message = self.headers(group, batch.to_vec());
+                for process in self.cluster.members(group) {
+                    out.send_early(*process, message.clone());
+                }
+            }
+        }
+    }
+
+    /// What follows in the log, as much of it as one message takes.
+    pub(super) fn batch_after(&self, previous: Index) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        for entry in self.log.after(previous, APPEND_ENTRIES) {
+            bytes += entry.message.payload.len();
+            if bytes > APPEND_BYTES && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry.clone());
+        }
+        entries
     }
 
     /// A proposal as other groups see it.
@@ -181,7 +227,7 @@ impl Replica {
         self.highest = self.highest.max(epoch);
         let is_promised = self.promised == epoch || self.planted.is(Mutant::PrimCastFollowsTwoPrimaries);
         let follows = self.held == epoch && is_promised && from == epoch.leader;
-        if !follows || self.role == super::election::Role::Amnesiac || previous > self.log.last() {
+        if !follows || self.role == Role::Amnesiac || previous > self.log.last() {
             // Of an epoch that is not held, or behind a gap: the primary will see it in the next report.
             return;
         }

@@ -93,6 +93,8 @@ pub(super) struct Replica {
     /// That state.
     pub(super) user: Bytes,
     pub(super) wants_checkpoint: bool,
+    /// The first of the proposals of this turn, which nobody has been shown yet.
+    pub(super) unshown: Option<Index>,
     /// Entries since the last checkpoint.
     pub(super) appended: usize,
 
@@ -236,6 +238,7 @@ impl Replica {
             early: Early::default(),
             user: Bytes::new(),
             wants_checkpoint: false,
+            unshown: None,
             appended: 0,
             said: None,
             acknowledge: GroupSet::EMPTY,

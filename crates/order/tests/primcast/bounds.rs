@@ -28,6 +28,7 @@ impl Alone {
     fn multicast(&mut self, message: Multicast) -> String {
         let mut out = Out::new();
         self.0.on_command(Time::ZERO, Down::Multicast(message), &mut out);
+        self.0.finish(Time::ZERO, &mut out);
         format!("{out:?}")
     }
 
@@ -35,6 +36,7 @@ impl Alone {
     fn hear(&mut self, from: ProcessId, message: Message) -> Out<PrimCast> {
         let mut out = Out::new();
         self.0.on_message(Time::ZERO, from, message, &mut out);
+        self.0.finish(Time::ZERO, &mut out);
         out
     }
 

@@ -35,6 +35,7 @@ impl Stage {
     fn step(&mut self, act: impl FnOnce(&mut PrimCast, &mut Out<PrimCast>)) {
         let mut out = Out::new();
         act(&mut self.replica, &mut out);
+        self.replica.finish(Time::ZERO, &mut out);
         let effects: Vec<Effect<PrimCast>> = out.drain().collect();
         for effect in effects {
             match effect {

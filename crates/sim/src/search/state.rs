@@ -370,6 +370,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
         let node = &mut self.nodes[usize::from(at)];
         let machine = Arc::make_mut(node.machine.as_mut().expect("only a process that is up takes steps"));
         act(machine, &mut out);
+        machine.finish(Time::ZERO, &mut out);
         machine.check();
         node.hash = hashes(machine);
         for effect in out.drain() {

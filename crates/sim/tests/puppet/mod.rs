@@ -27,6 +27,8 @@ pub(crate) enum Do {
     Arm(u64, Nanos),
     Disarm(u64),
     Tell(u64),
+    /// Tell it at the end of the turn, once.
+    TellAtTheEnd(u64),
 }
 
 /// What happened to a puppet.
@@ -46,6 +48,7 @@ pub(crate) enum Saw {
 pub(crate) struct Puppet {
     boot: Boot,
     records: Vec<u64>,
+    at_the_end: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -82,6 +85,7 @@ impl Machine for Puppet {
                 Do::Arm(timer, after) => out.arm(timer, Duration::from_nanos(after)),
                 Do::Disarm(timer) => out.disarm(timer),
                 Do::Tell(word) => out.emit(Saw::Told(word)),
+                Do::TellAtTheEnd(word) => self.at_the_end = Some(word),
             }
         }
     }
@@ -96,6 +100,10 @@ impl Machine for Puppet {
 
     fn on_reconnect(&mut self, _: Time, peer: ProcessId, out: &mut Out<Self>) {
         out.emit(Saw::Reconnect(peer.0));
+    }
+
+    fn finish(&mut self, _: Time, out: &mut Out<Self>) {
+        self.at_the_end.take().into_iter().for_each(|word| out.emit(Saw::Told(word)));
     }
 
     fn check(&self) {}
@@ -128,7 +136,7 @@ impl Stage {
         let processes: Vec<ProcessId> = (0..puppets).map(ProcessId).collect();
         let disks = DiskHabits { fastest_sync: SYNC, slowest_sync: SYNC };
         let latency = Latency::fixed(&processes, DELAY);
-        let maker = Box::new(|_, boot| Puppet { boot, records: Vec::new() });
+        let maker = Box::new(|_, boot| Puppet { boot, records: Vec::new(), at_the_end: None });
         let mut world = World::new(&processes, latency, disks, seed, maker);
         world.start();
         let mut stage = Stage { world, seen: Vec::new() };
