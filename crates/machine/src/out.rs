@@ -19,6 +19,10 @@ pub enum Effect<M: Machine> {
     Persist(M::Record),
     /// Append a record that replaces all earlier ones once it is durable.
     Checkpoint(M::Record),
+    /// Replace all records so far by this one, which says nothing that they do
+    /// not say together. It takes its time and nothing waits for it: until it
+    /// is durable, and if that never happens, the earlier ones count.
+    Compact(M::Record),
     /// Send a message once everything persisted before it is durable.
     Send(ProcessId, M::Message),
     /// Send a message now: it promises nothing that could be lost.
@@ -50,6 +54,11 @@ impl<M: Machine> Out<M> {
     /// See [`Effect::Checkpoint`].
     pub fn checkpoint(&mut self, record: M::Record) {
         self.effects.push(Effect::Checkpoint(record));
+    }
+
+    /// See [`Effect::Compact`].
+    pub fn compact(&mut self, record: M::Record) {
+        self.effects.push(Effect::Compact(record));
     }
 
     /// See [`Effect::Send`]. Sending to oneself is allowed and takes no network.
@@ -114,6 +123,7 @@ impl<M: Machine> fmt::Debug for Effect<M> {
         match self {
             Effect::Persist(record) => write!(f, "persist {record:?}"),
             Effect::Checkpoint(record) => write!(f, "checkpoint {record:?}"),
+            Effect::Compact(record) => write!(f, "compact to {record:?}"),
             Effect::Send(to, message) => write!(f, "send {to} {message:?}"),
             Effect::SendEarly(to, message) => write!(f, "send early {to} {message:?}"),
             Effect::Arm(timer, after) => write!(f, "arm {timer:?} in {after:?}"),

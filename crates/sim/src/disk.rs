@@ -12,6 +12,9 @@ use skein_machine::Random;
 
 use crate::{MICROSECOND, Nanos};
 
+/// A record that replaces others is large: writing it takes up to so many times as long as the slowest sync.
+const COMPACTION_TAKES: u64 = 1000;
+
 /// How fast a disk is.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskHabits {
@@ -39,8 +42,16 @@ pub struct Disk {
     durable: u64,
     /// A sync is under way, and covers everything up to this number.
     syncing: Option<u64>,
+    /// A record that is being written beside the others, to replace those up to its number.
+    compaction: Option<Compaction>,
     full: bool,
     sync_will_fail: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Compaction {
+    record: Record,
+    is_written: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -74,6 +85,7 @@ impl Disk {
             written: 0,
             durable: 0,
             syncing: None,
+            compaction: None,
             full: false,
             sync_will_fail: false,
         }
@@ -138,7 +150,41 @@ impl Disk {
         if let Some(checkpoint) = self.records.iter().rev().find(safe).map(|record| record.number) {
             self.records.retain(|record| record.number >= checkpoint);
         }
+        self.put_compaction_in_place();
         Ok(())
+    }
+
+    /// Begins to write a record that will replace everything so far, in place of an older one that is not
+    /// finished. Answers how long it takes, unless there is no room.
+    pub(crate) fn compact(&mut self, bytes: Vec<u8>, random: &mut Random) -> Option<Nanos> {
+        self.compaction = None;
+        if self.full {
+            return None;
+        }
+        let checksum = crc32c::crc32c(&bytes);
+        let record = Record { number: self.written, is_checkpoint: true, bytes, checksum };
+        self.compaction = Some(Compaction { record, is_written: false });
+        Some(random.below(COMPACTION_TAKES * self.habits.slowest_sync + 1))
+    }
+
+    /// The record that was begun at this number stands on the disk, if it was not given up meanwhile.
+    pub(crate) fn finish_compaction(&mut self, number: u64) {
+        if let Some(compaction) = self.compaction.as_mut().filter(|compaction| compaction.record.number == number) {
+            compaction.is_written = true;
+        }
+        self.put_compaction_in_place();
+    }
+
+    /// Once everything that it replaces is safe, it does. One that a safe checkpoint has overtaken is of no use.
+    fn put_compaction_in_place(&mut self) {
+        let durable = self.durable;
+        let is_ripe = |compaction: &mut Compaction| compaction.is_written && compaction.record.number <= durable;
+        let Some(Compaction { record, .. }) = self.compaction.take_if(is_ripe) else { return };
+        let overtakes = |other: &Record| other.is_checkpoint && (record.number..=durable).contains(&other.number);
+        if !self.records.iter().any(overtakes) {
+            self.records.retain(|other| other.number > record.number);
+            self.records.push_front(record);
+        }
     }
 
     /// The process died: of what was not synced, some prefix survives, and the
@@ -146,6 +192,14 @@ impl Disk {
     pub(crate) fn crash(&mut self, random: &mut Random) -> bool {
         self.syncing = None;
         self.sync_will_fail = false;
+        // What was being written beside the log may just have been finished.
+        if random.chance(0.5)
+            && let Some(compaction) = &mut self.compaction
+        {
+            compaction.is_written = true;
+            self.put_compaction_in_place();
+        }
+        self.compaction = None;
         let unsynced = self.written - self.durable;
         if unsynced == 0 {
             return false;
@@ -271,6 +325,56 @@ mod tests {
             outcomes.insert(contents(&mut disk).join(""));
         }
         assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["C", "Cd", "ab"]);
+    }
+
+    #[test]
+    fn a_compaction_replaces_what_was_there_when_it_began() {
+        let (mut disk, mut random) = disk(&["a", "b"], 2);
+        assert!(disk.compact(b"AB".to_vec(), &mut random).is_some());
+        disk.append(b"c".to_vec(), false).unwrap();
+        disk.begin_sync(&mut random).unwrap();
+        disk.finish_sync().unwrap();
+        assert_eq!(contents(&mut disk.clone()), ["a", "b", "c"], "it is not finished");
+        disk.finish_compaction(2);
+        assert_eq!(contents(&mut disk), ["AB", "c"]);
+    }
+
+    #[test]
+    fn a_compaction_waits_for_what_it_replaces() {
+        let (mut disk, mut random) = disk(&["a", "b"], 1);
+        disk.compact(b"AB".to_vec(), &mut random);
+        disk.finish_compaction(2);
+        assert_eq!(disk.records(), 2);
+        disk.begin_sync(&mut random).unwrap();
+        disk.finish_sync().unwrap();
+        assert_eq!(contents(&mut disk), ["AB"]);
+    }
+
+    #[test]
+    fn a_compaction_that_was_overtaken_is_dropped() {
+        let (mut disk, mut random) = disk(&["a"], 1);
+        disk.compact(b"A".to_vec(), &mut random);
+        disk.append(b"C".to_vec(), true).unwrap();
+        disk.begin_sync(&mut random).unwrap();
+        disk.finish_sync().unwrap();
+        disk.finish_compaction(1);
+        assert_eq!(contents(&mut disk), ["C"]);
+        disk.set_full(true);
+        assert!(disk.compact(b"C".to_vec(), &mut random).is_none(), "there is no room");
+    }
+
+    #[test]
+    fn a_crash_keeps_a_compaction_or_what_it_would_replace() {
+        let mut outcomes = std::collections::BTreeSet::new();
+        for seed in 0..200 {
+            let (mut disk, mut random) = disk(&["a", "b", "c"], 3);
+            disk.compact(b"ABC".to_vec(), &mut random);
+            disk.append(b"d".to_vec(), false).unwrap();
+            disk.crash(&mut Random::new(seed));
+            disk.finish_compaction(3);
+            outcomes.insert(contents(&mut disk).join(""));
+        }
+        assert_eq!(outcomes.into_iter().collect::<Vec<_>>(), ["ABC", "ABCd", "abc", "abcd"]);
     }
 
     #[test]

@@ -52,6 +52,7 @@ pub(crate) enum Event<M: Machine> {
     ToItself { place: usize, life: u32, message: Bytes },
     Timer { place: usize, timer: M::Timer, token: Token },
     SyncDone { place: usize, life: u32 },
+    Compacted { place: usize, life: u32, number: u64 },
     Command { place: usize, life: u32, command: M::Command },
     TurnOver { place: usize, life: u32 },
     Reconnect(usize, usize),
@@ -226,6 +227,10 @@ impl<M: Machine> World<M> {
                 self.step(place, |machine, now, out| machine.on_timer(now, timer, out));
             }
             Event::SyncDone { place, life } if self.lives(place, life) => self.sync_done(place),
+            // Its disk goes on whether or not the process stands still.
+            Event::Compacted { place, life, number } if self.lives(place, life) => {
+                self.processes[place].disk.finish_compaction(number);
+            }
             Event::Command { place, life, command } if self.lives(place, life) => {
                 self.command(self.processes[place].id, command);
             }
@@ -239,6 +244,7 @@ impl<M: Machine> World<M> {
             Event::ToItself { .. }
             | Event::Timer { .. }
             | Event::SyncDone { .. }
+            | Event::Compacted { .. }
             | Event::TurnOver { .. }
             | Event::Command { .. } => {}
         }
@@ -326,6 +332,13 @@ impl<M: Machine> World<M> {
                     if process.disk.append(encode(&record), true).is_err() {
                         self.stop(place, "its disk is full");
                         return;
+                    }
+                }
+                Effect::Compact(record) => {
+                    let number = process.disk.written();
+                    if let Some(takes) = process.disk.compact(encode(&record), &mut self.random) {
+                        let life = process.life;
+                        self.agenda.plan(self.now + takes, Event::Compacted { place, life, number });
                     }
                 }
                 Effect::Arm(timer, after) => {

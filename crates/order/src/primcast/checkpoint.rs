@@ -171,9 +171,10 @@ impl Replica {
             Some(_) => self.cover(position),
             None => self.position = position,
         }
+        // With this, everything in the state is in the records too, but for the user's part, which follows from them.
+        self.write_deliveries(out);
         self.cut();
-        out.checkpoint(Record::Checkpoint(Box::new(self.state())));
-        self.written = self.delivered();
+        out.compact(Record::Checkpoint(Box::new(self.state())));
     }
 
     /// Forgets what the user's state covers and nobody will ask about. Somebody dead stops nothing: what

@@ -389,7 +389,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
         let node = &mut self.nodes[usize::from(at)];
         match effect {
             Effect::Persist(record) => node.records.push(wire::to_bytes(&record)),
-            Effect::Checkpoint(record) => node.records = vec![wire::to_bytes(&record)],
+            Effect::Checkpoint(record) | Effect::Compact(record) => node.records = vec![wire::to_bytes(&record)],
             Effect::Arm(timer, _) => {
                 node.timers.insert(timer);
             }
