@@ -309,82 +309,11 @@ impl History {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
+    use crate::pen::Pen;
     use bytes::Bytes;
     use skein_machine::GroupSet;
-
-    /// Writes a history by hand: groups of the given sizes, everything a millisecond apart.
-    pub(crate) struct Pen {
-        pub(crate) history: History,
-        now: Nanos,
-    }
-
-    impl Pen {
-        pub(crate) fn new(groups: usize, replicas: usize) -> Pen {
-            let cluster = Arc::new(Cluster::regular(groups, replicas, 2).unwrap());
-            Pen { history: History::new(cluster), now: 0 }
-        }
-
-        pub(crate) fn message(&self, session: u64, sequence: u64, groups: u64) -> Multicast {
-            Multicast {
-                id: MessageId::new(session, sequence),
-                destinations: GroupSet::from_bits(groups),
-                floor: Timestamp::ZERO,
-                expiry: Timestamp::MAX,
-                payload: Bytes::new(),
-            }
-        }
-
-        /// Session `session` multicasts its message `sequence` to the groups of the bits, from process 0.
-        pub(crate) fn cast(&mut self, session: u64, sequence: u64, groups: u64) -> &mut Pen {
-            self.now += crate::MILLISECOND;
-            let message = self.message(session, sequence, groups);
-            self.history.multicast(self.now, ProcessId(0), &message);
-            self
-        }
-
-        /// A process delivers it next, at this timestamp.
-        pub(crate) fn deliver(&mut self, process: u16, session: u64, sequence: u64, timestamp: u64) -> &mut Pen {
-            self.now += crate::MILLISECOND;
-            let id = MessageId::new(session, sequence);
-            let message = match self.history.casts.get(&id) {
-                Some(cast) => cast.message.clone(),
-                None => self.message(session, sequence, 1),
-            };
-            let position = self.history.positions(ProcessId(process)).last().map_or(0, |(last, _)| last + 1);
-            let delivery = Delivery { position, timestamp: Timestamp(timestamp), message };
-            self.history.delivered(self.now, ProcessId(process), 1, &delivery);
-            self
-        }
-
-        /// Session `session` multicasts its message `sequence` to group 0, to be void above this timestamp.
-        pub(crate) fn cast_until(&mut self, session: u64, sequence: u64, expiry: u64) -> &mut Pen {
-            self.now += crate::MILLISECOND;
-            let message = Multicast { expiry: Timestamp(expiry), ..self.message(session, sequence, 1) };
-            self.history.multicast(self.now, ProcessId(0), &message);
-            self
-        }
-
-        /// A process says that the message came too late.
-        pub(crate) fn expire(&mut self, process: u16, session: u64, sequence: u64) -> &mut Pen {
-            self.history.expired(ProcessId(process), MessageId::new(session, sequence));
-            self
-        }
-
-        /// A process says that everything up to this timestamp is delivered there.
-        pub(crate) fn safe(&mut self, process: u16, timestamp: u64) -> &mut Pen {
-            self.history.safe_time(ProcessId(process), 1, Timestamp(timestamp));
-            self
-        }
-
-        /// A message between two processes, now.
-        pub(crate) fn send(&mut self, from: u16, to: u16) -> &mut Pen {
-            self.now += crate::MILLISECOND;
-            self.history.traffic.push(Sent { at: self.now, from: ProcessId(from), to: ProcessId(to) });
-            self
-        }
-    }
 
     fn properties(pen: &Pen) -> Vec<&'static str> {
         pen.history.oddities().iter().map(|oddity| oddity.property).collect()

@@ -17,6 +17,8 @@ mod disk;
 mod history;
 mod latency;
 mod network;
+#[cfg(test)]
+mod pen;
 mod process;
 mod readers;
 pub mod run;

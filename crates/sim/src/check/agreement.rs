@@ -41,7 +41,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     #[test]
     fn catches_a_message_that_one_of_two_delivered() {

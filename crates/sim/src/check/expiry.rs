@@ -51,7 +51,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     #[test]
     fn what_expired_may_be_delivered_void_or_never() {

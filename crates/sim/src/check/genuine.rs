@@ -61,7 +61,7 @@ pub(super) fn check(history: &History, grace: Nanos) -> Vec<Violation> {
 mod tests {
     use super::*;
     use crate::MILLISECOND;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     #[test]
     fn destinations_and_the_sender_may_talk() {

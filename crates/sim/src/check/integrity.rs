@@ -53,7 +53,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     fn properties(pen: &Pen) -> Vec<&'static str> {
         check(&pen.history).iter().map(|violation| violation.property).collect()

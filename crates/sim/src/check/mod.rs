@@ -103,7 +103,7 @@ impl fmt::Display for Violation {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     #[test]
     fn a_good_history_passes_every_judge() {

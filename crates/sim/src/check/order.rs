@@ -80,7 +80,7 @@ pub(super) fn delivered_before(history: &History) -> (Graph<ProcessId>, Vec<Mess
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     #[test]
     fn catches_two_orders() {

@@ -90,7 +90,7 @@ fn describe(cycle: &[(usize, Reason)], ids: &[MessageId]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     /// Upper half of figure 5.3: y delivers m, only then m' is multicast, and x delivers m' first.
     #[test]

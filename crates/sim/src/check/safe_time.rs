@@ -32,7 +32,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
     use skein_machine::{Delivery, ProcessId, Timestamp};
 
     #[test]

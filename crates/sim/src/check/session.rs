@@ -48,7 +48,7 @@ fn sent_to(history: &History) -> BTreeMap<(GroupId, SessionId), Vec<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
 
     #[test]
     fn catches_a_session_out_of_order() {

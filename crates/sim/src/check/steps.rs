@@ -51,7 +51,7 @@ fn first_delivery(history: &History, cast: &Cast) -> Option<Nanos> {
 mod tests {
     use super::*;
     use crate::MILLISECOND;
-    use crate::history::tests::Pen;
+    use crate::pen::Pen;
     use skein_machine::ProcessId;
 
     fn bound(collision_free: u64, worst: u64) -> StepBound {
