@@ -130,12 +130,6 @@ impl History {
         self.seen.get(&process).into_iter().flat_map(|seen| seen.by_position.values())
     }
 
-    /// The same with positions.
-    pub fn positions(&self, process: ProcessId) -> impl Iterator<Item = (Position, &Entry)> {
-        let seen = self.seen.get(&process);
-        seen.into_iter().flat_map(|seen| seen.by_position.iter().map(|(position, entry)| (*position, entry)))
-    }
-
     /// The processes that deliver.
     pub fn replicas(&self) -> impl Iterator<Item = ProcessId> {
         self.seen.keys().copied()
@@ -234,7 +228,9 @@ impl History {
         let seen = self.seen.get_mut(&process).expect("a replica is known");
         seen.live(life);
         let before = seen.safe.replace(timestamp);
-        self.safe_times.entry(group).or_default().add(seen.next, Word { timestamp, process });
+        let above = seen.by_position.range(..seen.next).rev().take_while(|(_, entry)| entry.timestamp > timestamp);
+        let count = seen.next - above.count() as u64;
+        self.safe_times.entry(group).or_default().add(count, Word { timestamp, process });
         if let Some(before) = before
             && timestamp <= before
         {

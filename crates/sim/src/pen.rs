@@ -46,7 +46,7 @@ impl Pen {
             Some(cast) => cast.message.clone(),
             None => self.message(session, sequence, 1),
         };
-        let position = self.history.positions(ProcessId(process)).last().map_or(0, |(last, _)| last + 1);
+        let position = self.history.deliveries(ProcessId(process)).count() as u64;
         let delivery = Delivery { position, timestamp: Timestamp(timestamp), message };
         self.history.delivered(self.now, ProcessId(process), 1, &delivery);
         self

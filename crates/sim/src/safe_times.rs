@@ -1,12 +1,13 @@
 //! [`SafeTimes`]: what the replicas of one group have said of its future. Each
-//! word means that from some position on everything lies above some timestamp.
-//! All replicas of a group share one order, so a word binds them all, and every
-//! life of each. It will never judge; it only remembers the words that no other
-//! implies, of which there are at most as many as deliveries.
+//! word means that of all messages of the group, so many lie at or below some
+//! timestamp, and no more ever will. It says nothing of their order, so it binds
+//! all replicas, and every life of each, also where some messages commute. It
+//! will never judge; it only remembers the words that no other implies, of which
+//! there are at most as many as deliveries.
 
 use std::collections::BTreeMap;
 
-use skein_machine::{Position, ProcessId, Timestamp};
+use skein_machine::{ProcessId, Timestamp};
 
 /// Who said that everything up to which timestamp had been delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,30 +16,31 @@ pub(crate) struct Word {
     pub(crate) process: ProcessId,
 }
 
-/// By the first position of which each word speaks. Both rise together: of two
-/// words, the one that speaks of fewer positions says more of them.
+/// By how many messages each word allows. Both rise together: of two words, the
+/// one that allows fewer messages up to a later timestamp implies the other.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SafeTimes {
-    words: BTreeMap<Position, Word>,
+    words: BTreeMap<u64, Word>,
 }
 
 impl SafeTimes {
-    /// A replica that has come to this position gives its word.
-    pub(crate) fn add(&mut self, position: Position, word: Word) {
-        if self.strongest(position).is_some_and(|other| other.timestamp >= word.timestamp) {
+    /// A replica that has so many messages at or below the timestamp gives its word that there are no others.
+    pub(crate) fn add(&mut self, count: u64, word: Word) {
+        let strongest = self.words.range(..=count).next_back();
+        if strongest.is_some_and(|(_, other)| other.timestamp >= word.timestamp) {
             return;
         }
-        let is_implied = |(_, other): &(&Position, &Word)| other.timestamp <= word.timestamp;
-        let implied: Vec<Position> = self.words.range(position..).take_while(is_implied).map(|(at, _)| *at).collect();
-        for at in implied {
-            self.words.remove(&at);
+        let is_implied = |(_, other): &(&u64, &Word)| other.timestamp <= word.timestamp;
+        let implied: Vec<u64> = self.words.range(count..).take_while(is_implied).map(|(count, _)| *count).collect();
+        for count in implied {
+            self.words.remove(&count);
         }
-        self.words.insert(position, word);
+        self.words.insert(count, word);
     }
 
-    /// The word that says most of what is delivered at this position.
-    pub(crate) fn strongest(&self, position: Position) -> Option<Word> {
-        self.words.range(..=position).next_back().map(|(_, word)| *word)
+    /// The words that no other implies, with the number of messages that each allows.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (u64, Word)> {
+        self.words.iter().map(|(count, word)| (*count, *word))
     }
 }
 
@@ -58,14 +60,15 @@ mod tests {
             let mut random = Random::new(seed);
             let (mut kept, mut all) = (SafeTimes::default(), Vec::new());
             for _ in 0..20 {
-                let (position, timestamp) = (random.below(8), random.below(8));
-                kept.add(position, word(timestamp));
-                all.push((position, timestamp));
-                let words: Vec<Timestamp> = kept.words.values().map(|word| word.timestamp).collect();
-                assert!(words.is_sorted_by(|one, next| one < next), "seed {seed}: {words:?}");
+                let (count, timestamp) = (random.below(8), random.below(8));
+                kept.add(count, word(timestamp));
+                all.push((count, timestamp));
+                let words: Vec<(u64, Timestamp)> = kept.words().map(|(count, word)| (count, word.timestamp)).collect();
+                assert!(words.is_sorted_by(|one, next| one.0 < next.0 && one.1 < next.1), "seed {seed}: {words:?}");
                 for asked in 0..8 {
-                    let said = all.iter().filter(|(from, _)| *from <= asked).map(|(_, timestamp)| *timestamp).max();
-                    assert_eq!(kept.strongest(asked).map(|word| word.timestamp.0), said, "seed {seed}");
+                    let said = all.iter().filter(|(count, _)| *count <= asked).map(|(_, timestamp)| *timestamp).max();
+                    let strongest = words.iter().rfind(|(count, _)| *count <= asked);
+                    assert_eq!(strongest.map(|(_, timestamp)| timestamp.0), said, "seed {seed}");
                 }
             }
         }

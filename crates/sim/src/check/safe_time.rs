@@ -3,27 +3,34 @@
 //! that this one did not have then, in that life or by what it installed. (That
 //! safe times rise within a life is compared while the history is written.)
 
+use skein_machine::Stamp;
+
 use super::Violation;
-use crate::History;
+use crate::safe_times::Word;
+use crate::{Entry, History};
 
 pub(crate) const SAFE_TIME: &str = "safe time";
 
 pub(super) fn check(history: &History) -> Vec<Violation> {
     let mut found = Vec::new();
-    for process in history.replicas() {
-        let group = history.cluster().group_of(process).expect("a replica has a group");
+    for group in history.cluster().groups().iter() {
         let Some(safe_times) = history.safe_times(group) else { continue };
-        let is_broken = |(position, entry): &(_, &crate::Entry)| {
-            safe_times.strongest(*position).is_some_and(|word| entry.timestamp <= word.timestamp)
-        };
-        if let Some((position, entry)) = history.positions(process).find(is_broken) {
-            let word = safe_times.strongest(position).expect("it was compared");
-            let (stamp, teller, timestamp) = (entry.stamp(), word.process, word.timestamp);
-            let detail = format!(
-                "{process} delivered {stamp} at position {position}, where {teller} had not been when it said that \
-                 everything up to {timestamp} was delivered"
-            );
-            found.push(Violation::new(SAFE_TIME, detail));
+        let members = history.cluster().members(group);
+        let mut stamps: Vec<Stamp> =
+            members.iter().flat_map(|process| history.deliveries(*process)).map(Entry::stamp).collect();
+        stamps.sort();
+        stamps.dedup();
+        for (count, Word { timestamp, process }) in safe_times.words() {
+            let end = stamps.partition_point(|stamp| stamp.timestamp <= timestamp);
+            if end as u64 > count {
+                let last = stamps[end - 1];
+                let detail = format!(
+                    "{process} said that everything up to {timestamp} was delivered when it had {count} such messages; \
+                     {group} delivered {end}, the last of them {last}"
+                );
+                found.push(Violation::new(SAFE_TIME, detail));
+                break;
+            }
         }
     }
     found
