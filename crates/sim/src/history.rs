@@ -3,23 +3,32 @@
 //! and nothing else, so they can judge any protocol.
 //!
 //! A process repeats deliveries after a restart. Here each position counts
-//! once; a repetition that differs is written down as an oddity.
+//! once; a repetition that differs is written down as an oddity. Where some
+//! messages commute, each message counts once, wherever it is repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use skein_machine::{Cluster, Delivery, GroupId, MessageId, Multicast, Position, ProcessId, Stamp, Timestamp};
+use skein_machine::{
+    Cluster, Conflicts, Delivery, GroupId, MessageId, Multicast, Position, ProcessId, Stamp, Timestamp,
+};
 
 use crate::Nanos;
 use crate::check::{SAFE_TIME, Violation};
 use crate::safe_times::{SafeTimes, Word};
+use crate::states::States;
+
+/// Every message that was multicast.
+pub(crate) type Casts = BTreeMap<MessageId, Cast>;
 
 /// Everything that was observed in one run.
 #[derive(Clone, Debug)]
 pub struct History {
     cluster: Arc<Cluster>,
-    casts: BTreeMap<MessageId, Cast>,
+    casts: Casts,
     seen: BTreeMap<ProcessId, Seen>,
+    /// Only where some messages commute.
+    states: Option<States>,
     safe_times: BTreeMap<GroupId, SafeTimes>,
     /// Messages between processes, in the order of their sending.
     pub traffic: Vec<Sent>,
@@ -71,6 +80,7 @@ pub struct Sent {
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
+    /// Where some messages commute: in the order of first delivery, over all lives.
     by_position: BTreeMap<Position, Entry>,
     life: u32,
     /// The position that this life delivers next.
@@ -86,6 +96,11 @@ impl Seen {
             (self.life, self.next, self.safe) = (life, 0, None);
         }
     }
+
+    /// Was delivered here in no life before.
+    fn append(&mut self, entry: Entry) {
+        self.by_position.insert(self.by_position.len() as Position, entry);
+    }
 }
 
 impl Entry {
@@ -96,13 +111,14 @@ impl Entry {
 }
 
 impl History {
-    /// Nothing has happened yet.
-    pub fn new(cluster: Arc<Cluster>) -> History {
+    /// Nothing has happened yet. With a relation, only messages that conflict have one order.
+    pub fn new(cluster: Arc<Cluster>, conflicts: Option<Conflicts>) -> History {
         let seen = cluster.replicas(cluster.groups()).map(|process| (process, Seen::default())).collect();
         History {
             cluster,
             casts: BTreeMap::new(),
             seen,
+            states: conflicts.map(States::new),
             safe_times: BTreeMap::new(),
             traffic: Vec::new(),
             oddities: Vec::new(),
@@ -115,6 +131,11 @@ impl History {
         &self.cluster
     }
 
+    /// Which messages conflict; `None`: all.
+    pub fn conflicts(&self) -> Option<Conflicts> {
+        self.states.as_ref().map(States::conflicts)
+    }
+
     /// Every message that was multicast.
     pub fn casts(&self) -> &BTreeMap<MessageId, Cast> {
         &self.casts
@@ -125,7 +146,7 @@ impl History {
         &self.oddities
     }
 
-    /// What a process delivered, in the order of positions.
+    /// What a process delivered, in the order of positions, or, where some messages commute, of first deliveries.
     pub fn deliveries(&self, process: ProcessId) -> impl DoubleEndedIterator<Item = &Entry> {
         self.seen.get(&process).into_iter().flat_map(|seen| seen.by_position.values())
     }
@@ -133,6 +154,11 @@ impl History {
     /// The processes that deliver.
     pub fn replicas(&self) -> impl Iterator<Item = ProcessId> {
         self.seen.keys().copied()
+    }
+
+    /// What the users of replicas hold, if some messages commute.
+    pub(crate) fn states(&self) -> Option<&States> {
+        self.states.as_ref()
     }
 
     /// What the replicas of a group have said of its future.
@@ -187,8 +213,16 @@ impl History {
             return false;
         };
         seen.live(life);
-        let expected = std::mem::replace(&mut seen.next, delivery.position + 1);
         let entry = Entry { id: delivery.message.id, timestamp: delivery.timestamp, at: now, moment };
+        if let Some(states) = &mut self.states {
+            let group = self.cluster.group_of(process).expect("a replica has a group");
+            let is_new = states.delivered(&self.casts, (process, group, life), delivery, &mut self.oddities);
+            if is_new {
+                seen.append(entry);
+            }
+            return is_new;
+        }
+        let expected = std::mem::replace(&mut seen.next, delivery.position + 1);
         let before = *seen.by_position.entry(delivery.position).or_insert(entry);
         let position = delivery.position;
         if position != expected {
@@ -201,11 +235,24 @@ impl History {
         before == entry
     }
 
+    /// A process took over a state that holds these messages, where some commute.
+    pub fn installed_set(&mut self, now: Nanos, process: ProcessId, life: u32, held: &BTreeSet<Stamp>) {
+        let moment = self.tick();
+        let group = self.cluster.group_of(process).expect("a replica installs");
+        let states = self.states.as_mut().expect("without a relation, a position says what is held");
+        let seen = self.seen.get_mut(&process).expect("a replica is known");
+        seen.live(life);
+        for Stamp { timestamp, id } in states.installed((process, group, life), held) {
+            seen.append(Entry { id, timestamp, at: now, moment });
+        }
+    }
+
     /// A process took over the state of another: everything before `position` counts as delivered there.
     pub fn installed(&mut self, now: Nanos, process: ProcessId, life: u32, position: Position) {
         let moment = self.tick();
         let group = self.cluster.group_of(process).expect("a replica installs");
         let members = self.cluster.members(group).to_vec();
+        assert!(self.states.is_none(), "with a relation, a position does not say what is held");
         let mut taken_over = Vec::new();
         for member in members {
             let others = self.seen[&member].by_position.range(..position);
@@ -228,8 +275,13 @@ impl History {
         let seen = self.seen.get_mut(&process).expect("a replica is known");
         seen.live(life);
         let before = seen.safe.replace(timestamp);
-        let above = seen.by_position.range(..seen.next).rev().take_while(|(_, entry)| entry.timestamp > timestamp);
-        let count = seen.next - above.count() as u64;
+        let count = match &self.states {
+            Some(states) => states.count_up_to(process, life, timestamp),
+            None => {
+                let held = seen.by_position.range(..seen.next).rev();
+                seen.next - held.take_while(|(_, entry)| entry.timestamp > timestamp).count() as u64
+            }
+        };
         self.safe_times.entry(group).or_default().add(count, Word { timestamp, process });
         if let Some(before) = before
             && timestamp <= before

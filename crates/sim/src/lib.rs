@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod agenda;
 pub mod check;
 mod clock;
@@ -25,11 +26,14 @@ pub mod run;
 mod safe_times;
 pub mod search;
 mod sessions;
+mod stand_in;
+mod states;
 pub mod steps;
 mod trace;
 mod weather;
 mod world;
 
+pub use access::{ALL_COMMUTE, SOME_COMMUTE};
 pub use clock::Clock;
 pub use disk::{Disk, DiskHabits};
 pub use history::{Cast, Entry, History, Sent};

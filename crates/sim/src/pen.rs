@@ -1,12 +1,13 @@
 //! [`Pen`]: writes histories by hand, for the tests of those who read them.
 //! What it writes may break any rule: that is what it is for.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_machine::{Cluster, Delivery, GroupSet, MessageId, Multicast, ProcessId, Timestamp};
+use skein_machine::{Cluster, Delivery, GroupSet, MessageId, Multicast, ProcessId, Stamp, Timestamp};
 
-use crate::{History, Nanos, Sent};
+use crate::{History, Nanos, SOME_COMMUTE, Sent};
 
 /// Writes a history by hand: groups of the given sizes, everything a millisecond apart.
 pub(crate) struct Pen {
@@ -17,7 +18,13 @@ pub(crate) struct Pen {
 impl Pen {
     pub(crate) fn new(groups: usize, replicas: usize) -> Pen {
         let cluster = Arc::new(Cluster::regular(groups, replicas, 2).unwrap());
-        Pen { history: History::new(cluster), now: 0 }
+        Pen { history: History::new(cluster, None), now: 0 }
+    }
+
+    /// The same where some messages commute: those that [`Pen::say`] the right letters.
+    pub(crate) fn commuting(groups: usize, replicas: usize) -> Pen {
+        let cluster = Arc::new(Cluster::regular(groups, replicas, 2).unwrap());
+        Pen { history: History::new(cluster, Some(SOME_COMMUTE)), now: 0 }
     }
 
     pub(crate) fn message(&self, session: u64, sequence: u64, groups: u64) -> Multicast {
@@ -38,17 +45,48 @@ impl Pen {
         self
     }
 
+    /// A session multicasts its first message to the groups of the bits: one letter.
+    pub(crate) fn say(&mut self, session: u64, groups: u64, letter: char) -> &mut Pen {
+        self.now += crate::MILLISECOND;
+        let message = Multicast { payload: letter.to_string().into(), ..self.message(session, 1, groups) };
+        self.history.multicast(self.now, ProcessId(0), &message);
+        self
+    }
+
     /// A process delivers it next, at this timestamp.
     pub(crate) fn deliver(&mut self, process: u16, session: u64, sequence: u64, timestamp: u64) -> &mut Pen {
+        self.deliver_in(1, process, session, sequence, timestamp)
+    }
+
+    /// The same in this life.
+    pub(crate) fn deliver_in(
+        &mut self,
+        life: u32,
+        process: u16,
+        session: u64,
+        sequence: u64,
+        timestamp: u64,
+    ) -> &mut Pen {
         self.now += crate::MILLISECOND;
         let id = MessageId::new(session, sequence);
         let message = match self.history.casts().get(&id) {
             Some(cast) => cast.message.clone(),
             None => self.message(session, sequence, 1),
         };
-        let position = self.history.deliveries(ProcessId(process)).count() as u64;
+        let position = match self.history.states() {
+            Some(states) => states.held(ProcessId(process), life).map_or(0, BTreeSet::len),
+            None => self.history.deliveries(ProcessId(process)).count(),
+        } as u64;
         let delivery = Delivery { position, timestamp: Timestamp(timestamp), message };
-        self.history.delivered(self.now, ProcessId(process), 1, &delivery);
+        self.history.delivered(self.now, ProcessId(process), life, &delivery);
+        self
+    }
+
+    /// A process takes a state that holds the first messages of these sessions, with their timestamps.
+    pub(crate) fn install(&mut self, life: u32, process: u16, held: &[(u64, u64)]) -> &mut Pen {
+        let stamp = |(session, timestamp)| Stamp { timestamp: Timestamp(timestamp), id: MessageId::new(session, 1) };
+        let held = held.iter().copied().map(stamp).collect();
+        self.history.installed_set(self.now, ProcessId(process), life, &held);
         self
     }
 

@@ -2,15 +2,15 @@
 //! then calm, then the judges. Everything in it follows from the plan and the
 //! seed, so a seed is a bug report.
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use skein_machine::{Boot, Cluster, Delivery, Down, GroupId, Ordering, Position, ProcessId, Random, Up};
+use skein_machine::{Boot, Cluster, Down, Ordering, ProcessId, Random, Up};
 
 use crate::check::{Claims, LIVENESS, Violation, judge};
 use crate::readers::Readers;
 use crate::sessions::{Alarm, Sessions};
+use crate::stand_in::StandIn;
 use crate::weather::{FaultCounts, Storm};
 use crate::{DiskHabits, History, Latency, Load, Nanos, Occurrence, SECOND, Trace, Weather, World};
 
@@ -110,7 +110,7 @@ pub fn run_seed<M: Ordering + 'static>(
     let mut run = Run::new(plan, seed, trace, maker);
     let panicked = catch_unwind(AssertUnwindSafe(|| run.play())).err();
     if panicked.is_none() {
-        run.miss_what_is_still_wished();
+        run.miss_what_never_came();
     }
     run.history.traffic = run.world.take_traffic();
     let history = run.history;
@@ -152,10 +152,7 @@ struct Run<M: Ordering> {
     wakes: Vec<Wake>,
     /// Wakes that are over, to be used again.
     free: Vec<usize>,
-    /// What each replica has applied, in place of a service.
-    applied: BTreeMap<ProcessId, Applied>,
-    /// The digest that a group had at each position.
-    digests: BTreeMap<(GroupId, Position), u64>,
+    service: StandIn,
 }
 
 #[derive(Clone, Copy)]
@@ -163,14 +160,6 @@ enum Wake {
     Session(Alarm),
     Weather(Storm),
     Reader,
-}
-
-/// The state that stands in for a service: how many deliveries, and a digest of which ones.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Applied {
-    life: u32,
-    position: u64,
-    digest: u64,
 }
 
 impl<M: Ordering + 'static> Run<M> {
@@ -201,12 +190,11 @@ impl<M: Ordering + 'static> Run<M> {
             sessions,
             weather,
             readers,
-            history: History::new(plan.cluster.clone()),
+            history: History::new(plan.cluster.clone(), plan.claims.conflicts),
             duration: plan.duration,
             wakes: Vec::new(),
             free: Vec::new(),
-            applied: BTreeMap::new(),
-            digests: BTreeMap::new(),
+            service: StandIn::default(),
         }
     }
 
@@ -229,7 +217,8 @@ impl<M: Ordering + 'static> Run<M> {
         while self.world.now() < bound {
             self.run_until(self.world.now() + SECOND / 2);
             let is_read = self.readers.as_ref().is_none_or(|readers| readers.open(&self.world).is_empty());
-            let is_quiet = is_read && !self.sessions.is_waiting() && self.history.unfinished() == 0;
+            let is_told = !self.sessions.is_waiting() && self.history.unfinished() == 0;
+            let is_quiet = is_read && is_told && self.behind().next().is_none();
             // Quiet twice: whatever still travels must do no harm either, and what it sets off is judged at its end.
             if is_quiet && was_quiet {
                 break;
@@ -238,11 +227,28 @@ impl<M: Ordering + 'static> Run<M> {
         }
     }
 
-    /// What a reader waits for, and its replica still lives, had a calm time to come.
-    fn miss_what_is_still_wished(&mut self) {
+    /// What a reader waits for, and its replica still lives, had a calm time to come. So had what a state lacks.
+    fn miss_what_never_came(&mut self) {
         for words in self.readers.iter().flat_map(|readers| readers.open(&self.world)) {
             self.history.odd(LIVENESS, words);
         }
+        let behind: Vec<String> = self.behind().collect();
+        for words in behind {
+            self.history.odd(LIVENESS, words);
+        }
+    }
+
+    /// The replicas whose states do not hold all that their group has delivered, in words. Asked only where some
+    /// messages commute: elsewhere a state is behind, and has no hole.
+    fn behind(&self) -> impl Iterator<Item = String> {
+        let states = self.history.states().into_iter();
+        states.flat_map(|states| self.history.replicas().map(move |process| (states, process))).filter_map(
+            |(states, process)| {
+                let group = self.history.cluster().group_of(process).expect("a replica has a group");
+                let missing = states.missing(process, group, self.world.life(process)?);
+                (missing > 0).then(|| format!("the state of {process} lacks {missing} messages that {group} delivered"))
+            },
+        )
     }
 
     fn run_until(&mut self, horizon: Nanos) {
@@ -303,12 +309,12 @@ impl<M: Ordering + 'static> Run<M> {
         self.world.wake_at(at, number as u64);
     }
 
-    /// Stands where a replica stands: applies what is delivered, hands in checkpoints, installs those of others.
+    /// Stands where a replica stands.
     fn hear(&mut self, process: ProcessId, life: u32, event: Up) {
         let now = self.world.now();
         match event {
             Up::Deliver(delivery) => {
-                self.apply(process, life, &delivery);
+                self.service.apply(&mut self.history, process, life, &delivery);
                 self.history.delivered(now, process, life, &delivery);
                 if let Some(readers) = &mut self.readers {
                     readers.delivered(delivery.timestamp);
@@ -319,11 +325,12 @@ impl<M: Ordering + 'static> Run<M> {
             }
             Up::Busy(busy) => self.sessions.turned_away(now, busy.id),
             Up::WantCheckpoint => {
-                let Applied { position, digest, .. } = *self.applied(process, life);
-                let bytes = digest.to_le_bytes().to_vec().into();
+                let (position, bytes) = self.service.hand_in(&self.history, process, life);
                 self.world.command(process, Down::Checkpointed { position, bytes });
             }
-            Up::Install { position, bytes } => self.install(process, life, position, &bytes),
+            Up::Install { position, bytes } => {
+                self.service.install(&mut self.history, now, (process, life), position, bytes);
+            }
             Up::Expired(id) => {
                 self.history.expired(process, id);
                 self.sessions.expired(id, &mut self.history);
@@ -338,48 +345,6 @@ impl<M: Ordering + 'static> Run<M> {
             Up::Settled(_) => {}
         }
     }
-
-    /// What a process has applied in this life, which begins with nothing.
-    fn applied(&mut self, process: ProcessId, life: u32) -> &mut Applied {
-        let applied = self.applied.entry(process).or_default();
-        if applied.life != life {
-            *applied = Applied { life, ..Applied::default() };
-        }
-        applied
-    }
-
-    fn apply(&mut self, process: ProcessId, life: u32, delivery: &Delivery) {
-        let applied = self.applied(process, life);
-        if applied.position != delivery.position {
-            let expected = applied.position;
-            applied.position = delivery.position;
-            self.history.odd(
-                "prefix order",
-                format!("{process} delivered {delivery:?} on top of a state that ends before position {expected}"),
-            );
-        }
-        let applied = self.applied(process, life);
-        let id = delivery.message.id;
-        let word = id.session.0.wrapping_mul(31).wrapping_add(id.sequence);
-        applied.digest = (applied.digest.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        applied.position += 1;
-        let Applied { position, digest, .. } = *applied;
-        if let Some(group) = self.history.cluster().group_of(process) {
-            self.digests.entry((group, position)).or_insert(digest);
-        }
-    }
-
-    fn install(&mut self, process: ProcessId, life: u32, position: Position, bytes: &[u8]) {
-        let digest = u64::from_le_bytes(bytes.try_into().expect("a digest is eight bytes"));
-        let group = self.history.cluster().group_of(process).expect("a replica installs");
-        let had = if position == 0 { Some(0) } else { self.digests.get(&(group, position)).copied() };
-        if had != Some(digest) {
-            let detail = format!("{process} installed a state at position {position} that {group} never had");
-            self.history.odd("prefix order", detail);
-        }
-        *self.applied(process, life) = Applied { life, position, digest };
-        self.history.installed(self.world.now(), process, life, position);
-    }
 }
 
 #[cfg(test)]
@@ -387,7 +352,7 @@ mod tests {
     use super::*;
     use crate::Mix;
     use skein_machine::wire::Nothing;
-    use skein_machine::{Machine, MessageId, Multicast, Out, SessionId, Time, Timestamp};
+    use skein_machine::{Delivery, Machine, MessageId, Multicast, Out, SessionId, Time, Timestamp};
 
     /// One group of two: the first orders everything, the second follows. What the session 1 sends waits
     /// until somewhat after the calm has begun, and a little longer at the second.

@@ -130,7 +130,7 @@ fn play<M: Ordering + 'static>(
     script: &Script,
     maker: impl Fn(ProcessId, Boot) -> M + 'static,
 ) -> History {
-    let mut history = History::new(cluster.clone());
+    let mut history = History::new(cluster.clone(), None);
     let mut world = even_world(cluster, maker);
     for (at, sender, message) in script {
         run_until(&mut world, &mut history, *at);
@@ -184,7 +184,7 @@ fn cost<M: Ordering + 'static>(
 ) -> (u64, u64) {
     let spent = |message: Option<Multicast>| {
         let mut world = even_world(cluster, maker.clone());
-        let mut history = History::new(cluster.clone());
+        let mut history = History::new(cluster.clone(), None);
         run_until(&mut world, &mut history, WARM_UP);
         if let Some(message) = message {
             let sender = cluster.processes().next().expect("a cluster has a process");

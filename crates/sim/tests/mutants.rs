@@ -83,7 +83,7 @@ struct Stage {
 impl Stage {
     fn new(seed: u64, mutant: Option<Mutant>) -> Stage {
         let cluster = Arc::new(Cluster::regular(1, 3, 0).unwrap());
-        let history = History::new(cluster.clone());
+        let history = History::new(cluster.clone(), None);
         let latency = Latency::fixed(&REPLICAS, MILLISECOND);
         let maker = Box::new(move |me, boot| AllCopies::new(me, cluster.clone(), boot, mutant));
         let mut world = World::new(&REPLICAS, latency, DiskHabits::GOOD, seed, maker);

@@ -1,7 +1,7 @@
 //! Integrity: a message is delivered at most once, only at its destinations,
 //! only if it was multicast, everywhere with the same timestamp, and stamps
-//! rise at every process. (That it was multicast, and unchanged, is compared
-//! while the history is written.)
+//! rise at every process, unless some messages commute. (That it was multicast,
+//! and unchanged, is compared while the history is written.)
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,6 +39,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
                 found.push(Violation::new(TIMESTAMPS, detail));
             }
             if let Some(newest) = newest
+                && history.conflicts().is_none()
                 && entry.stamp() <= newest
             {
                 let stamp = entry.stamp();

@@ -20,6 +20,8 @@ pub use steps::StepBound;
 
 use std::fmt;
 
+use skein_machine::Conflicts;
+
 use crate::{History, Nanos};
 
 /// A property that does not hold, with the evidence in a sentence.
@@ -34,6 +36,8 @@ pub struct Violation {
 /// What a run claims, beyond the properties that every multicast has.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims {
+    /// Only messages that conflict have one order; `None`: all have.
+    pub conflicts: Option<Conflicts>,
     /// Only senders and destinations talk, and stop this long after a message is delivered everywhere.
     pub genuine: Option<Nanos>,
     /// Which real-time order holds.
@@ -46,12 +50,15 @@ pub struct Claims {
 
 impl Claims {
     /// The classic properties, of a run that has ended.
-    pub const CLASSIC: Claims = Claims { genuine: None, real_time: None, steps: None, is_over: true };
+    pub const CLASSIC: Claims = Claims { conflicts: None, genuine: None, real_time: None, steps: None, is_over: true };
 }
 
 /// Everything that is wrong with a history. At most a few findings a property:
 /// one broken rule tends to break a thousand messages.
 pub fn judge(history: &History, claims: &Claims) -> Vec<Violation> {
+    let is_partial = claims.conflicts.is_some();
+    assert!(history.conflicts().is_some() == is_partial, "a history is judged by the relation it was written with");
+    assert!(!is_partial || claims.real_time.is_none(), "a real-time order is an order of all messages");
     let mut found = history.oddities().to_vec();
     found.extend(integrity::check(history));
     found.extend(order::prefix(history));
@@ -114,6 +121,7 @@ mod tests {
         }
         let step = crate::MILLISECOND;
         let claims = Claims {
+            conflicts: None,
             genuine: Some(0),
             real_time: Some(RealTime::Deliveries),
             steps: Some(StepBound { delay: step, collision_free: 4, worst: 4 }),
@@ -128,7 +136,7 @@ mod tests {
         let found = |pen: &Pen| -> Vec<&str> {
             let bound = StepBound { delay: crate::MILLISECOND, collision_free: 1, worst: 2 };
             let real_time = Some(RealTime::Completions);
-            let claims = Claims { genuine: Some(0), real_time, steps: Some(bound), is_over: true };
+            let claims = Claims { genuine: Some(0), real_time, steps: Some(bound), ..Claims::CLASSIC };
             judge(&pen.history, &claims).iter().map(|violation| violation.property).collect()
         };
         let mut pen = Pen::new(1, 1);
@@ -154,6 +162,43 @@ mod tests {
         for property in ["timestamps", "prefix order", "global order", "real-time order"] {
             assert!(found(&pen).contains(&property), "{property}");
         }
+    }
+
+    /// With a relation each is still asked, but for those that order what commutes.
+    #[test]
+    fn a_relation_silences_no_judge() {
+        let found = |pen: &Pen| -> Vec<&str> {
+            let bound = StepBound { delay: crate::MILLISECOND, collision_free: 1, worst: 2 };
+            let conflicts = Some(crate::SOME_COMMUTE);
+            let claims = Claims { conflicts, genuine: Some(0), steps: Some(bound), ..Claims::CLASSIC };
+            judge(&pen.history, &claims).iter().map(|violation| violation.property).collect()
+        };
+        let mut pen = Pen::commuting(1, 2);
+        pen.say(1, 1, 'a').deliver(0, 1, 1, 5).deliver(1, 1, 1, 5).say(2, 1, 'b').deliver(0, 2, 1, 4);
+        assert_eq!(found(pen.deliver(1, 2, 1, 4)), ["step bound", "step bound"], "that is two delays");
+        let mut pen = Pen::commuting(1, 1);
+        assert_eq!(found(pen.deliver(0, 1, 1, 5)), ["integrity"]);
+        let mut pen = Pen::commuting(1, 1);
+        pen.say(1, 1, 'a').say(2, 1, 'e').deliver(0, 2, 1, 6);
+        assert_eq!(found(pen.deliver(0, 1, 1, 5)), ["prefix order", "step bound"]);
+        let mut pen = Pen::commuting(2, 1);
+        pen.say(1, 0b11, 'e').say(2, 0b11, 'e').deliver(0, 1, 1, 5).deliver(0, 2, 1, 6);
+        assert!(found(pen.deliver(1, 2, 1, 4).deliver(1, 1, 1, 5)).contains(&"global order"));
+        let mut pen = Pen::commuting(2, 1);
+        assert_eq!(found(pen.say(1, 0b01, 'a').deliver(1, 1, 1, 5)), ["integrity", "agreement"]);
+        let mut pen = Pen::commuting(1, 1);
+        pen.cast_until(1, 1, 5).expire(0, 1, 1);
+        assert_eq!(found(pen.deliver(0, 1, 1, 5)), ["expiry"]);
+        let mut pen = Pen::commuting(1, 1);
+        assert_eq!(found(pen.say(1, 1, 'a').safe(0, 5).deliver(0, 1, 1, 5)), ["safe time"]);
+        let mut pen = Pen::commuting(2, 1);
+        assert_eq!(found(pen.send(0, 1).say(1, 1, 'a')), ["genuineness", "liveness"]);
+    }
+
+    #[test]
+    #[should_panic(expected = "by the relation it was written with")]
+    fn a_history_is_not_judged_by_another_relation() {
+        judge(&Pen::commuting(1, 1).history, &Claims::CLASSIC);
     }
 
     #[test]

@@ -94,4 +94,24 @@ mod tests {
         assert_eq!((reborn(None, false), reborn(Some(0), false)), (1, 1));
         assert_eq!((reborn(None, true), reborn(Some(1), false)), (0, 0));
     }
+
+    /// It counts what lies below, in whatever order that came, and not what was delivered early.
+    #[test]
+    fn early_deliveries_are_not_taken_for_late_ones() {
+        let speak = |early: &[(u64, u64)], others: &[(u64, u64)]| {
+            let mut pen = Pen::commuting(1, 2);
+            pen.say(1, 1, 'a').say(2, 1, 'b').say(3, 1, 'c');
+            early.iter().for_each(|(session, timestamp)| {
+                pen.deliver(0, *session, 1, *timestamp);
+            });
+            pen.safe(0, 5);
+            others.iter().for_each(|(session, timestamp)| {
+                pen.deliver(1, *session, 1, *timestamp);
+            });
+            check(&pen.history).len()
+        };
+        assert_eq!(speak(&[(2, 9), (1, 5)], &[(3, 6), (1, 5)]), 0);
+        assert_eq!(speak(&[(2, 9), (1, 5)], &[(3, 5), (1, 5)]), 1);
+        assert_eq!(speak(&[(2, 9), (3, 8)], &[(1, 5)]), 1, "two that were early are none of those below");
+    }
 }

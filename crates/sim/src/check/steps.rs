@@ -30,7 +30,9 @@ pub(super) fn check(history: &History, bound: StepBound) -> Vec<Violation> {
         let steps = (last - cast.at).div_ceil(bound.delay);
         let collides = spans.iter().any(|(other, other_first)| {
             let shared = other.message.destinations.and(cast.message.destinations);
-            other.message.id != cast.message.id && !shared.is_empty() && other.at < *first && cast.at < *other_first
+            let commute = history.conflicts().is_some_and(|those| !those.between(&other.message, &cast.message));
+            let is_conflict = other.message.id != cast.message.id && !shared.is_empty() && !commute;
+            is_conflict && other.at < *first && cast.at < *other_first
         });
         let allowed = if collides { bound.worst } else { bound.collision_free };
         if steps > allowed {
@@ -98,5 +100,15 @@ mod tests {
         let mut pen = Pen::new(1, 1);
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5);
         assert!(check(&pen.history, bound(1, 2)).is_empty());
+    }
+
+    #[test]
+    fn what_commutes_earns_nothing() {
+        let found = |letters: [char; 2]| {
+            let mut pen = Pen::commuting(1, 1);
+            pen.say(1, 1, letters[0]).say(2, 1, letters[1]).deliver(0, 1, 1, 5).deliver(0, 2, 1, 6);
+            check(&pen.history, bound(1, 2)).len()
+        };
+        assert_eq!((found(['a', 'e']), found(['a', 'b']), found(['a', 'a'])), (0, 2, 2));
     }
 }

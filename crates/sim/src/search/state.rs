@@ -271,7 +271,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
 
     /// What is wrong with what has been seen so far. `is_over` when nothing more will come.
     pub(super) fn judge(&self, setting: &Setting<'_, M>, is_over: bool) -> Vec<Violation> {
-        let mut history = History::new(setting.cluster.clone());
+        let mut history = History::new(setting.cluster.clone(), None);
         for (at, seen) in self.log.iter().enumerate() {
             match seen {
                 Seen::Sent { nth } => {
