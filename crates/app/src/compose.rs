@@ -75,6 +75,8 @@ pub struct Nature {
     pub steps: (u64, u64),
     /// The same with hybrid clocks that show the true time, if it can use such.
     pub hybrid_steps: Option<(u64, u64)>,
+    /// The same where no two messages conflict, if it delivers before its turn what commutes.
+    pub commuting_steps: Option<(u64, u64)>,
 }
 
 impl Nature {
@@ -83,13 +85,13 @@ impl Nature {
         [(Clock::Logical, self.steps)].into_iter().chain(self.hybrid_steps.map(|steps| (Clock::Hybrid, steps)))
     }
 
-    /// What must hold in a run of this scenario.
-    pub fn claims(self, scenario: Scenario) -> Claims {
+    /// What must hold in a run of this scenario, in which messages conflict as said.
+    pub fn claims(self, scenario: Scenario, conflicts: Option<Conflicts>) -> Claims {
         // What is left to say about a message that all have delivered (that they have) may wait for a cut
         // to end and for a process to come back, so while there are faults no while is long enough. Talk
         // with bystanders, and before the multicast, is as wrong as ever.
         let genuine = self.genuine.map(|while_after| if scenario.has_faults() { Nanos::MAX } else { while_after });
-        Claims { genuine, ..Claims::CLASSIC }
+        Claims { conflicts, genuine, ..Claims::CLASSIC }
     }
 }
 
@@ -132,6 +134,7 @@ impl Protocol {
                 safe_time: false,
                 steps: (2, 4),
                 hybrid_steps: None,
+                commuting_steps: None,
             },
             Protocol::PrimCast => Nature {
                 survives_faults: true,
@@ -141,6 +144,8 @@ impl Protocol {
                 steps: (3, 5),
                 // min(5 steps, 4 steps and twice the clock error): thesis 4.4.1.
                 hybrid_steps: Some((3, 4)),
+                // The convoy effect is gone: thesis 4.4.3.
+                commuting_steps: Some((3, 3)),
             },
         }
     }
@@ -173,7 +178,7 @@ mod tests {
     fn only_faults_excuse_talk_about_what_is_over() {
         let claimed = |genuine, scenario| {
             let nature = Nature { genuine, ..Protocol::Skeen.nature() };
-            nature.claims(scenario).genuine
+            nature.claims(scenario, None).genuine
         };
         assert_eq!(claimed(Some(7), Scenario::Calm), Some(7));
         assert_eq!(claimed(Some(7), Scenario::Swarm), Some(Nanos::MAX));

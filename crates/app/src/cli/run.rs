@@ -23,6 +23,7 @@ const LONGEST: u64 = 86_400;
 #[command(after_help = "Examples:
   skein sim run --protocol primcast --seeds 0..1000
   skein sim run --protocol primcast --tight --severity 3 --expiry 60 --seeds 0..1000
+  skein sim run --protocol primcast --conflicts --seeds 0..1000
   skein sim run --protocol skeen --scenario calm --seeds 0..1000
   skein sim run --protocol skeen --scenario planet --groups 9 --mix 0=1,0+8=1 --seeds 0..20
   skein sim run --protocol skeen --scenario calm --seeds 42 --trace | less
@@ -59,6 +60,9 @@ pub(crate) struct Arguments {
     /// Messages are void with a timestamp more than this above what their session has seen; never unless told.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     expiry: Option<u64>,
+    /// Only messages that conflict are delivered in one order: their first letters read or write one of four keys.
+    #[arg(long)]
+    conflicts: bool,
     /// Virtual seconds of load and faults; calm follows.
     #[arg(long, default_value_t = 60, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=LONGEST))]
     seconds: u64,
@@ -134,7 +138,8 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         resume: arguments.resume.as_deref().map(|path| (path, arguments.without_seeds())),
         shows_progress: !arguments.quiet && arguments.trace.is_none(),
     };
-    let variant = Variant { clock: arguments.clock, is_tight: arguments.tight, ..Variant::PLAIN };
+    let conflicts = plan.claims.conflicts;
+    let variant = Variant { clock: arguments.clock, is_tight: arguments.tight, conflicts, ..Variant::PLAIN };
     let seed_runner = |seed| seed_of(arguments.protocol, &plan, seed, arguments.trace.map(Detail::trace), variant);
     let mut summary = Summary {
         kind: "summary",
@@ -178,6 +183,7 @@ pub(crate) fn jobs(asked: Option<u16>) -> usize {
 impl Arguments {
     fn plan(&self) -> Result<Plan, Mistake> {
         settings::check_mode(self.protocol, self.mode, self.clock)?;
+        let conflicts = settings::relation(self.protocol, self.conflicts)?;
         let cluster = self.shape.cluster(self.protocol, OUTSIDERS)?;
         let scenario = self.scenario.scenario();
         let nature = self.protocol.nature();
@@ -211,7 +217,7 @@ impl Arguments {
             cluster,
             scenario,
             duration: self.seconds * SECOND,
-            claims: nature.claims(scenario),
+            claims: nature.claims(scenario, conflicts),
             clock_bound: None,
             severity: self.severity,
         })
@@ -238,6 +244,9 @@ impl Arguments {
         }
         if let Some(expiry) = self.expiry {
             text += &format!(" --expiry {expiry}");
+        }
+        if self.conflicts {
+            text += " --conflicts";
         }
         if self.tight {
             text += " --tight";
@@ -363,6 +372,7 @@ mod tests {
         for (arguments, part) in [
             ("--scenario calm --mode linearizable", "does not offer the mode linearizable"),
             ("--scenario calm --clock hybrid", "does not use hardware clocks"),
+            ("--scenario calm --conflicts", "leave out --conflicts"),
             ("--scenario calm --rate 0", "a rate of 0 cannot be"),
             ("--scenario calm --groups 65", "at most 64"),
             ("--scenario calm --mix 0=1,5=1", "no group g5"),
@@ -374,11 +384,13 @@ mod tests {
 
     #[test]
     fn a_replay_repeats_every_setting_that_matters() {
-        let words = "probe --protocol skeen --scenario calm --seeds 0..9 --groups 3 --replicas 1 --mix 0=1 --expiry 9 --seconds 5";
-        let arguments = Probe::parse_from(words.split_whitespace()).arguments;
-        assert_eq!(
-            arguments.without_seeds(),
-            "skein sim run --protocol skeen --scenario calm --groups 3 --replicas 1 --mix 0=1 --expiry 9 --seconds 5"
-        );
+        for settings in [
+            "--protocol skeen --scenario calm --groups 3 --replicas 1 --mix 0=1 --expiry 9 --seconds 5",
+            "--protocol primcast --scenario swarm --conflicts --tight --severity 2",
+        ] {
+            let words = format!("probe {settings} --seeds 0..9");
+            let arguments = Probe::parse_from(words.split_whitespace()).arguments;
+            assert_eq!(arguments.without_seeds(), format!("skein sim run {settings}"));
+        }
     }
 }

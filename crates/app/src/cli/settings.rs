@@ -5,8 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use skein_machine::{Cluster, ClusterId, GroupId, GroupSet, ProcessId};
-use skein_sim::{Mix, Scenario};
+use skein_machine::{Cluster, ClusterId, Conflicts, GroupId, GroupSet, ProcessId};
+use skein_sim::{Mix, SOME_COMMUTE, Scenario};
 
 use super::Mistake;
 use crate::compose::{Clock, Protocol};
@@ -167,6 +167,14 @@ pub(crate) fn check_mode(protocol: Protocol, mode: Mode, clock: Clock) -> Result
         return Err(Mistake(format!("{protocol} does not use hardware clocks; leave --clock at logical")));
     }
     Ok(())
+}
+
+/// The relation of a run whose messages may commute, if the protocol can make use of that.
+pub(crate) fn relation(protocol: Protocol, is_asked: bool) -> Result<Option<Conflicts>, Mistake> {
+    if is_asked && protocol.nature().commuting_steps.is_none() {
+        return Err(Mistake(format!("{protocol} delivers all messages in one order; leave out --conflicts")));
+    }
+    Ok(is_asked.then_some(SOME_COMMUTE))
 }
 
 #[cfg(test)]
