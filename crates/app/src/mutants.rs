@@ -4,11 +4,11 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use skein_machine::Cluster;
+use skein_machine::{Cluster, Conflicts};
 use skein_order::Mutant;
 use skein_sim::check::Violation;
 use skein_sim::search::Scope;
-use skein_sim::{Load, Mix, Plan, SECOND, Scenario};
+use skein_sim::{Load, Mix, Plan, SECOND, SOME_COMMUTE, Scenario};
 
 use crate::cli::{Mistake, MutantArguments, Verdict, jobs, output, search_of, seed_of, steps_of};
 use crate::compose::{Protocol, Variant};
@@ -37,6 +37,8 @@ struct Row {
     expiry: Option<u64>,
     /// Logs are cut at once, and faults strike twice as often.
     is_tight: bool,
+    /// Some messages commute.
+    conflicts: bool,
     /// It takes many seeds: too many for a test of every build.
     is_rare: bool,
     /// The properties that it may break: one of them at least.
@@ -51,12 +53,23 @@ const SEEDS_OF_RARE: u64 = 4000;
 
 const fn calm(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     let (protocol, hunt) = (Protocol::Skeen, Hunt::Seeds(Scenario::Calm));
-    Row { name, mutant, protocol, hunt, shape: (3, 3), expiry: None, is_tight: false, is_rare: false, breaks }
+    Row { protocol, hunt, shape: (3, 3), ..swarm(name, mutant, breaks) }
 }
 
 const fn swarm(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     let (protocol, hunt) = (Protocol::PrimCast, Hunt::Seeds(Scenario::Swarm));
-    Row { name, mutant, protocol, hunt, shape: (2, 3), expiry: None, is_tight: false, is_rare: false, breaks }
+    Row {
+        name,
+        mutant,
+        protocol,
+        hunt,
+        shape: (2, 3),
+        expiry: None,
+        is_tight: false,
+        conflicts: false,
+        is_rare: false,
+        breaks,
+    }
 }
 
 /// One that shows only when several things go wrong at once.
@@ -112,7 +125,16 @@ const ROWS: &[Row] = &[
     Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, &["liveness"]) },
     rare("primcast-cuts-too-early", Mutant::PrimCastCutsTooEarly, &["liveness"]),
     rare("primcast-votes-without-memory", Mutant::PrimCastVotesWithoutMemory, ORDER_OR_PROGRESS),
+    Row {
+        conflicts: true,
+        ..swarm("primcast-overtakes-conflicts", Mutant::PrimCastOvertakesConflicts, &["prefix order"])
+    },
+    Row {
+        conflicts: true,
+        ..swarm("primcast-forgets-early-deliveries", Mutant::PrimCastForgetsEarlyDeliveries, &["integrity"])
+    },
 ];
+
 /// What the hunt for one bug came to.
 #[derive(Serialize)]
 struct Catch {
@@ -220,7 +242,11 @@ impl Row {
     }
 
     fn variant(&self, variant: Variant) -> Variant {
-        Variant { is_tight: self.is_tight, ..variant }
+        Variant { is_tight: self.is_tight, conflicts: self.conflicts(), ..variant }
+    }
+
+    fn conflicts(&self) -> Option<Conflicts> {
+        self.conflicts.then_some(SOME_COMMUTE)
     }
 
     fn plan(&self, scenario: Scenario) -> Plan {
@@ -239,7 +265,7 @@ impl Row {
             cluster,
             scenario,
             duration: 20 * SECOND,
-            claims: nature.claims(scenario),
+            claims: nature.claims(scenario, self.conflicts()),
             clock_bound: None,
             severity: if self.is_tight { 2.0 } else { 1.0 },
         }
