@@ -131,6 +131,11 @@ const ROWS: &[Row] = &[
     },
     Row {
         conflicts: true,
+        hunt: Hunt::Search(2, 2),
+        ..swarm("primcast-overtakes-conflicts, searched", Mutant::PrimCastOvertakesConflicts, &["prefix order"])
+    },
+    Row {
+        conflicts: true,
         ..swarm("primcast-forgets-early-deliveries", Mutant::PrimCastForgetsEarlyDeliveries, &["integrity"])
     },
 ];
@@ -172,7 +177,7 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
                 0 => String::new(),
                 wrong => format!("; WITHOUT THE BUG {wrong} seeds fail too"),
             };
-            output::line(format_args!("{:<36} {how}{clean}", row.name));
+            output::line(format_args!("{:<40} {how}{clean}", row.name));
         }
         all_well &= catch.caught && catch.clean_violations == 0;
     }
@@ -209,9 +214,9 @@ impl Row {
     }
 
     fn hunt_by_search(&self, groups: usize, messages: usize) -> Result<Catch, Mistake> {
-        let scope = Scope::calm(groups, 1, messages);
-        let with = search_of(self.protocol, &scope, Variant::with_bug(self.mutant), |_| {})?;
-        let without = search_of(self.protocol, &scope, Variant::PLAIN, |_| {})?;
+        let scope = Scope { conflicts: self.conflicts(), ..Scope::calm(groups, 1, messages) };
+        let search = |variant| search_of(self.protocol, &scope, self.variant(variant), |_| {});
+        let (with, without) = (search(Variant::with_bug(self.mutant))?, search(Variant::PLAIN)?);
         let caught = with.failure.and_then(|failure| self.broken(&failure.violations));
         Ok(self.caught(caught, u64::from(without.failure.is_some())))
     }

@@ -26,6 +26,7 @@ const STACK: usize = 1 << 30;
 #[command(after_help = "Examples:
   skein sim search --protocol skeen --groups 2 --replicas 1 --messages 3
   skein sim search --protocol skeen --groups 3 --replicas 1 --messages 3 --json
+  skein sim search --protocol primcast --groups 2 --replicas 1 --messages 3 --conflicts
 
 Tries all destination sets up to renaming of groups, from one message to N, and all orders in which
 links can deliver. Prints the first schedule that breaks a property; the exit code is then 1.")]
@@ -51,6 +52,10 @@ pub(crate) struct Arguments {
     /// How many timers may fire on one path.
     #[arg(long, default_value_t = 0, value_name = "T")]
     timers: u32,
+    /// Only messages that conflict are delivered in one order: the second of them writes what the first and the third
+    /// read, and the fourth writes elsewhere.
+    #[arg(long)]
+    conflicts: bool,
     /// Stop after this many states; the search is then not complete.
     #[arg(long, default_value_t = u64::MAX, hide_default_value = true, value_name = "N")]
     max_states: u64,
@@ -93,7 +98,8 @@ struct Line {
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let scope = arguments.scope()?;
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    let report = search_of(arguments.protocol, &scope, Variant::PLAIN, |states| {
+    let variant = Variant { conflicts: scope.conflicts, ..Variant::PLAIN };
+    let report = search_of(arguments.protocol, &scope, variant, |states| {
         bar.set_message(format!("{} states", thousands(states)));
         bar.tick();
     })?;
@@ -157,6 +163,7 @@ impl Arguments {
         let scope = Scope {
             crashes: self.crashes,
             timers: self.timers,
+            conflicts: settings::relation(self.protocol, self.conflicts)?,
             max_states: self.max_states,
             ..Scope::calm(self.groups, self.replicas, self.messages)
         };

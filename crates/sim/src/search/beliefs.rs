@@ -1,13 +1,15 @@
 //! What the search believes of a host, tested with machines that are made up
 //! for it: they crash, wait and talk to themselves, as a protocol here may not yet.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use skein_machine::wire::Nothing;
-use skein_machine::{Delivery, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp, Up};
+use skein_machine::{Conflicts, Delivery, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp, Up};
 
 use super::{Report, Scope, search};
+use crate::{ALL_COMMUTE, SOME_COMMUTE};
 
 /// Tells itself a, b and, when it hears a, c; multicasts only what it has heard in that order.
 #[derive(Clone, Hash)]
@@ -148,4 +150,89 @@ fn crashes_and_timers_are_walked_through_to_the_end() {
         assert_eq!(count(crashes, timers, true), states, "{crashes} crashes, {timers} timers");
         assert_eq!(count(crashes, timers, false), states, "{crashes} crashes, {timers} timers, all orders");
     }
+}
+
+/// Delivers what it hears as it hears it, though stamps follow the numbers of sessions. After a restart it repeats
+/// what it has on its disk, backwards.
+#[derive(Clone, Hash)]
+struct Hasty {
+    has_a_disk: bool,
+    heard: BTreeMap<MessageId, Multicast>,
+}
+
+impl Hasty {
+    fn deliver(&self, position: usize, message: &Multicast, out: &mut Out<Hasty>) {
+        let (position, timestamp) = (position as u64, Timestamp(message.id.session.0));
+        out.emit(Up::Deliver(Delivery { position, timestamp, message: message.clone() }));
+    }
+}
+
+impl Machine for Hasty {
+    type Command = Down;
+    type Message = Multicast;
+    type Timer = Nothing;
+    type Record = Multicast;
+    type Event = Up;
+
+    fn restore(&mut self, record: Multicast) {
+        self.heard.insert(record.id, record);
+    }
+
+    fn start(&mut self, _: Time, _: u64, out: &mut Out<Hasty>) {
+        self.heard.values().rev().enumerate().for_each(|(position, message)| self.deliver(position, message, out));
+    }
+
+    fn on_command(&mut self, _: Time, command: Down, out: &mut Out<Hasty>) {
+        let Down::Multicast(message) = command else { panic!("nothing else is asked for") };
+        out.send(ProcessId(0), message);
+    }
+
+    fn on_message(&mut self, _: Time, _: ProcessId, message: Multicast, out: &mut Out<Hasty>) {
+        if self.has_a_disk {
+            out.persist(message.clone());
+        }
+        self.deliver(self.heard.len(), &message, out);
+        self.heard.insert(message.id, message);
+    }
+
+    fn on_timer(&mut self, _: Time, timer: Nothing, _: &mut Out<Hasty>) {
+        match timer {}
+    }
+
+    fn check(&self) {}
+}
+
+fn in_haste(messages: usize, crashes: u32, has_a_disk: bool, conflicts: Option<Conflicts>) -> Report {
+    let scope = Scope { crashes, conflicts, ..Scope::calm(1, 1, messages) };
+    let cluster = Arc::new(scope.cluster().unwrap());
+    search(&scope, &cluster, |_, _| Hasty { has_a_disk, heard: BTreeMap::new() }, |_| {})
+}
+
+#[test]
+fn only_what_commutes_may_be_told_in_any_order() {
+    let broken = |messages, crashes, conflicts| {
+        let failure = in_haste(messages, crashes, true, conflicts).failure;
+        failure.map(|failure| failure.violations[0].property)
+    };
+    assert_eq!(broken(3, 1, Some(ALL_COMMUTE)), None, "nor does it matter that a new life repeats it backwards");
+    assert_eq!(broken(1, 1, Some(SOME_COMMUTE)), None);
+    assert_eq!(broken(2, 0, Some(SOME_COMMUTE)), Some("prefix order"), "the second writes what the first reads");
+    assert_eq!(broken(2, 0, None), Some("timestamps"));
+}
+
+/// A life that told something is not a life that told nothing, though both are over and forgotten.
+#[test]
+fn lives_that_are_over_are_told_apart() {
+    for (messages, crashes) in [(1, 1), (1, 2)] {
+        let states = |conflicts| in_haste(messages, crashes, false, conflicts).states;
+        assert_eq!(states(Some(ALL_COMMUTE)), states(None), "{messages} messages, {crashes} crashes");
+    }
+}
+
+/// Each of up to three messages was told or not: in which order, makes no difference.
+#[test]
+fn the_order_of_what_commutes_makes_no_state() {
+    let report = in_haste(3, 0, false, Some(ALL_COMMUTE));
+    assert!(report.is_complete && report.failure.is_none());
+    assert_eq!(report.states, 2 + 4 + 8);
 }

@@ -17,7 +17,7 @@ use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use skein_machine::{Boot, Cluster, ClusterError, GroupId, GroupSet, MessageId, Ordering, ProcessId};
+use skein_machine::{Boot, Cluster, ClusterError, Conflicts, GroupId, GroupSet, MessageId, Ordering, ProcessId};
 
 use crate::check::{RealTime, Violation};
 
@@ -36,6 +36,8 @@ pub struct Scope {
     pub timers: u32,
     /// Which real-time order must hold, if any. Then messages are sent at any moment, else all at first.
     pub real_time: Option<RealTime>,
+    /// Which messages conflict, if only those must be in one order. Then each says a letter.
+    pub conflicts: Option<Conflicts>,
     /// Whether orders that cannot matter to each other are tried once. Only
     /// the search's own tests try them all, to see that nothing is missed.
     pub skips_equal_orders: bool,
@@ -109,6 +111,7 @@ impl Scope {
             crashes: 0,
             timers: 0,
             real_time: None,
+            conflicts: None,
             skips_equal_orders: true,
             max_states: u64::MAX,
         }

@@ -10,13 +10,17 @@ use bytes::Bytes;
 use foldhash::quality::FixedState;
 use skein_machine::wire::{self, VERSION};
 use skein_machine::{
-    Boot, Cluster, Delivery, Down, Effect, GroupSet, MessageId, Multicast, Ordering, Out, ProcessId, Time, Timestamp,
-    Up,
+    Boot, Cluster, Delivery, Down, Effect, GroupSet, MessageId, Multicast, Ordering, Out, ProcessId, Stamp, Time,
+    Timestamp, Up,
 };
 
 use super::{Moment, MomentKind, Scope};
 use crate::History;
 use crate::check::{Claims, RealTime, Violation, judge};
+
+/// What the messages say where some commute. The first and the third read what the second writes, and the fourth
+/// writes elsewhere: of any two that follow each other some commute and some do not.
+const LETTERS: &[u8] = b"aeidbfjh";
 
 /// What stays the same in one exploration.
 pub(super) struct Setting<'a, M> {
@@ -67,6 +71,10 @@ struct Node<M: Ordering> {
     delivered: Vec<(MessageId, Timestamp)>,
     /// How many of these it has told in this life.
     told: u64,
+    /// Where some messages commute, instead: what it told in this life, in whatever order.
+    holds: BTreeSet<Stamp>,
+    /// And in each life before: what these lacked may yet turn out to be a hole.
+    held: BTreeSet<BTreeSet<Stamp>>,
 }
 
 /// What the outside sees.
@@ -86,7 +94,29 @@ impl<M: Ordering> Clone for Node<M> {
             life: self.life,
             delivered: self.delivered.clone(),
             told: self.told,
+            holds: self.holds.clone(),
+            held: self.held.clone(),
         }
+    }
+}
+
+impl<M: Ordering> Node<M> {
+    /// A repetition after a restart is seen by the judges. Here it changes what is held, or how much is told.
+    fn remember(&mut self, delivery: &Delivery, do_some_commute: bool) {
+        if do_some_commute {
+            self.holds.insert(delivery.stamp());
+            return;
+        }
+        if delivery.position as usize >= self.delivered.len() {
+            self.delivered.push((delivery.message.id, delivery.timestamp));
+        }
+        self.told += 1;
+    }
+
+    /// What can make a difference to a judge. The order in which commuting messages were told cannot: what
+    /// conflicts was compared when it was told.
+    fn memory(&self) -> impl Hash + '_ {
+        (&self.delivered, self.told, &self.holds, &self.held)
     }
 }
 
@@ -125,7 +155,14 @@ impl<'a, M> Setting<'a, M> {
             destinations: self.workload[usize::from(nth)],
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
-            payload: Bytes::new(),
+            payload: self.payload(nth),
+        }
+    }
+
+    fn payload(&self, nth: u8) -> Bytes {
+        match self.scope.conflicts {
+            Some(_) => Bytes::from_static(LETTERS).slice(usize::from(nth)..=usize::from(nth)),
+            None => Bytes::new(),
         }
     }
 
@@ -153,6 +190,8 @@ impl<M: Ordering + Clone + Hash> State<M> {
             life: 0,
             delivered: Vec::new(),
             told: 0,
+            holds: BTreeSet::new(),
+            held: BTreeSet::new(),
         };
         let mut state = State {
             nodes: setting.processes.iter().map(|_| node()).collect(),
@@ -271,7 +310,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
 
     /// What is wrong with what has been seen so far. `is_over` when nothing more will come.
     pub(super) fn judge(&self, setting: &Setting<'_, M>, is_over: bool) -> Vec<Violation> {
-        let mut history = History::new(setting.cluster.clone(), None);
+        let mut history = History::new(setting.cluster.clone(), setting.scope.conflicts);
         for (at, seen) in self.log.iter().enumerate() {
             match seen {
                 Seen::Sent { nth } => {
@@ -283,7 +322,8 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 }
             }
         }
-        judge(&history, &Claims { real_time: setting.scope.real_time, is_over, ..Claims::CLASSIC })
+        let Scope { conflicts, real_time, .. } = *setting.scope;
+        judge(&history, &Claims { conflicts, real_time, is_over, ..Claims::CLASSIC })
     }
 
     /// How many deliveries and sends were seen: when it has grown there is something new to judge.
@@ -295,8 +335,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
     pub(super) fn key(&self) -> u128 {
         let machines: Vec<Option<(u64, u64)>> =
             self.nodes.iter().map(|node| node.machine.is_some().then_some(node.hash)).collect();
-        let memories: Vec<_> =
-            self.nodes.iter().map(|node| (&node.records, &node.timers, &node.delivered, node.told)).collect();
+        let memories: Vec<_> = self.nodes.iter().map(|node| (&node.records, &node.timers, node.memory())).collect();
         let rest = (&self.links, self.sent, &self.over_before, self.crashes, self.timers_fired);
         let (high, low) = hashes(&(machines, memories, rest));
         u128::from(high) << 64 | u128::from(low)
@@ -331,6 +370,10 @@ impl<M: Ordering + Clone + Hash> State<M> {
             machine.restore(record);
         }
         (node.life, node.told) = (node.life + 1, 0);
+        let gone = std::mem::take(&mut node.holds);
+        if !gone.is_empty() {
+            node.held.insert(gone);
+        }
         node.machine = Some(Arc::new(machine));
         let seed = u64::from(at) + 1;
         self.step(setting, at, story, |machine, out| machine.start(Time::ZERO, seed, out));
@@ -409,13 +452,8 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 let group = setting.cluster.group_of(process).expect("only a replica delivers");
                 let kind = MomentKind::Deliver(delivery.message.id, group);
                 tell(setting, story, kind, at, || format!("delivers {delivery:?}"));
-                let entry = (delivery.message.id, delivery.timestamp);
                 let node = &mut self.nodes[usize::from(at)];
-                // A repetition after a restart is seen by the judges and changes nothing here.
-                if delivery.position as usize >= node.delivered.len() {
-                    node.delivered.push(entry);
-                }
-                node.told += 1;
+                node.remember(&delivery, setting.scope.conflicts.is_some());
                 let life = node.life;
                 self.log.push(Seen::Delivered { place: at, life, delivery: Arc::new(delivery) });
             }
