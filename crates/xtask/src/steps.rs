@@ -81,10 +81,19 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
             "sim run --protocol primcast --tight --severity 3 --expiry 60 --seconds 20 --seeds 0..300",
         ),
         skein("primcast-hybrid", "sim run --protocol primcast --clock hybrid --seeds 0..100"),
+        skein("primcast-conflicts", "sim run --protocol primcast --conflicts --seeds 0..200"),
+        skein(
+            "primcast-conflicts-tight",
+            "sim run --protocol primcast --conflicts --tight --severity 2 --expiry 60 --seeds 0..200",
+        ),
         skein("primcast-calm", "sim run --protocol primcast --scenario calm --seeds 0..50"),
         skein("primcast-planet", "sim run --protocol primcast --scenario planet --seeds 0..10"),
         skein("primcast-fresh", &fresh_swarm),
         skein("primcast-search", "sim search --protocol primcast --groups 2 --replicas 1 --messages 3"),
+        skein(
+            "primcast-search-conflicts",
+            "sim search --protocol primcast --groups 2 --replicas 1 --messages 3 --conflicts",
+        ),
         skein(
             "primcast-search-crash",
             "sim search --protocol primcast --groups 2 --replicas 3 --messages 1 --crashes 1 --max-states 300000",
