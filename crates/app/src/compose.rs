@@ -80,11 +80,6 @@ pub struct Nature {
 }
 
 impl Nature {
-    /// The clocks that it can use, and the steps that it takes with each.
-    pub fn clocks(self) -> impl Iterator<Item = (Clock, (u64, u64))> {
-        [(Clock::Logical, self.steps)].into_iter().chain(self.hybrid_steps.map(|steps| (Clock::Hybrid, steps)))
-    }
-
     /// What must hold in a run of this scenario, in which messages conflict as said.
     pub fn claims(self, scenario: Scenario, conflicts: Option<Conflicts>) -> Claims {
         // What is left to say about a message that all have delivered (that they have) may wait for a cut

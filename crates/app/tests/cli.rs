@@ -69,7 +69,8 @@ fn steps_and_search_answer_in_json() {
     let out = stdout("sim steps --protocol primcast --json");
     let rows: Vec<serde_json::Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let seen: Vec<_> = rows.iter().map(|row| (row["protocol"].as_str(), row["worst"].as_u64())).collect();
-    assert_eq!(seen, [(Some("primcast"), Some(5)), (Some("primcast-hybrid"), Some(4))]);
+    let expected = [("primcast", 5), ("primcast-hybrid", 4), ("primcast-commuting", 3)];
+    assert_eq!(seen, expected.map(|(protocol, worst)| (Some(protocol), Some(worst))));
     let out = stdout("sim search --protocol skeen --groups 2 --replicas 1 --messages 2 --json --quiet");
     let search: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!((&search["complete"], &search["violations"]), (&true.into(), &0.into()));
@@ -89,6 +90,8 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
         ("sim run --protocol skeen --scenario calm --groups 4000000000 --seeds 0..5", "at most 64"),
         ("sim run --protocol skeen --scenario calm --mix 7=1 --seeds 0..5", "no group g7"),
         ("sim run --protocol skeen --scenario calm --expiry 0 --seeds 0..5", "--expiry"),
+        ("sim run --protocol skeen --scenario calm --conflicts --seeds 0..5", "leave out --conflicts"),
+        ("sim search --protocol skeen --groups 2 --messages 2 --conflicts", "leave out --conflicts"),
         ("sim run --protocol skeen --scenario calm --mode linearizable --seeds 0..5", "does not offer the mode"),
         ("sim run --protocol skeen --scenario calm --seeds 0..5 --resume /no/such/folder/file", "cannot open"),
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 99", "too many"),

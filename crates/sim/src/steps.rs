@@ -6,7 +6,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_machine::{Boot, Cluster, Down, GroupSet, MessageId, Multicast, Ordering, ProcessId, Random, Timestamp, Up};
+use skein_machine::{
+    Boot, Cluster, Conflicts, Down, GroupSet, MessageId, Multicast, Ordering, ProcessId, Random, Timestamp, Up,
+};
 
 use crate::check::{Claims, StepBound, Violation, judge};
 use crate::{DiskHabits, History, Latency, MILLISECOND, Nanos, Occurrence, World};
@@ -46,17 +48,19 @@ pub struct Steps {
 }
 
 /// Measures a protocol on a cluster of at least two groups, and compares with
-/// what it promises: steps without conflicts, and at worst.
+/// what it promises: steps without conflicts, and at worst. With a relation,
+/// only messages that conflict are held to one order.
 pub fn measure<M: Ordering + 'static>(
     cluster: &Arc<Cluster>,
     promised: (u64, u64),
+    conflicts: Option<Conflicts>,
     maker: impl Fn(ProcessId, Boot) -> M + Clone + 'static,
 ) -> Steps {
     let mut steps = Steps::default();
     let bound = StepBound { delay: DELAY, collision_free: promised.0, worst: promised.1 };
-    let claims = Claims { steps: Some(bound), ..Claims::CLASSIC };
+    let claims = Claims { conflicts, steps: Some(bound), ..Claims::CLASSIC };
     for script in lone_multicasts(cluster) {
-        let history = play(cluster, &script, maker.clone());
+        let history = play(cluster, &script, conflicts, maker.clone());
         steps.collision_free = steps.collision_free.max(longest(&history, |_| true));
         steps.collision_free_leaders =
             steps.collision_free_leaders.max(longest(&history, |process| is_first(cluster, process)));
@@ -64,14 +68,14 @@ pub fn measure<M: Ordering + 'static>(
     }
     for seed in 0..SCHEDULES {
         let script = conflicting_multicasts(cluster, seed);
-        let history = play(cluster, &script, maker.clone());
+        let history = play(cluster, &script, conflicts, maker.clone());
         steps.worst = steps.worst.max(longest(&history, |_| true));
         steps.worst_leaders = steps.worst_leaders.max(longest(&history, |process| is_first(cluster, process)));
         if steps.violations.len() < 10 {
             steps.violations.extend(judge(&history, &claims));
         }
     }
-    (steps.messages, steps.bytes) = cost(cluster, maker);
+    (steps.messages, steps.bytes) = cost(cluster, conflicts, maker);
     steps
 }
 
@@ -128,9 +132,10 @@ fn message(session: u64, destinations: GroupSet, payload: usize) -> Multicast {
 fn play<M: Ordering + 'static>(
     cluster: &Arc<Cluster>,
     script: &Script,
+    conflicts: Option<Conflicts>,
     maker: impl Fn(ProcessId, Boot) -> M + 'static,
 ) -> History {
-    let mut history = History::new(cluster.clone(), None);
+    let mut history = History::new(cluster.clone(), conflicts);
     let mut world = even_world(cluster, maker);
     for (at, sender, message) in script {
         run_until(&mut world, &mut history, *at);
@@ -180,11 +185,12 @@ fn is_first(cluster: &Cluster, process: ProcessId) -> bool {
 /// Messages and bytes of one multicast to the first two groups, beyond what flows without it.
 fn cost<M: Ordering + 'static>(
     cluster: &Arc<Cluster>,
+    conflicts: Option<Conflicts>,
     maker: impl Fn(ProcessId, Boot) -> M + Clone + 'static,
 ) -> (u64, u64) {
     let spent = |message: Option<Multicast>| {
         let mut world = even_world(cluster, maker.clone());
-        let mut history = History::new(cluster.clone(), None);
+        let mut history = History::new(cluster.clone(), conflicts);
         run_until(&mut world, &mut history, WARM_UP);
         if let Some(message) = message {
             let sender = cluster.processes().next().expect("a cluster has a process");
