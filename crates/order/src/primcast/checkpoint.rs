@@ -108,8 +108,11 @@ impl Replica {
             let bound = self.bound(id);
             self.queue.raise(id, bound);
         }
-        // Other groups have proposed these, and this one has not.
-        for (id, track) in heard {
+        // Other groups have proposed these, and this one has not. But what a deposed primary showed, and nobody
+        // decided, is worth nothing here: the message may have had another place since, may have been delivered
+        // there and forgotten. If not, it will be shown again.
+        for (id, mut track) in heard {
+            track.heads.retain(|group, head| head.is_decided || head.epoch == self.remotes[group].epoch);
             if self.is_shown(&track) && self.windows.delivered(id).is_none() {
                 self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
             }

@@ -120,10 +120,13 @@ impl Replica {
         }
     }
 
-    /// It has forgotten what it promised, so it listens to nothing but the state that gives it a new beginning.
+    /// It has forgotten what it promised, so it does nothing before a state gives it a new beginning. What other
+    /// groups show and hold is no promise of its own, and nobody may say it again: that it keeps.
     fn on_message_without_memory(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Effects) {
         match message {
             Message::Snapshot(reign, state) => self.on_snapshot(from, reign, state, out),
+            Message::Headers { epoch, settled, headers } => self.on_headers(from, epoch, settled, headers, out),
+            Message::Acknowledge { held, index, settled } => self.on_acknowledge(from, held, index, settled),
             Message::NewEpoch(candidacy) if self.planted.is(Mutant::PrimCastVotesWithoutMemory) => {
                 self.on_new_epoch(now, from, candidacy, out);
             }

@@ -4,10 +4,15 @@
 
 use std::sync::Arc;
 
-use skein_machine::{Boot, Cluster, Down, Effect, Machine, Out, ProcessId, Time, Timestamp, Up};
+use bytes::Bytes;
+use skein_machine::{
+    Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Out, ProcessId, Time, Timestamp, Up,
+};
 use skein_order::Planted;
-use skein_order::parts::{Epoch, Outline};
-use skein_order::primcast::{Candidacy, Message, PrimCast, Promise, Rebirth, Reign, Report, Settings};
+use skein_order::parts::{Epoch, Outline, Windows};
+use skein_order::primcast::{
+    Candidacy, Header, Message, PrimCast, Promise, Rebirth, Reign, Report, Settings, Settlement, State,
+};
 
 /// One replica of a group of five; the others are played.
 struct Stage {
@@ -129,4 +134,52 @@ fn a_clock_of_an_earlier_life_does_not_count() {
         let expected = if counts { vec![Up::SafeTime(Timestamp(100))] } else { Vec::new() };
         assert_eq!(stage.told, expected);
     }
+}
+
+/// p1 was away while its group delivered a message, and forgot it once it had expired. Before, p1 had heard of it
+/// from a primary of the other group that was deposed since; under the next one it had another place. The state
+/// that p1 is given says nothing of it, so it must not be proposed again.
+#[test]
+fn what_a_deposed_primary_showed_does_not_survive_a_state() {
+    let cluster = Arc::new(Cluster::regular(2, 3, 0).unwrap());
+    let mut replica = PrimCast::new(ME, cluster, Boot::First, Settings::DEFAULT, Planted::NONE);
+    let mut hear = |from: u16, message| {
+        let mut out = Out::new();
+        replica.on_message(Time::ZERO, ProcessId(from), message, &mut out);
+        replica.finish(Time::ZERO, &mut out);
+        replica.holdings().tracks
+    };
+    let (deposed, next) = (Epoch::first(ProcessId(3)), Epoch::first(ProcessId(3)).next(ProcessId(4)));
+    let header = Header {
+        index: 7,
+        timestamp: Timestamp(20),
+        id: MessageId::new(1, 1),
+        destinations: GroupSet::first(2),
+        floor: Timestamp::ZERO,
+        expiry: Timestamp(30),
+        follows: 0,
+    };
+    assert_eq!(hear(3, Message::Headers { epoch: deposed, settled: 0, headers: vec![header] }), 1);
+    assert_eq!(hear(5, Message::Acknowledge { held: next, index: 6, settled: 6 }), 1);
+    let state = State {
+        incarnation: 0,
+        rebirths: Vec::new(),
+        held: FIRST,
+        promised: FIRST,
+        ceiling: Timestamp(60),
+        position: 3,
+        user: Bytes::new(),
+        early: Vec::new(),
+        first_outcome: 3,
+        outcomes: Vec::new(),
+        newest: None,
+        base: 3,
+        base_epoch: FIRST,
+        decided: 3,
+        entries: Vec::new(),
+        windows: Windows::new(),
+        settled: vec![Settlement { group: GroupId::new(1).unwrap(), index: 6, epoch: next }],
+    };
+    let reign = Reign { epoch: FIRST, clock: Timestamp(50), rebirths: Vec::new() };
+    assert_eq!(hear(0, Message::Snapshot(reign, state)), 0);
 }

@@ -121,3 +121,34 @@ fn a_seed_decides_everything() {
     assert!(story == tell(5), "the same seed told another story");
     assert!(story != tell(6), "another seed told the same story");
 }
+
+/// A replica has lost its disk, and its group, while another group shows it a proposal: that is no promise of its
+/// own, and nobody may ever say it again. Taken in once more, it is the only one of its group who knows.
+#[test]
+fn one_without_memory_keeps_what_other_groups_show() {
+    let mut room = Room::new(SMALL);
+    room.run_until(2 * SECOND);
+    room.world.crash(H[1]);
+    room.world.lose_disk(H[1]);
+    room.world.restart(H[1]);
+    for other in [H[0], H[2]] {
+        room.world.set_cut(H[1], other, true);
+        room.world.set_cut(other, H[1], true);
+    }
+    room.run(300);
+    // The others of its group can be heard by the first group, and hear nothing of it.
+    for g in G {
+        room.world.set_cut(g, H[0], true);
+        room.world.set_cut(g, H[2], true);
+    }
+    let m = message(1, 1, TO_BOTH, "m");
+    room.multicast(CLIENT, m.clone());
+    room.run(20);
+    assert!(G.iter().all(|process| room.delivery(*process, m.id).is_some()));
+    for other in [H[0], H[2]] {
+        room.world.set_cut(H[1], other, false);
+        room.world.set_cut(other, H[1], false);
+    }
+    room.run_until(room.world.now() + 5 * SECOND);
+    assert!(H.iter().all(|process| room.delivery(*process, m.id).is_some()), "{:?}", room.deliveries.keys());
+}
