@@ -1,0 +1,201 @@
+//! [`Conn`]: one connection, frames in and frames out, never waiting. What the
+//! socket does not take at once is kept, up to a bound that its owner watches.
+//! An emulated distance holds frames back before they reach the socket.
+//! Who is at the other end is not known here.
+
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+
+use crate::frame::{FrameError, FrameReader, FrameWriter};
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Filled {
+    /// There may be more.
+    More,
+    /// The socket is empty for now.
+    Drained,
+    /// The other end is gone.
+    Closed,
+}
+
+/// One connection.
+pub(crate) struct Conn {
+    pub(crate) stream: TcpStream,
+    reader: FrameReader,
+    writer: FrameWriter,
+    /// What the socket did not take, from `written` on.
+    unwritten: Vec<u8>,
+    written: usize,
+    /// The socket takes more, as far as is known.
+    is_open_for_writing: bool,
+    /// How far away the other end pretends to be.
+    distance: Duration,
+    /// Frames that travel that distance, by when they arrive.
+    on_the_way: VecDeque<(Instant, Vec<u8>)>,
+    held_back: usize,
+    pub(crate) heard_at: Instant,
+    said_at: Instant,
+    pub(crate) counts: Counts,
+}
+
+/// What went through a connection.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) writes: u64,
+}
+
+impl Conn {
+    pub(crate) fn new(stream: TcpStream, distance: Duration, now: Instant) -> Conn {
+        Conn {
+            stream,
+            reader: FrameReader::new(),
+            writer: FrameWriter::new(),
+            unwritten: Vec::new(),
+            written: 0,
+            is_open_for_writing: true,
+            distance,
+            on_the_way: VecDeque::new(),
+            held_back: 0,
+            heard_at: now,
+            said_at: now,
+            counts: Counts::default(),
+        }
+    }
+
+    /// What was read with the handshake and belongs behind it.
+    pub(crate) fn with_reader(self, reader: FrameReader) -> Conn {
+        Conn { reader, ..self }
+    }
+
+    /// Reads once.
+    pub(crate) fn fill(&mut self, now: Instant) -> io::Result<Filled> {
+        let room = self.reader.room();
+        let asked = room.len();
+        loop {
+            match self.stream.read(room) {
+                Ok(0) => return Ok(Filled::Closed),
+                Ok(count) => {
+                    self.reader.read(count);
+                    self.heard_at = now;
+                    self.counts.bytes_in += count as u64;
+                    // The poll tells only of what comes after a read that found the socket empty.
+                    return Ok(if count < asked { Filled::Drained } else { Filled::More });
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Filled::Drained),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        self.reader.next_frame()
+    }
+
+    pub(crate) fn next_message(&mut self, body: &mut Bytes) -> Result<Option<Bytes>, FrameError> {
+        self.reader.next_message(body)
+    }
+
+    /// Adds a message to what the next flush writes.
+    pub(crate) fn say(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        self.writer.message(encode);
+    }
+
+    /// Lets the other end know that this one lives, if it has not heard anything for so long.
+    pub(crate) fn keep_alive(&mut self, now: Instant, after: Duration) {
+        if now.duration_since(self.said_at) >= after && self.writer.is_empty() {
+            self.writer.sign_of_life();
+        }
+    }
+
+    /// The socket takes more.
+    pub(crate) fn on_writable(&mut self) {
+        self.is_open_for_writing = true;
+    }
+
+    /// Writes what there is and may arrive by now.
+    pub(crate) fn flush(&mut self, now: Instant) -> io::Result<()> {
+        if !self.writer.is_empty() {
+            self.said_at = now;
+            if self.distance.is_zero() && self.unwritten.is_empty() && self.is_open_for_writing {
+                return self.write_through();
+            }
+            let bytes = self.writer.finish();
+            if self.distance.is_zero() {
+                self.unwritten.append(bytes);
+            } else {
+                self.held_back += bytes.len();
+                self.on_the_way.push_back((now + self.distance, std::mem::take(bytes)));
+            }
+        }
+        while self.due().is_some_and(|due| due <= now) {
+            let (_, mut bytes) = self.on_the_way.pop_front().expect("something is due");
+            self.held_back -= bytes.len();
+            self.unwritten.append(&mut bytes);
+        }
+        self.write_rest()
+    }
+
+    /// When what is on its way arrives next.
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.on_the_way.front().map(|(due, _)| *due)
+    }
+
+    /// Bytes that were said and did not reach the socket.
+    pub(crate) fn backlog(&self) -> usize {
+        self.writer.len() + self.held_back + self.unwritten.len() - self.written
+    }
+
+    /// The usual case: everything straight from where it was encoded into the socket.
+    fn write_through(&mut self) -> io::Result<()> {
+        let bytes = self.writer.finish();
+        let count = write_once(&mut self.stream, bytes, &mut self.is_open_for_writing)?;
+        self.counts.writes += 1;
+        self.counts.bytes_out += count as u64;
+        if count < bytes.len() {
+            self.unwritten.extend_from_slice(&bytes[count..]);
+        }
+        bytes.clear();
+        self.write_rest()
+    }
+
+    fn write_rest(&mut self) -> io::Result<()> {
+        while self.written < self.unwritten.len() && self.is_open_for_writing {
+            let count = write_once(&mut self.stream, &self.unwritten[self.written..], &mut self.is_open_for_writing)?;
+            self.counts.writes += 1;
+            self.counts.bytes_out += count as u64;
+            self.written += count;
+        }
+        if self.written == self.unwritten.len() {
+            self.written = 0;
+            self.unwritten.clear();
+            self.unwritten.shrink_to(1 << 20);
+        } else if self.written > self.unwritten.len() / 2 {
+            self.unwritten.drain(..self.written);
+            self.written = 0;
+        }
+        Ok(())
+    }
+}
+
+fn write_once(stream: &mut TcpStream, bytes: &[u8], is_open: &mut bool) -> io::Result<usize> {
+    loop {
+        match stream.write(bytes) {
+            Ok(0) if !bytes.is_empty() => return Err(ErrorKind::WriteZero.into()),
+            Ok(count) => return Ok(count),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                *is_open = false;
+                return Ok(0);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! # Machines on real ground
+//!
+//! The same machines as in simulation, driven by real time, sockets and
+//! files. A replica lives on one thread with its links, its log and its
+//! machine: no lock stands on the way of a message.
+//!
+//! No protocol is known here, and no service: a [`Machine`](skein_machine::Machine)
+//! is all that this crate drives.
+
+#![forbid(unsafe_code)]
+
+pub mod frame;
+pub mod front;
+pub mod hello;
+pub mod listener;
+pub mod log;
+pub mod replica;
+
+mod alarms;
+mod conn;
+mod links;

@@ -1,0 +1,594 @@
+//! [`Replica`]: one machine on one thread, with its links, its log and its
+//! front. A turn takes everything that is ready (sockets, calls from other
+//! threads, timers, what has become durable), ends the machine's turn, hands
+//! what it persists to the log, and then writes once to every peer that is
+//! spoken to. What waits for the disk waits here; the loop goes on.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Waker};
+use skein_machine::wire::{self, VERSION, Version, Writer};
+use skein_machine::{ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
+
+use crate::alarms::Alarms;
+use crate::conn::{Conn, Filled};
+use crate::frame::FrameReader;
+use crate::front::{Answer, ClientId, Desk, Front};
+use crate::hello::{self, Caller, Hello, Peer};
+use crate::links::{Link, Slots, Whose};
+use crate::log::Log;
+
+/// Bytes said to a peer and not taken by it, above which it is cut off. It catches up from the log.
+const SLOW_PEER: usize = 64 << 20;
+
+/// The same for a client, which has to connect again.
+const SLOW_CLIENT: usize = 16 << 20;
+
+/// Bytes that wait for the disk, above which clients are not listened to.
+const SLOW_DISK: usize = 32 << 20;
+
+/// Reads from one connection in one turn, so that nobody makes the others wait.
+const READS: usize = 4;
+
+/// After so long without a word a sign of life is sent,
+const SAY_SOMETHING: Duration = Duration::from_secs(1);
+
+/// and after so long without one the other end is taken for dead.
+const TAKEN_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// What a replica has to know of the world.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Which cluster.
+    pub cluster: ClusterId,
+    /// Who it is.
+    pub me: Peer,
+    /// Where the others are.
+    pub addresses: BTreeMap<ProcessId, SocketAddr>,
+    /// How far away the others pretend to be; nothing said means next door.
+    pub distances: BTreeMap<ProcessId, Duration>,
+    /// Look all the time instead of sleeping until something comes up.
+    pub busy_poll: bool,
+}
+
+/// What other threads hand to a replica.
+pub(crate) enum Call<C> {
+    /// A connection whose hello was read.
+    Connection {
+        stream: std::net::TcpStream,
+        hello: Hello,
+        version: Version,
+        rest: FrameReader,
+    },
+    Front(C),
+    Stop,
+}
+
+/// The way to a replica from other threads.
+pub struct Handle<C> {
+    calls: Sender<Call<C>>,
+    waker: Arc<Waker>,
+}
+
+impl<C> Clone for Handle<C> {
+    fn clone(&self) -> Handle<C> {
+        Handle { calls: self.calls.clone(), waker: self.waker.clone() }
+    }
+}
+
+/// The replica has stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stopped;
+
+impl<C> Handle<C> {
+    /// Asks the front for something.
+    pub fn call(&self, call: C) -> Result<(), Stopped> {
+        self.push(Call::Front(call))
+    }
+
+    /// Ends its life, as a crash would.
+    pub fn stop(&self) {
+        let _ = self.push(Call::Stop);
+    }
+
+    pub(crate) fn push(&self, call: Call<C>) -> Result<(), Stopped> {
+        self.calls.send(call).map_err(|_| Stopped)?;
+        self.waker.wake().map_err(|_| Stopped)
+    }
+
+    /// Wakes it, for whoever has left something for it elsewhere.
+    pub fn wake(&self) {
+        let _ = self.waker.wake();
+    }
+}
+
+/// Why a replica stopped by itself.
+#[derive(Debug)]
+pub enum Failure {
+    /// The operating system refused something that cannot be done without.
+    System(io::Error),
+    /// The log can be trusted no more.
+    Log(String),
+}
+
+/// One machine and everything around it.
+pub struct Replica<M: Machine, F: Front<M>, L: Log> {
+    surroundings: Surroundings,
+    machine: M,
+    front: F,
+    log: L,
+    poll: Poll,
+    calls: Receiver<Call<F::Call>>,
+    slots: Slots,
+    links: Vec<Link>,
+    alarms: Alarms<M::Timer>,
+    out: Out<M>,
+    desk: Desk<M>,
+    /// What waits until so many records are durable.
+    held: VecDeque<(u64, Effect<M>)>,
+    to_itself: VecDeque<M::Message>,
+    /// Connections that may have something to read.
+    ready: Vec<usize>,
+    is_stopping: bool,
+    next_look: Instant,
+}
+
+/// The poll's name for calls from other threads.
+const WAKER: usize = usize::MAX;
+
+impl<M, F, L> Replica<M, F, L>
+where
+    M: Machine,
+    F: Front<M>,
+    L: Log,
+{
+    /// Everything in its place, and not yet alive.
+    pub fn new(surroundings: Surroundings, machine: M, front: F, log: L) -> io::Result<(Self, Handle<F::Call>)> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), mio::Token(WAKER))?);
+        let (sender, calls) = channel();
+        let now = Instant::now();
+        let me = surroundings.me.process;
+        let links = surroundings.addresses.iter().filter(|(process, _)| **process != me);
+        let links = links.map(|(process, address)| Link::new(*process, *address, me < *process, now)).collect();
+        let replica = Replica {
+            surroundings,
+            machine,
+            front,
+            log,
+            poll,
+            calls,
+            slots: Slots::new(),
+            links,
+            alarms: Alarms::new(),
+            out: Out::new(),
+            desk: Desk::new(),
+            held: VecDeque::new(),
+            to_itself: VecDeque::new(),
+            ready: Vec::new(),
+            is_stopping: false,
+            next_look: now,
+        };
+        Ok((replica, Handle { calls: sender, waker }))
+    }
+
+    /// Lives until it is stopped.
+    pub fn run(mut self, seed: u64) -> Result<(), Failure> {
+        let mut events = Events::with_capacity(256);
+        self.machine.start(time(), seed, &mut self.out);
+        self.end_turn()?;
+        while !self.is_stopping {
+            self.dial_what_is_due(Instant::now());
+            let timeout = self.timeout(Instant::now());
+            match self.poll.poll(&mut events, timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                polled => polled.map_err(Failure::System)?,
+            }
+            let mut was_called = false;
+            for event in &events {
+                match event.token().0 {
+                    WAKER => was_called = true,
+                    slot => self.on_ready(slot, event.is_readable() || event.is_read_closed(), event.is_writable()),
+                }
+            }
+            self.read_all();
+            if was_called || self.surroundings.busy_poll {
+                self.take_calls();
+            }
+            let now = Instant::now();
+            while let Some(timer) = self.alarms.fire(now) {
+                self.machine.on_timer(time(), timer, &mut self.out);
+            }
+            self.release();
+            self.end_turn()?;
+            self.look_after_connections(now);
+            self.flush();
+        }
+        Ok(())
+    }
+
+    fn timeout(&self, now: Instant) -> Option<Duration> {
+        if self.surroundings.busy_poll || !self.ready.is_empty() || !self.to_itself.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let times = [self.alarms.next(), self.slots.due(), Some(self.next_look), self.next_dial()];
+        times.into_iter().flatten().min().map(|at| at.saturating_duration_since(now))
+    }
+
+    // ---- What comes in.
+
+    fn on_ready(&mut self, slot: usize, is_readable: bool, is_writable: bool) {
+        let Some(place) = self.slots.get(slot) else { return };
+        if is_writable {
+            place.conn.on_writable();
+            if let Whose::Dialled(process) = place.whose {
+                self.greet(slot, process);
+            }
+        }
+        if is_readable && !self.ready.contains(&slot) {
+            self.ready.push(slot);
+        }
+    }
+
+    fn read_all(&mut self) {
+        let is_slow = self.log.backlog() > SLOW_DISK;
+        let mut later = Vec::new();
+        for slot in std::mem::take(&mut self.ready) {
+            let waits = self.slots.get(slot).is_some_and(|place| matches!(place.whose, Whose::Client(_)));
+            if (waits && is_slow) || self.read(slot) {
+                later.push(slot);
+            }
+        }
+        self.ready = later;
+    }
+
+    /// Reads and hears what one connection has. Answers whether there may be more.
+    fn read(&mut self, slot: usize) -> bool {
+        for _ in 0..READS {
+            let Some(place) = self.slots.get(slot) else { return false };
+            let filled = match place.conn.fill(Instant::now()) {
+                Ok(filled) => filled,
+                Err(error) => {
+                    self.lose(slot, &error.to_string());
+                    return false;
+                }
+            };
+            if let Err(why) = self.hear_all(slot) {
+                self.lose(slot, &why);
+                return false;
+            }
+            match filled {
+                Filled::More => {}
+                Filled::Drained => return false,
+                Filled::Closed => {
+                    self.lose(slot, "the other end closed it");
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    fn hear_all(&mut self, slot: usize) -> Result<(), String> {
+        // After the input was taken, never before.
+        let now = time();
+        while let Some(place) = self.slots.get(slot) {
+            let Some(mut body) = place.conn.next_frame().map_err(|error| error.to_string())? else { break };
+            while let Some(place) = self.slots.get(slot)
+                && let Some(message) = place.conn.next_message(&mut body).map_err(|error| error.to_string())?
+            {
+                let (whose, version) = (place.whose, place.version);
+                match whose {
+                    Whose::Peer(process) => {
+                        let message =
+                            wire::from_bytes::<M::Message>(message, version).map_err(|error| error.to_string())?;
+                        self.machine.on_message(now, process, message, &mut self.out);
+                    }
+                    Whose::Client(client) => self.front.on_request(client, message, &mut self.desk)?,
+                    Whose::Greeted(process) => self.on_answer(slot, process, message)?,
+                    Whose::Dialled(_) => return Err("it speaks before it was greeted".to_owned()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_calls(&mut self) {
+        while let Ok(call) = self.calls.try_recv() {
+            match call {
+                Call::Front(call) => self.front.on_call(call, &mut self.desk),
+                Call::Connection { stream, hello, version, rest } => self.on_connection(stream, &hello, version, rest),
+                Call::Stop => self.is_stopping = true,
+            }
+        }
+    }
+
+    // ---- What goes out.
+
+    /// Ends the machine's turn, and any that follow at once from what it says to itself and to its front.
+    fn end_turn(&mut self) -> Result<(), Failure> {
+        loop {
+            let now = time();
+            while let Some(command) = self.desk.commands.pop_front() {
+                self.machine.on_command(now, command, &mut self.out);
+            }
+            while let Some(message) = self.to_itself.pop_front() {
+                self.machine.on_message(now, self.surroundings.me.process, message, &mut self.out);
+            }
+            self.machine.finish(now, &mut self.out);
+            if cfg!(debug_assertions) {
+                self.machine.check();
+            }
+            self.perform();
+            self.log.commit().map_err(Failure::Log)?;
+            self.release();
+            self.answer_clients();
+            if self.desk.commands.is_empty() && self.to_itself.is_empty() {
+                self.is_stopping |= self.desk.stop;
+                return Ok(());
+            }
+        }
+    }
+
+    fn perform(&mut self) {
+        let mut out = std::mem::take(&mut self.out);
+        let now = Instant::now();
+        for effect in out.drain() {
+            match effect {
+                Effect::Persist(record) => self.log.append(|buffer| encode(&record, buffer)),
+                Effect::Checkpoint(record) => self.log.checkpoint(|buffer| encode(&record, buffer)),
+                Effect::Compact(record) => self.log.compact(|buffer| encode(&record, buffer)),
+                Effect::Arm(timer, after) => self.alarms.arm(now, timer, after),
+                Effect::Disarm(timer) => self.alarms.disarm(&timer),
+                Effect::SendEarly(to, message) => self.send(to, message),
+                Effect::Send(..) | Effect::Emit(_) => {
+                    let needs = self.log.written();
+                    if self.held.is_empty() && self.log.durable() >= needs {
+                        self.let_go(effect);
+                    } else {
+                        self.held.push_back((needs, effect));
+                    }
+                }
+            }
+        }
+        self.out = out;
+    }
+
+    /// Lets go of what has waited for the disk long enough.
+    fn release(&mut self) {
+        let durable = self.log.durable();
+        while self.held.front().is_some_and(|(needs, _)| *needs <= durable) {
+            let (_, effect) = self.held.pop_front().expect("there is a front");
+            self.let_go(effect);
+        }
+    }
+
+    fn let_go(&mut self, effect: Effect<M>) {
+        match effect {
+            Effect::Send(to, message) => self.send(to, message),
+            Effect::Emit(event) => self.front.on_event(event, &mut self.desk),
+            _ => unreachable!("only what is sent or emitted waits"),
+        }
+    }
+
+    fn send(&mut self, to: ProcessId, message: M::Message) {
+        if to == self.surroundings.me.process {
+            self.to_itself.push_back(message);
+            return;
+        }
+        let link = self.links.iter().find(|link| link.process == to);
+        // Whom no link leads to is told again when one does.
+        if let Some(place) = link.and_then(|link| link.slot).and_then(|slot| self.slots.get(slot)) {
+            let version = place.version;
+            place.conn.say(|buffer| message.encode(&mut Writer::new(buffer, version)));
+        }
+    }
+
+    fn answer_clients(&mut self) {
+        let answers = std::mem::take(&mut self.desk.answers);
+        for (client, answer) in &answers {
+            let slot = client.slot();
+            let Some(place) = self.slots.get(slot).filter(|place| place.whose == Whose::Client(*client)) else {
+                continue;
+            };
+            match answer {
+                Answer::Message { from, to } => {
+                    let message = self.desk.said(*from, *to);
+                    place.conn.say(|buffer| buffer.extend_from_slice(message));
+                }
+                Answer::Goodbye => place.is_leaving = true,
+            }
+        }
+        self.desk.answers = answers;
+        self.desk.clear();
+    }
+
+    /// One write to everybody who is spoken to.
+    fn flush(&mut self) {
+        let now = Instant::now();
+        for slot in 0..self.slots.len() {
+            let Some(place) = self.slots.get(slot) else { continue };
+            if matches!(place.whose, Whose::Dialled(_)) {
+                continue;
+            }
+            if let Err(error) = place.conn.flush(now) {
+                self.lose(slot, &error.to_string());
+                continue;
+            }
+            let backlog = place.conn.backlog();
+            let limit = if matches!(place.whose, Whose::Client(_)) { SLOW_CLIENT } else { SLOW_PEER };
+            if backlog > limit {
+                self.lose(slot, &format!("it does not take what it is told: {backlog} bytes wait"));
+            } else if place.is_leaving && backlog == 0 {
+                self.lose(slot, "all is said");
+            }
+        }
+    }
+
+    // ---- Connections.
+
+    fn dial_what_is_due(&mut self, now: Instant) {
+        for nth in 0..self.links.len() {
+            let link = &mut self.links[nth];
+            if !link.is_due(now) {
+                continue;
+            }
+            link.put_off(now);
+            let (process, address) = (link.process, link.address);
+            match TcpStream::connect(address) {
+                Ok(stream) => {
+                    let slot = self.take_in(stream, Whose::Dialled(process), VERSION, FrameReader::new());
+                    if let Some(slot) = slot {
+                        self.links[nth].dialling = Some(slot);
+                    }
+                }
+                Err(error) => tracing::debug!(%process, %address, %error, "cannot connect"),
+            }
+        }
+    }
+
+    fn next_dial(&self) -> Option<Instant> {
+        self.links.iter().filter_map(Link::next_dial).min()
+    }
+
+    fn take_in(&mut self, stream: TcpStream, whose: Whose, version: Version, rest: FrameReader) -> Option<usize> {
+        let _ = stream.set_nodelay(true);
+        let distance = whose.process().and_then(|process| self.surroundings.distances.get(&process));
+        let conn = Conn::new(stream, distance.copied().unwrap_or_default(), Instant::now()).with_reader(rest);
+        let slot = self.slots.insert(conn, whose, version);
+        let place = self.slots.get(slot).expect("it was just put there");
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        if let Err(error) = self.poll.registry().register(&mut place.conn.stream, mio::Token(slot), interest) {
+            self.lose(slot, &error.to_string());
+            return None;
+        }
+        Some(slot)
+    }
+
+    /// A connection that was dialled stands, or does not.
+    fn greet(&mut self, slot: usize, process: ProcessId) {
+        let Some(place) = self.slots.get(slot) else { return };
+        if let Ok(Some(error)) | Err(error) = place.conn.stream.take_error() {
+            self.lose(slot, &error.to_string());
+            return;
+        }
+        if place.conn.stream.peer_addr().is_err() {
+            return; // not yet
+        }
+        let hello = Hello::new(self.surroundings.cluster, process, Caller::Peer(self.surroundings.me));
+        place.whose = Whose::Greeted(process);
+        place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&hello)));
+    }
+
+    fn on_answer(&mut self, slot: usize, process: ProcessId, message: Bytes) -> Result<(), String> {
+        let answer = hello::from_bytes::<hello::Answer>(message).map_err(|error| error.to_string())?;
+        match answer {
+            hello::Answer::Refused(why) => {
+                tracing::warn!(peer = %process, why, "refused");
+                Err(format!("{process} refused: {why}"))
+            }
+            hello::Answer::Welcome { peer, .. } if peer.process != process => {
+                Err(format!("{} answers where {process} was called", peer.process))
+            }
+            hello::Answer::Welcome { version, .. } => {
+                let place = self.slots.get(slot).expect("it has just spoken");
+                place.version = version;
+                self.stands(slot, process);
+                Ok(())
+            }
+        }
+    }
+
+    /// The listener hands over a connection.
+    fn on_connection(&mut self, stream: std::net::TcpStream, hello: &Hello, version: Version, rest: FrameReader) {
+        let answer = hello::Answer::Welcome { version, peer: self.surroundings.me };
+        let whose = match hello.caller {
+            Caller::Peer(peer) => Whose::Peer(peer.process),
+            Caller::Client => Whose::Client(self.slots.next_client()),
+        };
+        let Some(slot) = self.take_in(TcpStream::from_std(stream), whose, version, rest) else { return };
+        let place = self.slots.get(slot).expect("it was just taken in");
+        place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&answer)));
+        match whose {
+            Whose::Client(client) => self.front.on_client(client, &mut self.desk),
+            Whose::Peer(process) => self.stands(slot, process),
+            Whose::Dialled(_) | Whose::Greeted(_) => unreachable!("it was dialled elsewhere"),
+        }
+        // What came with the hello is heard at once.
+        if !self.ready.contains(&slot) {
+            self.ready.push(slot);
+        }
+    }
+
+    /// A link stands: whatever was said on an earlier one may be lost.
+    fn stands(&mut self, slot: usize, process: ProcessId) {
+        let Some(nth) = self.links.iter().position(|link| link.process == process) else {
+            self.lose(slot, "it is no peer");
+            return;
+        };
+        if let Some(earlier) = self.links[nth].slot.take() {
+            self.lose(earlier, "it connected anew");
+        }
+        let place = self.slots.get(slot).expect("it stands");
+        place.whose = Whose::Peer(process);
+        self.links[nth].stands_at(slot);
+        tracing::debug!(peer = %process, "connected");
+        self.machine.on_reconnect(time(), process, &mut self.out);
+    }
+
+    fn lose(&mut self, slot: usize, why: &str) {
+        let Some(mut place) = self.slots.remove(slot) else { return };
+        let _ = self.poll.registry().deregister(&mut place.conn.stream);
+        self.ready.retain(|other| *other != slot);
+        if let Whose::Client(client) = place.whose {
+            tracing::debug!(?client, why, "a client is gone");
+            self.front.on_gone(client);
+        }
+        for link in &mut self.links {
+            if link.forget(slot, Instant::now()) {
+                tracing::debug!(peer = %link.process, why, "disconnected");
+            }
+        }
+    }
+
+    /// Now and then: signs of life, and those who give none.
+    fn look_after_connections(&mut self, now: Instant) {
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + SAY_SOMETHING / 2;
+        for slot in 0..self.slots.len() {
+            let Some(place) = self.slots.get(slot) else { continue };
+            let silence = now.duration_since(place.conn.heard_at);
+            match place.whose {
+                Whose::Client(_) => {}
+                _ if silence > TAKEN_FOR_DEAD => self.lose(slot, &format!("nothing was heard of it for {silence:?}")),
+                Whose::Peer(_) => place.conn.keep_alive(now, SAY_SOMETHING),
+                Whose::Dialled(_) | Whose::Greeted(_) => {}
+            }
+        }
+    }
+}
+
+/// What the hardware clock shows.
+fn time() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}
+
+fn encode<T: Wire>(value: &T, buffer: &mut Vec<u8>) {
+    value.encode(&mut Writer::new(buffer, VERSION));
+}
+
+impl ClientId {
+    fn slot(self) -> usize {
+        (self.0 & 0xffff_ffff) as usize
+    }
+}
