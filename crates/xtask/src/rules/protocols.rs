@@ -60,7 +60,7 @@ enum Ground<'a> {
 fn ground_of(file: &File) -> Option<Ground<'_>> {
     let place = place(&file.path)?;
     match (place.crate_folder, place.part) {
-        ("machine" | "runtime" | "service" | "edge", _) | ("sim", "src") => Some(Ground::Neutral),
+        ("machine" | "service" | "edge", _) | ("sim" | "runtime", "src") => Some(Ground::Neutral),
         ("order", "src") => {
             let first = place.rest.split('/').next()?.trim_end_matches(".rs");
             Some(match first {
