@@ -95,13 +95,17 @@ impl Nature {
 const SETTLING: Nanos = SECOND;
 
 /// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen.
-fn primcast_settings(clock: Clock, is_tight: bool, conflicts: Option<Conflicts>) -> Settings {
-    let clock = match clock {
+fn primcast_settings(variant: Variant) -> Settings {
+    let Variant { clock, is_tight, conflicts, .. } = variant;
+    let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
+    Settings { clock: clock_kind(clock), checkpoint_every, tail, conflicts }
+}
+
+fn clock_kind(clock: Clock) -> ClockKind {
+    match clock {
         Clock::Logical => ClockKind::Logical,
         Clock::Hybrid => ClockKind::Hybrid { bound: Duration::from_millis(500) },
-    };
-    let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
-    Settings { clock, checkpoint_every, tail, conflicts }
+    }
 }
 
 /// Something to do with a protocol, whichever it is.
@@ -110,7 +114,7 @@ pub trait Employer {
     type Answer;
 
     /// Does it, with machines made by `maker`.
-    fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + 'static) -> Self::Answer
+    fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + Send + 'static) -> Self::Answer
     where
         M: Ordering + Clone + Hash + 'static;
 }
@@ -145,14 +149,28 @@ impl Protocol {
         }
     }
 
-    /// Makes machines for a cluster and hands them over.
+    /// Makes machines for a simulated cluster and hands them over.
     pub fn employ<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
+        self.employ_with(cluster, primcast_settings(variant), variant.planted, employer)
+    }
+
+    /// Makes machines for a cluster on real ground and hands them over.
+    pub fn employ_for_real<E: Employer>(self, cluster: &Arc<Cluster>, clock: Clock, employer: E) -> E::Answer {
+        let settings = Settings { clock: clock_kind(clock), ..Settings::DEFAULT };
+        self.employ_with(cluster, settings, Planted::NONE, employer)
+    }
+
+    fn employ_with<E: Employer>(
+        self,
+        cluster: &Arc<Cluster>,
+        settings: Settings,
+        planted: Planted,
+        employer: E,
+    ) -> E::Answer {
         let cluster = cluster.clone();
-        let Variant { clock, is_tight, conflicts, planted } = variant;
         match self {
             Protocol::Skeen => employer.employ(move |process, _| Skeen::new(process, cluster.clone(), planted)),
             Protocol::PrimCast => {
-                let settings = primcast_settings(clock, is_tight, conflicts);
                 employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
             }
         }

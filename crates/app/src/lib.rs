@@ -10,12 +10,24 @@
 
 #![forbid(unsafe_code)]
 
+mod bench;
 pub mod cli;
 pub mod compose;
+pub mod config;
 mod fleet;
 #[cfg(feature = "mutants")]
 mod mutants;
+pub mod node;
+mod serve;
+pub mod speech;
+
+/// Processor time that this process has used, user and system.
+pub(crate) fn processor_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
 
 pub use skein_machine as machine;
 pub use skein_order as order;
+pub use skein_runtime as runtime;
 pub use skein_sim as sim;

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use mio::net::TcpStream;
 
 use crate::frame::{FrameError, FrameReader, FrameWriter};
+use crate::front::Traffic;
 
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,15 +41,7 @@ pub(crate) struct Conn {
     held_back: usize,
     pub(crate) heard_at: Instant,
     said_at: Instant,
-    pub(crate) counts: Counts,
-}
-
-/// What went through a connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) bytes_in: u64,
-    pub(crate) bytes_out: u64,
-    pub(crate) writes: u64,
+    pub(crate) traffic: Traffic,
 }
 
 impl Conn {
@@ -65,7 +58,7 @@ impl Conn {
             held_back: 0,
             heard_at: now,
             said_at: now,
-            counts: Counts::default(),
+            traffic: Traffic::default(),
         }
     }
 
@@ -84,7 +77,7 @@ impl Conn {
                 Ok(count) => {
                     self.reader.read(count);
                     self.heard_at = now;
-                    self.counts.bytes_in += count as u64;
+                    self.traffic.bytes_in += count as u64;
                     // The poll tells only of what comes after a read that found the socket empty.
                     return Ok(if count < asked { Filled::Drained } else { Filled::More });
                 }
@@ -157,8 +150,8 @@ impl Conn {
     fn write_through(&mut self) -> io::Result<()> {
         let bytes = self.writer.finish();
         let count = write_once(&mut self.stream, bytes, &mut self.is_open_for_writing)?;
-        self.counts.writes += 1;
-        self.counts.bytes_out += count as u64;
+        self.traffic.writes += 1;
+        self.traffic.bytes_out += count as u64;
         if count < bytes.len() {
             self.unwritten.extend_from_slice(&bytes[count..]);
         }
@@ -169,8 +162,8 @@ impl Conn {
     fn write_rest(&mut self) -> io::Result<()> {
         while self.written < self.unwritten.len() && self.is_open_for_writing {
             let count = write_once(&mut self.stream, &self.unwritten[self.written..], &mut self.is_open_for_writing)?;
-            self.counts.writes += 1;
-            self.counts.bytes_out += count as u64;
+            self.traffic.writes += 1;
+            self.traffic.bytes_out += count as u64;
             self.written += count;
         }
         if self.written == self.unwritten.len() {

@@ -45,7 +45,20 @@ pub struct Desk<M: Machine> {
     pub(crate) commands: VecDeque<M::Command>,
     pub(crate) answers: Vec<(ClientId, Answer)>,
     pub(crate) stop: bool,
+    /// What went through this replica's connections, those that are gone too.
+    pub traffic: Traffic,
     bytes: Vec<u8>,
+}
+
+/// What went through connections, to peers and clients together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes that were read.
+    pub bytes_in: u64,
+    /// Bytes that were written.
+    pub bytes_out: u64,
+    /// Writes to sockets.
+    pub writes: u64,
 }
 
 /// What is said to a client.
@@ -59,7 +72,13 @@ pub(crate) enum Answer {
 
 impl<M: Machine> Desk<M> {
     pub(crate) fn new() -> Desk<M> {
-        Desk { commands: VecDeque::new(), answers: Vec::new(), stop: false, bytes: Vec::new() }
+        Desk {
+            commands: VecDeque::new(),
+            answers: Vec::new(),
+            stop: false,
+            traffic: Traffic::default(),
+            bytes: Vec::new(),
+        }
     }
 
     /// Asks the machine for something, in this turn.

@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod caller;
 pub mod frame;
 pub mod front;
 pub mod hello;

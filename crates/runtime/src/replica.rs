@@ -5,6 +5,7 @@
 //! spoken to. What waits for the disk waits here; the loop goes on.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -117,6 +118,17 @@ pub enum Failure {
     /// The log can be trusted no more.
     Log(String),
 }
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::System(error) => write!(f, "the system refuses what cannot be done without: {error}"),
+            Failure::Log(why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
 
 /// One machine and everything around it.
 pub struct Replica<M: Machine, F: Front<M>, L: Log> {
@@ -418,10 +430,16 @@ where
             if matches!(place.whose, Whose::Dialled(_)) {
                 continue;
             }
-            if let Err(error) = place.conn.flush(now) {
+            let flushed = place.conn.flush(now);
+            let traffic = std::mem::take(&mut place.conn.traffic);
+            self.desk.traffic.bytes_in += traffic.bytes_in;
+            self.desk.traffic.bytes_out += traffic.bytes_out;
+            self.desk.traffic.writes += traffic.writes;
+            if let Err(error) = flushed {
                 self.lose(slot, &error.to_string());
                 continue;
             }
+            let Some(place) = self.slots.get(slot) else { continue };
             let backlog = place.conn.backlog();
             let limit = if matches!(place.whose, Whose::Client(_)) { SLOW_CLIENT } else { SLOW_PEER };
             if backlog > limit {

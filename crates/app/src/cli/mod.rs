@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 something that was checked does not hold,
 //! 2 the question makes no sense.
 
+mod node;
 pub(crate) mod output;
 mod run;
 mod search;
@@ -47,10 +48,29 @@ enum Command {
     /// Study and judge protocols in a deterministic simulator.
     #[command(subcommand)]
     Sim(Sim),
+    /// Run one node of a cluster.
+    Node(node::Arguments),
+    /// Measure a cluster on this machine.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Print a script that completes commands in a shell.
     Completions {
         /// For which shell.
         shell: Shell,
+    },
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// Measure how many messages a cluster orders, how fast, and at what cost.
+    Multicast(crate::bench::multicast::Arguments),
+    /// One process of the load of another command.
+    #[command(hide = true)]
+    Load {
+        #[arg(long)]
+        config: std::path::PathBuf,
+        #[arg(long)]
+        job: String,
     },
 }
 
@@ -105,6 +125,9 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
+        Command::Node(arguments) => node::command(&arguments),
+        Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
+        Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "skein", &mut script);

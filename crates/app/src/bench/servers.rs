@@ -1,0 +1,129 @@
+//! Servers as processes, one replica each, for as long as a measurement takes.
+
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use skein_machine::wire::{self, VERSION, Writer};
+use skein_machine::{ClusterId, Wire};
+use skein_runtime::caller::{Callers, Heard};
+
+use crate::cli::Mistake;
+use crate::config::{Choices, Config};
+use crate::speech::{Counts, Reply, Request};
+
+/// A cluster that runs until it is dropped.
+pub(crate) struct Servers {
+    pub(crate) config: Config,
+    pub(crate) config_file: PathBuf,
+    folder: PathBuf,
+    children: Vec<Child>,
+}
+
+impl Servers {
+    /// Starts so many groups of so many replicas and waits until each listens.
+    pub(crate) fn start(choices: Choices, groups: usize, replicas: usize, is_busy: bool) -> Result<Servers, Mistake> {
+        let folder = std::env::temp_dir().join(format!("skein-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)
+            .map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
+        let config_file = folder.join("skein.toml");
+        let id = ClusterId(u64::from(std::process::id()));
+        let config = Config::one_replica_a_node(id, choices, replicas, &free_addresses(groups * replicas)?);
+        std::fs::write(&config_file, config.to_text())
+            .map_err(|error| Mistake(format!("cannot write {}: {error}", config_file.display())))?;
+        let mut servers = Servers { config, config_file, folder, children: Vec::new() };
+        let names: Vec<String> = servers.config.nodes.keys().cloned().collect();
+        for name in names {
+            let child = start(&servers.config_file, &name, is_busy)?;
+            servers.children.push(child);
+        }
+        for child in &mut servers.children {
+            wait_until_ready(child)?;
+        }
+        Ok(servers)
+    }
+
+    /// What went through all of them so far.
+    pub(crate) fn counts(&self) -> Result<Counts, Mistake> {
+        let mut sum = Counts::default();
+        for (process, address) in self.config.addresses() {
+            let counts = self.count_one(process, address).map_err(|why| Mistake(format!("{process}: {why}")))?;
+            sum.deliveries += counts.deliveries;
+            sum.bytes_out += counts.bytes_out;
+            sum.writes += counts.writes;
+            sum.processor_nanos += counts.processor_nanos;
+        }
+        Ok(sum)
+    }
+
+    fn count_one(&self, process: skein_machine::ProcessId, address: SocketAddr) -> Result<Counts, String> {
+        let mut callers = Callers::new().map_err(|error| error.to_string())?;
+        let connection = callers.call(address, self.config.cluster.id(), process).map_err(|error| error.to_string())?;
+        callers.say(connection, |buffer| Request::Count.encode(&mut Writer::new(buffer, VERSION)));
+        let mut heard = Vec::new();
+        for _ in 0..100 {
+            callers.wait(Some(Duration::from_millis(100)), &mut heard).map_err(|error| error.to_string())?;
+            match heard.pop() {
+                Some(Heard::Message(_, message)) => match wire::from_bytes(message, VERSION) {
+                    Ok(Reply::Counts(counts)) => return Ok(counts),
+                    other => return Err(format!("it answers {other:?}")),
+                },
+                Some(Heard::Lost(_, why)) => return Err(why),
+                None => {}
+            }
+        }
+        Err("it does not answer".to_owned())
+    }
+
+    /// Memory that all of them hold, in megabytes.
+    pub(crate) fn resident_megabytes(&self) -> f64 {
+        const PAGE: f64 = 4096.0;
+        let pages = |child: &Child| -> Option<f64> {
+            let text = std::fs::read_to_string(format!("/proc/{}/statm", child.id())).ok()?;
+            text.split_whitespace().nth(1)?.parse().ok()
+        };
+        self.children.iter().filter_map(pages).sum::<f64>() * PAGE / 1e6
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        for child in &mut self.children {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn start(config: &Path, name: &str, is_busy: bool) -> Result<Child, Mistake> {
+    let program = std::env::current_exe().map_err(|error| Mistake(format!("cannot find this program: {error}")))?;
+    let mut command = Command::new(program);
+    command.arg("node").arg("--config").arg(config).args(["--node", name]);
+    if is_busy {
+        command.arg("--busy-poll");
+    }
+    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.spawn().map_err(|error| Mistake(format!("cannot start node {name}: {error}")))
+}
+
+/// A node says so on its standard output.
+fn wait_until_ready(child: &mut Child) -> Result<(), Mistake> {
+    let output = child.stdout.take().expect("it was asked for");
+    let mut line = String::new();
+    let read = BufReader::new(output).read_line(&mut line);
+    match read {
+        Ok(count) if count > 0 => Ok(()),
+        _ => Err(Mistake("a server did not start; what it said stands above".to_owned())),
+    }
+}
+
+/// Ports that were free a moment ago.
+fn free_addresses(count: usize) -> Result<Vec<SocketAddr>, Mistake> {
+    let taken = |error| Mistake(format!("there is no free port: {error}"));
+    let listeners: Result<Vec<TcpListener>, _> = (0..count).map(|_| TcpListener::bind("127.0.0.1:0")).collect();
+    let listeners = listeners.map_err(taken)?;
+    listeners.iter().map(|listener| listener.local_addr().map_err(taken)).collect()
+}

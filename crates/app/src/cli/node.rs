@@ -1,0 +1,34 @@
+//! `skein node`: one node of a cluster, until it is told to stop.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Mistake, Verdict, output};
+use crate::config::Config;
+use crate::node::Node;
+
+#[derive(Args)]
+#[command(after_help = "Example:
+  skein node --config skein.toml --node a
+
+It says on one line of standard output that it is ready, and where it listens.")]
+pub(crate) struct Arguments {
+    /// The configuration of the cluster, the same for all nodes.
+    #[arg(long, value_name = "FILE", env = "SKEIN_CONFIG")]
+    config: PathBuf,
+    /// Which of its nodes this is.
+    #[arg(long, value_name = "NAME", env = "SKEIN_NODE")]
+    node: String,
+    /// Look all the time instead of sleeping until something comes: faster, and takes a core for each replica.
+    #[arg(long)]
+    busy_poll: bool,
+}
+
+pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    let config = Config::read(&arguments.config).map_err(|error| Mistake(error.to_string()))?;
+    let node = Node::start(&config, &arguments.node, arguments.busy_poll).map_err(Mistake)?;
+    output::line(format_args!("node {} is ready at {}", arguments.node, node.address()));
+    node.wait().map_err(Mistake)?;
+    Ok(true)
+}

@@ -1,0 +1,117 @@
+//! A node: the replicas that live in one process, a thread each, behind one
+//! listener.
+
+use std::collections::BTreeMap;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use skein_machine::{Boot, Ordering, ProcessId};
+use skein_runtime::hello::Peer;
+use skein_runtime::listener::{Listener, Takes, takes};
+use skein_runtime::log::Nowhere;
+use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+
+use crate::compose::Employer;
+use crate::config::Config;
+use crate::serve::multicast::{Multicasts, Never};
+
+/// A node that runs.
+pub struct Node {
+    replicas: BTreeMap<ProcessId, Running>,
+    listener: Listener,
+}
+
+struct Running {
+    handle: Handle<Never>,
+    thread: JoinHandle<Result<(), Failure>>,
+}
+
+impl Node {
+    /// Starts everything that lives at a node.
+    pub fn start(config: &Config, name: &str, busy_poll: bool) -> Result<Node, String> {
+        let Some(node) = config.nodes.get(name) else {
+            let known: Vec<&str> = config.nodes.keys().map(String::as_str).collect();
+            return Err(format!("there is no node {name} in the configuration: there are {}", known.join(", ")));
+        };
+        let mut replicas = BTreeMap::new();
+        for process in config.replicas_at(name) {
+            replicas.insert(process, start(config, process, busy_poll)?);
+        }
+        let doors: BTreeMap<ProcessId, Takes> =
+            replicas.iter().map(|(process, running)| (*process, takes(running.handle.clone()))).collect();
+        let listener = Listener::open(node.address, config.cluster.id(), doors)
+            .map_err(|error| format!("node {name} cannot listen at {}: {error}", node.address))?;
+        Ok(Node { replicas, listener })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.listener.address()
+    }
+
+    /// Stops all its replicas and waits for them.
+    pub fn stop(self) -> Result<(), String> {
+        self.replicas.values().for_each(|running| running.handle.stop());
+        self.wait()
+    }
+
+    /// Waits until a replica stops.
+    pub fn wait(self) -> Result<(), String> {
+        for (process, running) in self.replicas {
+            match running.thread.join() {
+                Ok(Ok(())) => {}
+                Ok(Err(failure)) => return Err(format!("{process} stopped: {failure}")),
+                Err(panic) => {
+                    return Err(format!("{process} stopped: {}", skein_sim::run::words_of(panic.as_ref())));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Brings one replica to life on a thread of its own.
+fn start(config: &Config, process: ProcessId, busy_poll: bool) -> Result<Running, String> {
+    struct Hire {
+        surroundings: Surroundings,
+        config: Config,
+    }
+    impl Employer for Hire {
+        type Answer = Result<Running, String>;
+
+        fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + Send + 'static) -> Self::Answer
+        where
+            M: Ordering + Clone + Hash + 'static,
+        {
+            let Hire { surroundings, config } = self;
+            let me = surroundings.me.process;
+            let (tell, told) = mpsc::channel();
+            let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+            let thread = std::thread::Builder::new().name(me.to_string()).spawn(move || {
+                let front = Multicasts::new(config.cluster.clone());
+                let (replica, handle) =
+                    Replica::new(surroundings, maker(me, Boot::First), front, Nowhere).map_err(Failure::System)?;
+                let _ = tell.send(handle);
+                replica.run(seed ^ u64::from(me.0) << 48)
+            });
+            let thread = thread.map_err(|error| format!("{me} gets no thread: {error}"))?;
+            match told.recv() {
+                Ok(handle) => Ok(Running { handle, thread }),
+                Err(_) => Err(format!("{me} cannot start: {:?}", thread.join())),
+            }
+        }
+    }
+    let choices = config.choices;
+    let surroundings = Surroundings {
+        cluster: config.cluster.id(),
+        me: Peer { process, incarnation: 0, birth: 0 },
+        addresses: config.addresses(),
+        distances: BTreeMap::new(),
+        busy_poll,
+    };
+    let cluster = config.cluster.clone();
+    choices.protocol.employ_for_real(&cluster, choices.clock, Hire { surroundings, config: config.clone() })
+}

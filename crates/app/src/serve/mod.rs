@@ -1,0 +1,3 @@
+//! What a node serves: the faces that clients see.
+
+pub(crate) mod multicast;

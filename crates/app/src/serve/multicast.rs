@@ -1,0 +1,115 @@
+//! The plainest face of a node: clients multicast, and follow what is
+//! delivered. It keeps no state of its own, so its checkpoints are empty.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use skein_machine::wire::{self, VERSION, Writer};
+use skein_machine::{Cluster, Delivery, Down, Ordering, Position, SessionId, Up, Wire};
+use skein_runtime::front::{ClientId, Desk, Front};
+
+use crate::processor_time;
+use crate::speech::{Counts, Reply, Request};
+
+/// More sessions than one node's clients have.
+const MOST_SESSIONS: usize = 1 << 20;
+
+/// One replica's clients.
+pub(crate) struct Multicasts {
+    cluster: Arc<Cluster>,
+    /// Who is told of the deliveries of each session.
+    sessions: HashMap<SessionId, ClientId>,
+    followers: BTreeSet<ClientId>,
+    position: Position,
+    deliveries: u64,
+}
+
+/// Nothing is asked from inside the process.
+pub(crate) enum Never {}
+
+impl Multicasts {
+    pub(crate) fn new(cluster: Arc<Cluster>) -> Multicasts {
+        Multicasts { cluster, sessions: HashMap::new(), followers: BTreeSet::new(), position: 0, deliveries: 0 }
+    }
+
+    fn deliver<M: Ordering>(&mut self, delivery: Delivery, desk: &mut Desk<M>) {
+        self.position = delivery.position + 1;
+        self.deliveries += 1;
+        let (id, timestamp) = (delivery.message.id, delivery.timestamp);
+        if let Some(client) = self.sessions.get(&id.session) {
+            say(desk, *client, &Reply::Delivered { id, timestamp });
+        }
+        if !self.followers.is_empty() {
+            let next = Reply::Next(delivery);
+            self.followers.iter().for_each(|client| say(desk, *client, &next));
+        }
+    }
+}
+
+fn say<M: Ordering>(desk: &mut Desk<M>, client: ClientId, reply: &Reply) {
+    desk.answer(client, |buffer| reply.encode(&mut Writer::new(buffer, VERSION)));
+}
+
+impl<M: Ordering> Front<M> for Multicasts {
+    type Call = Never;
+
+    fn on_event(&mut self, event: Up, desk: &mut Desk<M>) {
+        match event {
+            Up::Deliver(delivery) => self.deliver(delivery, desk),
+            Up::Busy(busy) => {
+                if let Some(client) = self.sessions.get(&busy.id.session) {
+                    say(desk, *client, &Reply::Busy { id: busy.id, why: busy.why.to_owned() });
+                }
+            }
+            Up::Expired(id) => {
+                if let Some(client) = self.sessions.get(&id.session) {
+                    say(desk, *client, &Reply::Expired(id));
+                }
+            }
+            Up::WantCheckpoint => {
+                desk.command(Down::Checkpointed { position: self.position, bytes: Bytes::new() });
+            }
+            Up::Install { position, .. } => self.position = position,
+            Up::Settled(_) | Up::SafeTime(_) => {}
+        }
+    }
+
+    fn on_call(&mut self, call: Never, _: &mut Desk<M>) {
+        match call {}
+    }
+
+    fn on_request(&mut self, client: ClientId, request: Bytes, desk: &mut Desk<M>) -> Result<(), String> {
+        match wire::from_bytes::<Request>(request, VERSION).map_err(|error| error.to_string())? {
+            Request::Multicast(message) => {
+                self.cluster.admit(&message).map_err(|error| error.to_string())?;
+                desk.command(Down::Multicast(message));
+            }
+            Request::Attach(session) => {
+                if self.sessions.len() >= MOST_SESSIONS {
+                    return Err(format!("{MOST_SESSIONS} sessions are attached here, and that is enough"));
+                }
+                self.sessions.insert(session, client);
+            }
+            Request::Tail => {
+                self.followers.insert(client);
+            }
+            Request::Count => {
+                let traffic = desk.traffic;
+                let counts = Counts {
+                    deliveries: self.deliveries,
+                    bytes_out: traffic.bytes_out,
+                    writes: traffic.writes,
+                    processor_nanos: processor_time().as_nanos() as u64,
+                };
+                say(desk, client, &Reply::Counts(counts));
+            }
+        }
+        Ok(())
+    }
+
+    fn on_gone(&mut self, client: ClientId) {
+        self.followers.remove(&client);
+        self.sessions.retain(|_, other| *other != client);
+    }
+}

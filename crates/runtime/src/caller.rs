@@ -1,0 +1,152 @@
+//! [`Callers`]: the client's side. Connections to replicas, all looked after by
+//! one thread, which decides when to wait. What is said is the user's affair.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use mio::{Events, Interest, Poll, Token};
+use skein_machine::wire::Version;
+use skein_machine::{ClusterId, ProcessId};
+
+use crate::conn::{Conn, Filled};
+use crate::frame::{FrameReader, FrameWriter};
+use crate::hello::{self, Answer, Caller, Hello, Peer};
+
+/// A replica that does not answer by then is not there.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Connections of one client.
+pub struct Callers {
+    poll: Poll,
+    events: Events,
+    conns: Vec<Option<Conn>>,
+    ready: Vec<usize>,
+}
+
+/// What came in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// A message on this connection.
+    Message(usize, Bytes),
+    /// This connection is gone, for this reason.
+    Lost(usize, String),
+}
+
+impl Callers {
+    /// No connection yet.
+    pub fn new() -> io::Result<Callers> {
+        Ok(Callers { poll: Poll::new()?, events: Events::with_capacity(64), conns: Vec::new(), ready: Vec::new() })
+    }
+
+    /// Connects to a replica and waits until it has answered.
+    pub fn call(&mut self, address: SocketAddr, cluster: ClusterId, to: ProcessId) -> io::Result<usize> {
+        let (stream, _, _, reader) = greet(address, &Hello::new(cluster, to, Caller::Client))?;
+        stream.set_nonblocking(true)?;
+        let mut stream = mio::net::TcpStream::from_std(stream);
+        let number = self.conns.len();
+        self.poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
+        self.conns.push(Some(Conn::new(stream, Duration::ZERO, Instant::now()).with_reader(reader)));
+        self.ready.push(number);
+        Ok(number)
+    }
+
+    /// Says something on a connection, once it is flushed. On one that is gone, nobody hears it.
+    pub fn say(&mut self, number: usize, encode: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(conn) = &mut self.conns[number] {
+            conn.say(encode);
+        }
+    }
+
+    /// Writes what was said, and waits for an answer for so long, or longer if `timeout` is `None`.
+    pub fn wait(&mut self, timeout: Option<Duration>, heard: &mut Vec<Heard>) -> io::Result<()> {
+        self.flush(heard);
+        let timeout = if self.ready.is_empty() { timeout } else { Some(Duration::ZERO) };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled?,
+        }
+        for event in &self.events {
+            let number = event.token().0;
+            if event.is_writable()
+                && let Some(conn) = &mut self.conns[number]
+            {
+                conn.on_writable();
+            }
+            if (event.is_readable() || event.is_read_closed()) && !self.ready.contains(&number) {
+                self.ready.push(number);
+            }
+        }
+        for number in std::mem::take(&mut self.ready) {
+            self.read(number, heard);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, heard: &mut Vec<Heard>) {
+        let now = Instant::now();
+        for (number, place) in self.conns.iter_mut().enumerate() {
+            if let Some(conn) = place
+                && let Err(error) = conn.flush(now)
+            {
+                *place = None;
+                heard.push(Heard::Lost(number, error.to_string()));
+            }
+        }
+    }
+
+    fn read(&mut self, number: usize, heard: &mut Vec<Heard>) {
+        let Some(conn) = &mut self.conns[number] else { return };
+        let outcome = match conn.fill(Instant::now()) {
+            Ok(filled) => read_frames(conn, number, heard).map(|()| filled),
+            Err(error) => Err(error.to_string()),
+        };
+        match outcome {
+            Ok(Filled::More) => self.ready.push(number),
+            Ok(Filled::Drained) => {}
+            Ok(Filled::Closed) => self.lose(number, "it closed the connection".to_owned(), heard),
+            Err(why) => self.lose(number, why, heard),
+        }
+    }
+
+    fn lose(&mut self, number: usize, why: String, heard: &mut Vec<Heard>) {
+        self.conns[number] = None;
+        heard.push(Heard::Lost(number, why));
+    }
+}
+
+fn read_frames(conn: &mut Conn, number: usize, heard: &mut Vec<Heard>) -> Result<(), String> {
+    while let Some(mut body) = conn.next_frame().map_err(|error| error.to_string())? {
+        while let Some(message) = conn.next_message(&mut body).map_err(|error| error.to_string())? {
+            heard.push(Heard::Message(number, message));
+        }
+    }
+    Ok(())
+}
+
+/// Connects, says who calls, and waits for the welcome.
+fn greet(address: SocketAddr, hello: &Hello) -> io::Result<(TcpStream, Version, Peer, FrameReader)> {
+    use std::io::{Read, Write};
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut writer = FrameWriter::new();
+    writer.message(|buffer| buffer.extend_from_slice(&hello::to_bytes(hello)));
+    stream.write_all(writer.finish())?;
+    let mut reader = FrameReader::new();
+    loop {
+        let count = stream.read(reader.room())?;
+        if count == 0 {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it closed the connection without a word"));
+        }
+        reader.read(count);
+        let Some(mut body) = reader.next_frame().map_err(io::Error::other)? else { continue };
+        let message = reader.next_message(&mut body).map_err(io::Error::other)?;
+        let message = message.ok_or_else(|| io::Error::other("it says nothing"))?;
+        return match hello::from_bytes::<Answer>(message).map_err(io::Error::other)? {
+            Answer::Welcome { version, peer } => Ok((stream, version, peer, reader)),
+            Answer::Refused(why) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, why)),
+        };
+    }
+}
