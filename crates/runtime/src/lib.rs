@@ -19,4 +19,5 @@ pub mod replica;
 
 mod alarms;
 mod conn;
+mod connections;
 mod links;

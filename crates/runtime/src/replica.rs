@@ -12,17 +12,15 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use mio::net::TcpStream;
-use mio::{Events, Interest, Poll, Waker};
+use mio::{Events, Poll, Waker};
 use skein_machine::wire::{self, VERSION, Version, Writer};
 use skein_machine::{ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
 
 use crate::alarms::Alarms;
-use crate::conn::{Conn, Filled};
+use crate::conn::Filled;
 use crate::frame::FrameReader;
 use crate::front::{Answer, ClientId, Desk, Front};
-use crate::hello::{self, Caller, Hello, Peer};
+use crate::hello::{Hello, Peer};
 use crate::links::{Link, Slots, Whose};
 use crate::log::Log;
 
@@ -37,12 +35,6 @@ const SLOW_DISK: usize = 32 << 20;
 
 /// Reads from one connection in one turn, so that nobody makes the others wait.
 const READS: usize = 4;
-
-/// After so long without a word a sign of life is sent,
-const SAY_SOMETHING: Duration = Duration::from_secs(1);
-
-/// and after so long without one the other end is taken for dead.
-const TAKEN_FOR_DEAD: Duration = Duration::from_secs(5);
 
 /// What a replica has to know of the world.
 #[derive(Clone, Debug)]
@@ -132,24 +124,24 @@ impl std::error::Error for Failure {}
 
 /// One machine and everything around it.
 pub struct Replica<M: Machine, F: Front<M>, L: Log> {
-    surroundings: Surroundings,
-    machine: M,
-    front: F,
-    log: L,
-    poll: Poll,
-    calls: Receiver<Call<F::Call>>,
-    slots: Slots,
-    links: Vec<Link>,
-    alarms: Alarms<M::Timer>,
-    out: Out<M>,
-    desk: Desk<M>,
+    pub(crate) surroundings: Surroundings,
+    pub(crate) machine: M,
+    pub(crate) front: F,
+    pub(crate) log: L,
+    pub(crate) poll: Poll,
+    pub(crate) calls: Receiver<Call<F::Call>>,
+    pub(crate) slots: Slots,
+    pub(crate) links: Vec<Link>,
+    pub(crate) alarms: Alarms<M::Timer>,
+    pub(crate) out: Out<M>,
+    pub(crate) desk: Desk<M>,
     /// What waits until so many records are durable.
-    held: VecDeque<(u64, Effect<M>)>,
-    to_itself: VecDeque<M::Message>,
+    pub(crate) held: VecDeque<(u64, Effect<M>)>,
+    pub(crate) to_itself: VecDeque<M::Message>,
     /// Connections that may have something to read.
-    ready: Vec<usize>,
-    is_stopping: bool,
-    next_look: Instant,
+    pub(crate) ready: Vec<usize>,
+    pub(crate) is_stopping: bool,
+    pub(crate) next_look: Instant,
 }
 
 /// The poll's name for calls from other threads.
@@ -449,154 +441,10 @@ where
             }
         }
     }
-
-    // ---- Connections.
-
-    fn dial_what_is_due(&mut self, now: Instant) {
-        for nth in 0..self.links.len() {
-            let link = &mut self.links[nth];
-            if !link.is_due(now) {
-                continue;
-            }
-            link.put_off(now);
-            let (process, address) = (link.process, link.address);
-            match TcpStream::connect(address) {
-                Ok(stream) => {
-                    let slot = self.take_in(stream, Whose::Dialled(process), VERSION, FrameReader::new());
-                    if let Some(slot) = slot {
-                        self.links[nth].dialling = Some(slot);
-                    }
-                }
-                Err(error) => tracing::debug!(%process, %address, %error, "cannot connect"),
-            }
-        }
-    }
-
-    fn next_dial(&self) -> Option<Instant> {
-        self.links.iter().filter_map(Link::next_dial).min()
-    }
-
-    fn take_in(&mut self, stream: TcpStream, whose: Whose, version: Version, rest: FrameReader) -> Option<usize> {
-        let _ = stream.set_nodelay(true);
-        let distance = whose.process().and_then(|process| self.surroundings.distances.get(&process));
-        let conn = Conn::new(stream, distance.copied().unwrap_or_default(), Instant::now()).with_reader(rest);
-        let slot = self.slots.insert(conn, whose, version);
-        let place = self.slots.get(slot).expect("it was just put there");
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        if let Err(error) = self.poll.registry().register(&mut place.conn.stream, mio::Token(slot), interest) {
-            self.lose(slot, &error.to_string());
-            return None;
-        }
-        Some(slot)
-    }
-
-    /// A connection that was dialled stands, or does not.
-    fn greet(&mut self, slot: usize, process: ProcessId) {
-        let Some(place) = self.slots.get(slot) else { return };
-        if let Ok(Some(error)) | Err(error) = place.conn.stream.take_error() {
-            self.lose(slot, &error.to_string());
-            return;
-        }
-        if place.conn.stream.peer_addr().is_err() {
-            return; // not yet
-        }
-        let hello = Hello::new(self.surroundings.cluster, process, Caller::Peer(self.surroundings.me));
-        place.whose = Whose::Greeted(process);
-        place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&hello)));
-    }
-
-    fn on_answer(&mut self, slot: usize, process: ProcessId, message: Bytes) -> Result<(), String> {
-        let answer = hello::from_bytes::<hello::Answer>(message).map_err(|error| error.to_string())?;
-        match answer {
-            hello::Answer::Refused(why) => {
-                tracing::warn!(peer = %process, why, "refused");
-                Err(format!("{process} refused: {why}"))
-            }
-            hello::Answer::Welcome { peer, .. } if peer.process != process => {
-                Err(format!("{} answers where {process} was called", peer.process))
-            }
-            hello::Answer::Welcome { version, .. } => {
-                let place = self.slots.get(slot).expect("it has just spoken");
-                place.version = version;
-                self.stands(slot, process);
-                Ok(())
-            }
-        }
-    }
-
-    /// The listener hands over a connection.
-    fn on_connection(&mut self, stream: std::net::TcpStream, hello: &Hello, version: Version, rest: FrameReader) {
-        let answer = hello::Answer::Welcome { version, peer: self.surroundings.me };
-        let whose = match hello.caller {
-            Caller::Peer(peer) => Whose::Peer(peer.process),
-            Caller::Client => Whose::Client(self.slots.next_client()),
-        };
-        let Some(slot) = self.take_in(TcpStream::from_std(stream), whose, version, rest) else { return };
-        let place = self.slots.get(slot).expect("it was just taken in");
-        place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&answer)));
-        match whose {
-            Whose::Client(client) => self.front.on_client(client, &mut self.desk),
-            Whose::Peer(process) => self.stands(slot, process),
-            Whose::Dialled(_) | Whose::Greeted(_) => unreachable!("it was dialled elsewhere"),
-        }
-        // What came with the hello is heard at once.
-        if !self.ready.contains(&slot) {
-            self.ready.push(slot);
-        }
-    }
-
-    /// A link stands: whatever was said on an earlier one may be lost.
-    fn stands(&mut self, slot: usize, process: ProcessId) {
-        let Some(nth) = self.links.iter().position(|link| link.process == process) else {
-            self.lose(slot, "it is no peer");
-            return;
-        };
-        if let Some(earlier) = self.links[nth].slot.take() {
-            self.lose(earlier, "it connected anew");
-        }
-        let place = self.slots.get(slot).expect("it stands");
-        place.whose = Whose::Peer(process);
-        self.links[nth].stands_at(slot);
-        tracing::debug!(peer = %process, "connected");
-        self.machine.on_reconnect(time(), process, &mut self.out);
-    }
-
-    fn lose(&mut self, slot: usize, why: &str) {
-        let Some(mut place) = self.slots.remove(slot) else { return };
-        let _ = self.poll.registry().deregister(&mut place.conn.stream);
-        self.ready.retain(|other| *other != slot);
-        if let Whose::Client(client) = place.whose {
-            tracing::debug!(?client, why, "a client is gone");
-            self.front.on_gone(client);
-        }
-        for link in &mut self.links {
-            if link.forget(slot, Instant::now()) {
-                tracing::debug!(peer = %link.process, why, "disconnected");
-            }
-        }
-    }
-
-    /// Now and then: signs of life, and those who give none.
-    fn look_after_connections(&mut self, now: Instant) {
-        if now < self.next_look {
-            return;
-        }
-        self.next_look = now + SAY_SOMETHING / 2;
-        for slot in 0..self.slots.len() {
-            let Some(place) = self.slots.get(slot) else { continue };
-            let silence = now.duration_since(place.conn.heard_at);
-            match place.whose {
-                Whose::Client(_) => {}
-                _ if silence > TAKEN_FOR_DEAD => self.lose(slot, &format!("nothing was heard of it for {silence:?}")),
-                Whose::Peer(_) => place.conn.keep_alive(now, SAY_SOMETHING),
-                Whose::Dialled(_) | Whose::Greeted(_) => {}
-            }
-        }
-    }
 }
 
 /// What the hardware clock shows.
-fn time() -> Time {
+pub(crate) fn time() -> Time {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Time::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
