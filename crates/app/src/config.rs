@@ -191,7 +191,7 @@ impl File {
         })?;
         let protocol = choice::<Protocol>("protocol", &self.protocol)?;
         let clock = choice::<Clock>("clock", &self.clock)?;
-        if !protocol.nature().clocks().any(|(can, _)| can == clock) {
+        if clock == Clock::Hybrid && protocol.nature().hybrid_steps.is_none() {
             return Err(ConfigError(format!("clock = \"{}\": {protocol} cannot use such a clock", self.clock)));
         }
         if !protocol.nature().survives_faults && self.storage != Storage::Memory {
