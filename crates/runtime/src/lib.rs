@@ -11,4 +11,4 @@
 pub mod data;
 pub mod files;
 mod identity;
-
+pub mod wal;

@@ -47,7 +47,11 @@ impl fmt::Display for DataError {
                 path.display()
             ),
             DataError::OtherProcess { path, found, wanted } => {
-                write!(f, "{} belongs to {found}, not to {wanted}; give each process a directory of its own", path.display())
+                write!(
+                    f,
+                    "{} belongs to {found}, not to {wanted}; give each process a directory of its own",
+                    path.display()
+                )
             }
             DataError::Newer { path, format } => write!(
                 f,

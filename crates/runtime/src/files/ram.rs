@@ -150,7 +150,11 @@ impl Tree {
         }
     }
 
-    fn change_names<T>(&mut self, path: &Path, change: impl FnOnce(&mut Names, String) -> io::Result<T>) -> io::Result<T> {
+    fn change_names<T>(
+        &mut self,
+        path: &Path,
+        change: impl FnOnce(&mut Names, String) -> io::Result<T>,
+    ) -> io::Result<T> {
         self.spend()?;
         let folder = self.find(path.parent().unwrap_or(Path::new("")))?;
         let name = path.file_name().and_then(|name| name.to_str()).ok_or(ErrorKind::InvalidInput)?.to_owned();
