@@ -43,8 +43,11 @@ pub(crate) fn settle(
             _ => files.remove(&path).map_err(Failure::of(&**files, Operation::Remove, &path))?,
         }
     }
+    // Before the note vouches for what is in them, and again for the note's own name.
+    let sync_names = || files.sync_folder(folder).map_err(Failure::of(&**files, Operation::Sync, folder));
+    sync_names()?;
     let note = Note::open(files.clone(), folder, identity, scan.last)?;
-    files.sync_folder(folder).map_err(Failure::of(&**files, Operation::Sync, folder))?;
+    sync_names()?;
     // Only now that the note explains what is missing.
     clear_away(&**files, folder, scan)?;
     let kept = segments.back().map_or(0, |(number, _)| *number);
