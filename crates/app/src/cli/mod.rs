@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 something that was checked does not hold,
 //! 2 the question makes no sense.
 
+mod log;
 pub(crate) mod output;
 mod run;
 mod search;
@@ -47,6 +48,9 @@ enum Command {
     /// Study and judge protocols in a deterministic simulator.
     #[command(subcommand)]
     Sim(Sim),
+    /// Look at the log of a replica that does not run.
+    #[command(subcommand)]
+    Log(log::Log),
     /// Print a script that completes commands in a shell.
     Completions {
         /// For which shell.
@@ -105,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
+        Command::Log(log) => log::command(&log),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "skein", &mut script);
