@@ -6,7 +6,7 @@
 //!
 //! This crate knows no particular protocol and never will: it hosts machines.
 
-#![deny(unsafe_code)]
+#![forbid(unsafe_code)]
 
 pub mod data;
 pub mod files;

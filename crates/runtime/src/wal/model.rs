@@ -14,7 +14,7 @@ use super::*;
 use crate::data::{Begin, Owner};
 use crate::files::{Crash, Ram};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Append {
         length: usize,

@@ -95,7 +95,7 @@ pub(crate) fn scan(
     scanner.look_around()?;
     scanner.read_checkpoint()?;
     let stop = scanner.read_segments()?;
-    scanner.judge(stop)?;
+    scanner.judge(stop.as_ref())?;
     Ok(scanner.found)
 }
 
@@ -316,8 +316,8 @@ impl Scanner<'_> {
     }
 
     /// Torn or damaged, or neither.
-    fn judge(&mut self, stop: Option<Break>) -> Result<(), WalError> {
-        let torn = match &stop {
+    fn judge(&mut self, stop: Option<&Break>) -> Result<(), WalError> {
+        let torn = match stop {
             Some(stop) => self.look_behind_all(stop)?,
             None => None,
         };
@@ -327,7 +327,7 @@ impl Scanner<'_> {
             return Ok(());
         }
         let flawed = self.found.flawed.iter().find(|(record, _)| *record > last);
-        let (file, offset, expected) = match (flawed, &stop) {
+        let (file, offset, expected) = match (flawed, stop) {
             (Some((record, flaw)), _) => {
                 (self.folder.join(checkpoint_name(*record)), flaw.offset, flaw.expected.clone())
             }
