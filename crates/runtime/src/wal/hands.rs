@@ -32,7 +32,7 @@ impl Writer {
     /// Answers whether there was anything to do.
     pub(crate) fn round(&mut self) -> bool {
         std::mem::swap(&mut self.taken, &mut self.shared.state().queue);
-        if self.taken.is_empty() {
+        if self.taken.is_empty() || self.shared.has_failed() {
             return false;
         }
         let outcome = self.write();
@@ -121,7 +121,7 @@ impl Keeper {
 
     /// Answers whether there was anything to do.
     pub(crate) fn round(&mut self) -> bool {
-        let Some(job) = self.shared.state().job.take() else { return false };
+        let Some(job) = self.shared.state().job.take().filter(|_| !self.shared.has_failed()) else { return false };
         let outcome = self.write(&job);
         self.shared.unload(job.contents.len());
         let is_sound = outcome.is_ok();

@@ -306,17 +306,19 @@ impl Wal {
 
     /// Everything goes to the writer.
     fn hand_over(&mut self) {
-        if !self.batch.is_empty() {
-            self.close_batch();
-        }
         let Engine::Sync { shared } = &self.engine else { unreachable!("nobody else has a writer") };
         if shared.has_failed() {
             return self.drop_all();
         }
-        let bytes = self.full.iter().map(Batch::len).sum::<usize>();
-        shared.backlog.fetch_add(bytes, Relaxed);
+        let mut bytes = self.full.iter().map(Batch::len).sum::<usize>();
         let mut state = shared.state();
         state.queue.append(&mut self.full);
+        if !self.batch.is_empty() {
+            bytes += self.batch.len();
+            let next = Batch::new(state.spares.pop().unwrap_or_default(), self.batch.last() + 1);
+            state.queue.push(std::mem::replace(&mut self.batch, next));
+        }
+        shared.backlog.fetch_add(bytes, Relaxed);
         let has_job = give_job(shared, &mut state, &mut self.numbered, &mut self.job);
         drop(state);
         shared.for_writer.notify_one();

@@ -24,10 +24,11 @@ use crate::files::{Failure, Files};
 /// Called by a thread of the log whenever more is durable, or something failed.
 pub type Waker = Arc<dyn Fn() + Send + Sync>;
 
-/// A buffer that has grown beyond this is not kept for another batch.
-const MAX_SPARE_BYTES: usize = 4 << 20;
+/// A buffer that has grown beyond this is not kept for another batch: with all
+/// that are kept, that is 64 mebibytes at most.
+const MAX_SPARE_BYTES: usize = 256 << 10;
 
-/// So many empty buffers are kept: as many commits as can come during one sync of a good disk.
+/// So many empty buffers are kept: as many commits as come during one sync of a good disk.
 const MAX_SPARES: usize = 256;
 
 /// A checkpoint to write.
@@ -172,8 +173,8 @@ impl Shared {
         state.failure.get_or_insert(failure);
         state.queue.clear();
         state.job = None;
-        drop(state);
         self.has_failed.store(true, Release);
+        drop(state);
         self.backlog.store(0, Relaxed);
     }
 
@@ -213,5 +214,14 @@ mod tests {
         assert_eq!([state.reaches(3), state.reaches(9)], [5, 7], "what it replaces needs no log");
         state.waiting.clear();
         assert_eq!(state.reaches(9), 9);
+    }
+
+    #[test]
+    fn buffers_are_kept_within_bounds() {
+        let mut state = State::default();
+        state.recycle(Vec::with_capacity(MAX_SPARE_BYTES * 2));
+        assert!(state.spares.is_empty());
+        (0..=MAX_SPARES).for_each(|_| state.recycle(Vec::with_capacity(64)));
+        assert_eq!(state.spares.len(), MAX_SPARES);
     }
 }
