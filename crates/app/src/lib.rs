@@ -5,7 +5,8 @@
 //! without one log through which everything must pass.
 //!
 //! This library is the face of the workspace. [`machine`] is the shape that
-//! every protocol has, [`order`] holds the protocols, [`sim`] judges them.
+//! every protocol has, [`order`] holds the protocols, [`sim`] judges them,
+//! [`runtime`] holds what a replica keeps on a real disk.
 //! [`compose`] is the only place where a protocol meets a host.
 
 #![forbid(unsafe_code)]

@@ -1,8 +1,10 @@
 //! # Machines on real ground
 //!
 //! The same machines as in simulation, driven by real time, sockets and
-//! files. A replica lives on one thread with its links, its log and its
-//! machine: no lock stands on the way of a message.
+//! files. A [`replica`] lives on one thread with its links, its log and its
+//! machine: no lock stands on the way of a message. [`files`] is the file
+//! system behind a small trait, [`data`] the directory that belongs to one
+//! replica, [`wal`] the log in which it keeps what it must not forget.
 //!
 //! No protocol is known here, and no service: a [`Machine`](skein_machine::Machine)
 //! is all that this crate drives.
@@ -10,14 +12,18 @@
 #![forbid(unsafe_code)]
 
 pub mod caller;
+pub mod data;
+pub mod files;
 pub mod frame;
 pub mod front;
 pub mod hello;
 pub mod listener;
 pub mod log;
 pub mod replica;
+pub mod wal;
 
 mod alarms;
 mod conn;
 mod connections;
+mod identity;
 mod links;

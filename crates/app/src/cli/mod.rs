@@ -4,6 +4,7 @@
 //! 2 the question makes no sense.
 
 mod node;
+mod log;
 pub(crate) mod output;
 mod run;
 mod search;
@@ -53,6 +54,9 @@ enum Command {
     /// Measure a cluster on this machine.
     #[command(subcommand)]
     Bench(Bench),
+    /// Look at the log of a replica that does not run.
+    #[command(subcommand)]
+    Log(log::Log),
     /// Print a script that completes commands in a shell.
     Completions {
         /// For which shell.
@@ -128,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Node(arguments) => node::command(&arguments),
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
+        Command::Log(log) => log::command(&log),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "skein", &mut script);

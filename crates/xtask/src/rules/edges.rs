@@ -109,6 +109,7 @@ fn examples() -> Vec<super::example::Example> {
 
     let house = |packages: Vec<Package>| Tree::of(&[]).with(Metadata::of(packages));
     let order = || Package::ours("skein-order", "crates/order");
+    let runtime = || Package::ours("skein-runtime", "crates/runtime");
     let machine = || Package::ours("skein-machine", "crates/machine");
     let app = || Package::ours("skein", "crates/app");
 
@@ -119,6 +120,7 @@ fn examples() -> Vec<super::example::Example> {
     vec![
         Example::breaks(with_manifest, &["crates/order/Cargo.toml:3"]),
         Example::breaks(house(vec![order().needs("skein-service", Some(Kind::Build))]), &["crates/order/Cargo.toml:1"]),
+        Example::breaks(house(vec![runtime().needs("skein-order", None)]), &["crates/runtime/Cargo.toml:1"]),
         Example::breaks(house(vec![machine().needs("skein-sim", Some(Kind::Dev))]), &["crates/machine/Cargo.toml:1"]),
         Example::breaks(house(vec![order().needs("skein", Some(Kind::Dev))]), &["crates/order/Cargo.toml:1"]),
         Example::breaks(house(vec![app().needs("xtask", None)]), &["crates/app/Cargo.toml:1"]),
@@ -133,6 +135,7 @@ fn examples() -> Vec<super::example::Example> {
         Example::keeps(house(vec![
             machine().needs("bytes", None),
             order().needs("skein-machine", None).needs("skein-sim", Some(Kind::Dev)),
+            runtime().needs("skein-machine", None).needs("skein-order", Some(Kind::Dev)),
             app().needs("skein-order", None).needs("skein-sim", None),
         ])),
     ]
