@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::ValueEnum;
@@ -32,6 +32,8 @@ pub enum Storage {
 pub struct Config {
     /// Protocol, storage and what else is the same everywhere.
     pub choices: Choices,
+    /// The folder in which each node has a folder of its own.
+    pub data: PathBuf,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeConfig>,
     /// The names of the groups, in order.
@@ -76,6 +78,8 @@ struct File {
     clock: String,
     #[serde(default)]
     storage: Storage,
+    #[serde(default = "skein_data")]
+    data: PathBuf,
     nodes: BTreeMap<String, NodeConfig>,
     groups: Vec<GroupFile>,
 }
@@ -94,6 +98,10 @@ fn primcast() -> String {
 
 fn logical() -> String {
     "logical".to_owned()
+}
+
+fn skein_data() -> PathBuf {
+    PathBuf::from("skein-data")
 }
 
 /// What is wrong with a configuration, where, and what to do.
@@ -136,6 +144,7 @@ impl Config {
             protocol: self.choices.protocol.to_string(),
             clock: name_of(&self.choices.clock),
             storage: self.choices.storage,
+            data: self.data.clone(),
             nodes: self.nodes.clone(),
             groups: groups.collect(),
         };
@@ -143,7 +152,13 @@ impl Config {
     }
 
     /// So many groups of so many replicas, each replica at a node of its own, at these addresses.
-    pub fn one_replica_a_node(id: ClusterId, choices: Choices, replicas: usize, addresses: &[SocketAddr]) -> Config {
+    pub fn one_replica_a_node(
+        id: ClusterId,
+        choices: Choices,
+        data: PathBuf,
+        replicas: usize,
+        addresses: &[SocketAddr],
+    ) -> Config {
         let node = |nth: usize| format!("n{nth}");
         let nodes = addresses.iter().enumerate();
         let nodes = nodes.map(|(nth, address)| (node(nth), NodeConfig { region: String::new(), address: *address }));
@@ -156,10 +171,16 @@ impl Config {
             protocol: choices.protocol.to_string(),
             clock: name_of(&choices.clock),
             storage: choices.storage,
+            data,
             nodes: nodes.collect(),
             groups: groups.collect(),
         };
         file.check().expect("it was made by the rules")
+    }
+
+    /// Where a replica keeps what it must not forget.
+    pub fn data_of(&self, process: ProcessId) -> PathBuf {
+        self.data.join(&self.homes[&process]).join(process.to_string())
     }
 
     /// The replicas that live at a node.
@@ -241,6 +262,7 @@ impl File {
             Cluster::new(ClusterId(id), members, Vec::new()).map_err(|error| ConfigError(error.to_string()))?;
         Ok(Config {
             choices: Choices { protocol, clock, storage: self.storage },
+            data: self.data,
             nodes: self.nodes,
             groups: self.groups.into_iter().map(|group| group.name).collect(),
             homes,

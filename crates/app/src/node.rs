@@ -4,18 +4,21 @@
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use skein_machine::{Boot, Ordering, ProcessId};
-use skein_runtime::hello::Peer;
+use skein_runtime::data::Begin;
+use skein_runtime::files::Native;
 use skein_runtime::listener::{Listener, Takes, takes};
-use skein_runtime::log::Nowhere;
 use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+use skein_runtime::wal::Storage;
+use skein_sim::run::words_of;
 
 use crate::compose::Employer;
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::serve::multicast::{Multicasts, Never};
 
 /// A node that runs.
@@ -36,6 +39,8 @@ impl Node {
             let known: Vec<&str> = config.nodes.keys().map(String::as_str).collect();
             return Err(format!("there is no node {name} in the configuration: there are {}", known.join(", ")));
         };
+        let folder = config.data.join(name);
+        std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let mut replicas = BTreeMap::new();
         for process in config.replicas_at(name) {
             replicas.insert(process, start(config, process, busy_poll)?);
@@ -64,12 +69,29 @@ impl Node {
             match running.thread.join() {
                 Ok(Ok(())) => {}
                 Ok(Err(failure)) => return Err(format!("{process} stopped: {failure}")),
-                Err(panic) => {
-                    return Err(format!("{process} stopped: {}", skein_sim::run::words_of(panic.as_ref())));
-                }
+                Err(panic) => return Err(format!("{process} stopped: {}", words_of(panic.as_ref()))),
             }
         }
         Ok(())
+    }
+}
+
+/// What a thread says that has ended and should not have.
+fn why(thread: JoinHandle<Result<(), Failure>>) -> String {
+    match thread.join() {
+        Ok(Ok(())) => "it has stopped".to_owned(),
+        Ok(Err(failure)) => failure.to_string(),
+        Err(panic) => words_of(panic.as_ref()),
+    }
+}
+
+impl From<config::Storage> for Storage {
+    fn from(storage: config::Storage) -> Storage {
+        match storage {
+            config::Storage::Memory => Storage::Memory,
+            config::Storage::Async => Storage::Async,
+            config::Storage::Sync => Storage::Sync,
+        }
     }
 }
 
@@ -87,29 +109,33 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool) -> Result<Running
             M: Ordering + Clone + Hash + 'static,
         {
             let Hire { surroundings, config } = self;
-            let me = surroundings.me.process;
+            let me = surroundings.process;
             let (tell, told) = mpsc::channel();
             let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
             let thread = std::thread::Builder::new().name(me.to_string()).spawn(move || {
                 let front = Multicasts::new(config.cluster.clone());
-                let (replica, handle) =
-                    Replica::new(surroundings, maker(me, Boot::First), front, Nowhere).map_err(Failure::System)?;
+                let (replica, handle) = Replica::open(surroundings, |boot| maker(me, boot), front)?;
                 let _ = tell.send(handle);
                 replica.run(seed ^ u64::from(me.0) << 48)
             });
             let thread = thread.map_err(|error| format!("{me} gets no thread: {error}"))?;
             match told.recv() {
                 Ok(handle) => Ok(Running { handle, thread }),
-                Err(_) => Err(format!("{me} cannot start: {:?}", thread.join())),
+                // It ended before it could tell.
+                Err(_) => Err(format!("{me} cannot start: {}", why(thread))),
             }
         }
     }
     let choices = config.choices;
     let surroundings = Surroundings {
         cluster: config.cluster.id(),
-        me: Peer { process, incarnation: 0, birth: 0 },
+        process,
         addresses: config.addresses(),
         distances: BTreeMap::new(),
+        files: Arc::new(Native),
+        data: config.data_of(process),
+        storage: choices.storage.into(),
+        begin: Begin::Usual,
         busy_poll,
     };
     let cluster = config.cluster.clone();

@@ -14,7 +14,6 @@ use crate::frame::FrameReader;
 use crate::front::Front;
 use crate::hello::{self, Caller, Hello};
 use crate::links::{Link, Whose};
-use crate::log::Log;
 use crate::replica::{Replica, time};
 
 /// After so long without a word a sign of life is sent,
@@ -23,12 +22,7 @@ const SAY_SOMETHING: Duration = Duration::from_secs(1);
 /// and after so long without one the other end is taken for dead.
 const TAKEN_FOR_DEAD: Duration = Duration::from_secs(5);
 
-impl<M, F, L> Replica<M, F, L>
-where
-    M: Machine,
-    F: Front<M>,
-    L: Log,
-{
+impl<M: Machine, F: Front<M>> Replica<M, F> {
     pub(crate) fn dial_what_is_due(&mut self, now: Instant) {
         for nth in 0..self.links.len() {
             let link = &mut self.links[nth];
@@ -77,7 +71,7 @@ where
         if place.conn.stream.peer_addr().is_err() {
             return; // not yet
         }
-        let hello = Hello::new(self.surroundings.cluster, process, Caller::Peer(self.surroundings.me));
+        let hello = Hello::new(self.surroundings.cluster, process, Caller::Peer(self.me));
         place.whose = Whose::Greeted(process);
         place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&hello)));
     }
@@ -109,7 +103,7 @@ where
         version: Version,
         rest: FrameReader,
     ) {
-        let answer = hello::Answer::Welcome { version, peer: self.surroundings.me };
+        let answer = hello::Answer::Welcome { version, peer: self.me };
         let whose = match hello.caller {
             Caller::Peer(peer) => Whose::Peer(peer.process),
             Caller::Client => Whose::Client(self.slots.next_client()),

@@ -18,7 +18,6 @@ pub mod frame;
 pub mod front;
 pub mod hello;
 pub mod listener;
-pub mod log;
 pub mod replica;
 pub mod wal;
 

@@ -8,21 +8,24 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::{Events, Poll, Waker};
-use skein_machine::wire::{self, VERSION, Version, Writer};
-use skein_machine::{ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
+use skein_machine::wire::{self, VERSION, Version, WireError, Writer};
+use skein_machine::{Boot, ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
 
 use crate::alarms::Alarms;
 use crate::conn::Filled;
+use crate::data::{Begin, DataDir, DataError, Identity, Owner};
+use crate::files::{self, Files};
 use crate::frame::FrameReader;
 use crate::front::{Answer, ClientId, Desk, Front};
 use crate::hello::{Hello, Peer};
 use crate::links::{Link, Slots, Whose};
-use crate::log::Log;
+use crate::wal::{self, Recovered, Storage, Wal, WalError};
 
 /// Bytes said to a peer and not taken by it, above which it is cut off. It catches up from the log.
 const SLOW_PEER: usize = 64 << 20;
@@ -42,11 +45,19 @@ pub struct Surroundings {
     /// Which cluster.
     pub cluster: ClusterId,
     /// Who it is.
-    pub me: Peer,
+    pub process: ProcessId,
     /// Where the others are.
     pub addresses: BTreeMap<ProcessId, SocketAddr>,
     /// How far away the others pretend to be; nothing said means next door.
     pub distances: BTreeMap<ProcessId, Duration>,
+    /// The files of this machine.
+    pub files: Arc<dyn Files>,
+    /// Its own directory among them.
+    pub data: PathBuf,
+    /// What an acknowledgement is worth.
+    pub storage: Storage,
+    /// What it expects to find in its directory.
+    pub begin: Begin,
     /// Look all the time instead of sleeping until something comes up.
     pub busy_poll: bool,
 }
@@ -102,32 +113,56 @@ impl<C> Handle<C> {
     }
 }
 
-/// Why a replica stopped by itself.
+/// Why a replica did not start, or stopped by itself.
 #[derive(Debug)]
 pub enum Failure {
     /// The operating system refused something that cannot be done without.
     System(io::Error),
-    /// The log can be trusted no more.
-    Log(String),
+    /// Its directory is not what it should be.
+    Data(DataError),
+    /// Its log cannot be opened.
+    Open(WalError),
+    /// Its log holds a record that this build does not understand.
+    Record(WireError),
+    /// Its log can be trusted no more.
+    Log(files::Failure),
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Failure::System(error) => write!(f, "the system refuses what cannot be done without: {error}"),
-            Failure::Log(why) => f.write_str(why),
+            Failure::Data(error) => error.fmt(f),
+            Failure::Open(error) => error.fmt(f),
+            Failure::Record(error) => {
+                write!(f, "its log holds a record that this build does not understand ({error}): use the newer build")
+            }
+            Failure::Log(failure) => failure.fmt(f),
         }
     }
 }
 
 impl std::error::Error for Failure {}
 
+impl From<DataError> for Failure {
+    fn from(error: DataError) -> Failure {
+        Failure::Data(error)
+    }
+}
+
+impl From<WalError> for Failure {
+    fn from(error: WalError) -> Failure {
+        Failure::Open(error)
+    }
+}
+
 /// One machine and everything around it.
-pub struct Replica<M: Machine, F: Front<M>, L: Log> {
+pub struct Replica<M: Machine, F: Front<M>> {
     pub(crate) surroundings: Surroundings,
     pub(crate) machine: M,
     pub(crate) front: F,
-    pub(crate) log: L,
+    pub(crate) log: Wal,
+    pub(crate) me: Peer,
     pub(crate) poll: Poll,
     pub(crate) calls: Receiver<Call<F::Call>>,
     pub(crate) slots: Slots,
@@ -147,22 +182,40 @@ pub struct Replica<M: Machine, F: Front<M>, L: Log> {
 /// The poll's name for calls from other threads.
 const WAKER: usize = usize::MAX;
 
-impl<M, F, L> Replica<M, F, L>
-where
-    M: Machine,
-    F: Front<M>,
-    L: Log,
-{
-    /// Everything in its place, and not yet alive.
-    pub fn new(surroundings: Surroundings, machine: M, front: F, log: L) -> io::Result<(Self, Handle<F::Call>)> {
-        let poll = Poll::new()?;
-        let waker = Arc::new(Waker::new(poll.registry(), mio::Token(WAKER))?);
+impl<M: Machine, F: Front<M>> Replica<M, F> {
+    /// Everything in its place, and what was on the disk in the machine; not yet alive.
+    pub fn open(
+        surroundings: Surroundings,
+        maker: impl FnOnce(Boot) -> M,
+        front: F,
+    ) -> Result<(Self, Handle<F::Call>), Failure> {
+        let poll = Poll::new().map_err(Failure::System)?;
+        let waker = Arc::new(Waker::new(poll.registry(), mio::Token(WAKER)).map_err(Failure::System)?);
+        let process = surroundings.process;
+        let owner = Owner { cluster: surroundings.cluster, process };
+        let mut data = DataDir::open(surroundings.files.clone(), &surroundings.data, owner, surroundings.begin)?;
+        let wakes = waker.clone();
+        let settings = wal::Settings {
+            waker: Arc::new(move || {
+                let _ = wakes.wake();
+            }),
+            ..wal::Settings::default()
+        };
+        let (log, recovered) = Wal::open_or_set_aside(&mut data, surroundings.storage, settings)?;
+        tell_of(process, &recovered);
+        let Identity { birth, incarnation, .. } = data.identity();
+        let mut machine = maker(recovered.boot);
+        for record in recovered.checkpoint.into_iter().map(|(_, record)| record).chain(recovered.records) {
+            let record = wire::from_bytes(record, VERSION).map_err(Failure::Record)?;
+            machine.restore(record);
+        }
+
         let (sender, calls) = channel();
         let now = Instant::now();
-        let me = surroundings.me.process;
-        let links = surroundings.addresses.iter().filter(|(process, _)| **process != me);
-        let links = links.map(|(process, address)| Link::new(*process, *address, me < *process, now)).collect();
+        let links = surroundings.addresses.iter().filter(|(other, _)| **other != process);
+        let links = links.map(|(other, address)| Link::new(*other, *address, process < *other, now)).collect();
         let replica = Replica {
+            me: Peer { process, incarnation, birth },
             surroundings,
             machine,
             front,
@@ -215,7 +268,7 @@ where
             self.look_after_connections(now);
             self.flush();
         }
-        Ok(())
+        self.log.shutdown().map_err(Failure::Log)
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
@@ -324,14 +377,17 @@ where
                 self.machine.on_command(now, command, &mut self.out);
             }
             while let Some(message) = self.to_itself.pop_front() {
-                self.machine.on_message(now, self.surroundings.me.process, message, &mut self.out);
+                self.machine.on_message(now, self.me.process, message, &mut self.out);
             }
             self.machine.finish(now, &mut self.out);
             if cfg!(debug_assertions) {
                 self.machine.check();
             }
             self.perform();
-            self.log.commit().map_err(Failure::Log)?;
+            self.log.commit();
+            if let Some(failure) = self.log.failure() {
+                return Err(Failure::Log(failure));
+            }
             self.release();
             self.answer_clients();
             if self.desk.commands.is_empty() && self.to_itself.is_empty() {
@@ -346,14 +402,20 @@ where
         let now = Instant::now();
         for effect in out.drain() {
             match effect {
-                Effect::Persist(record) => self.log.append(|buffer| encode(&record, buffer)),
-                Effect::Checkpoint(record) => self.log.checkpoint(|buffer| encode(&record, buffer)),
-                Effect::Compact(record) => self.log.compact(|buffer| encode(&record, buffer)),
+                Effect::Persist(record) => {
+                    self.log.append(|buffer| encode(&record, buffer));
+                }
+                Effect::Checkpoint(record) => {
+                    self.log.checkpoint(|buffer| encode(&record, buffer));
+                }
+                Effect::Compact(record) => {
+                    self.log.compact(|buffer| encode(&record, buffer));
+                }
                 Effect::Arm(timer, after) => self.alarms.arm(now, timer, after),
                 Effect::Disarm(timer) => self.alarms.disarm(&timer),
                 Effect::SendEarly(to, message) => self.send(to, message),
                 Effect::Send(..) | Effect::Emit(_) => {
-                    let needs = self.log.written();
+                    let needs = self.log.appended();
                     if self.held.is_empty() && self.log.durable() >= needs {
                         self.let_go(effect);
                     } else {
@@ -383,7 +445,7 @@ where
     }
 
     fn send(&mut self, to: ProcessId, message: M::Message) {
-        if to == self.surroundings.me.process {
+        if to == self.me.process {
             self.to_itself.push_back(message);
             return;
         }
@@ -441,6 +503,18 @@ where
             }
         }
     }
+}
+
+/// What was found on the disk, as far as somebody should know.
+fn tell_of(process: ProcessId, recovered: &Recovered) {
+    if let Some(torn) = &recovered.torn {
+        tracing::info!(%process, ?torn, "the end of the log was torn, and is cut");
+    }
+    if let Some((damage, aside)) = &recovered.set_aside {
+        let aside = aside.display();
+        tracing::error!(%process, %damage, %aside, "the log is damaged and set aside; the replica asks its group");
+    }
+    tracing::info!(%process, boot = ?recovered.boot, records = recovered.records.len(), "starts");
 }
 
 /// What the hardware clock shows.

@@ -3,21 +3,21 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use skein_machine::{
-    Boot, Cluster, ClusterId, Delivery, Down, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Up,
-};
+use skein_machine::{Cluster, ClusterId, Delivery, Down, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{PrimCast, Settings};
+use skein_runtime::data::Begin;
+use skein_runtime::files::Native;
 use skein_runtime::front::{Desk, Front};
-use skein_runtime::hello::Peer;
 use skein_runtime::listener::{Listener, takes};
-use skein_runtime::log::Nowhere;
 use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+use skein_runtime::wal::Storage;
 
 const CLUSTER: ClusterId = ClusterId(7);
 
@@ -43,28 +43,37 @@ struct Node {
     handle: Handle<Multicast>,
     clerk: Clerk,
     thread: JoinHandle<Result<(), Failure>>,
-    _listener: Listener,
+    listener: Listener,
 }
 
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-fn start(me: ProcessId, cluster: &Arc<Cluster>, addresses: &BTreeMap<ProcessId, SocketAddr>, boot: Boot) -> Node {
-    let incarnation = if let Boot::Amnesiac { incarnation } = boot { incarnation } else { 0 };
+fn start(
+    me: ProcessId,
+    cluster: &Arc<Cluster>,
+    addresses: &BTreeMap<ProcessId, SocketAddr>,
+    folder: &Path,
+    storage: Storage,
+) -> Node {
     let surroundings = Surroundings {
         cluster: CLUSTER,
-        me: Peer { process: me, incarnation, birth: 1 },
+        process: me,
         addresses: addresses.clone(),
         distances: BTreeMap::new(),
+        files: Arc::new(Native),
+        data: folder.join(me.to_string()),
+        storage,
+        begin: Begin::Usual,
         busy_poll: false,
     };
-    let machine = PrimCast::new(me, cluster.clone(), boot, Settings::DEFAULT, Planted::NONE);
+    let maker = |boot| PrimCast::new(me, cluster.clone(), boot, Settings::DEFAULT, Planted::NONE);
     let clerk = Clerk::default();
-    let (replica, handle) = Replica::new(surroundings, machine, clerk.clone(), Nowhere).unwrap();
+    let (replica, handle) = Replica::open(surroundings, maker, clerk.clone()).unwrap();
     let listener = Listener::open(addresses[&me], CLUSTER, [(me, takes(handle.clone()))].into()).unwrap();
     let thread = std::thread::spawn(move || replica.run(u64::from(me.0) + 1));
-    Node { handle, clerk, thread, _listener: listener }
+    Node { handle, clerk, thread, listener }
 }
 
 fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
@@ -85,13 +94,33 @@ fn message(session: u64, sequence: u64, groups: u64) -> Multicast {
     }
 }
 
-#[test]
-fn everybody_delivers_and_goes_on_without_one() {
+/// A folder that is gone with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = std::env::temp_dir().join(format!("skein-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        Folder(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// With a disk and without: everybody delivers in one order, a group goes on without its primary, and takes it in
+/// again when it comes back, with its memory or without.
+fn lives_through_a_crash(name: &str, storage: Storage) {
+    let folder = Folder::new(name);
     let cluster = Arc::new(Cluster::regular(2, 3, 0).unwrap());
     let addresses: BTreeMap<ProcessId, SocketAddr> =
         cluster.processes().map(|process| (process, free_address())).collect();
-    let mut nodes: BTreeMap<ProcessId, Node> =
-        cluster.processes().map(|me| (me, start(me, &cluster, &addresses, Boot::First))).collect();
+    let live = |me| start(me, &cluster, &addresses, &folder.0, storage);
+    let mut nodes: BTreeMap<ProcessId, Node> = cluster.processes().map(|me| (me, live(me))).collect();
 
     for sequence in 1..=100 {
         nodes[&ProcessId(0)].handle.call(message(1, sequence, 0b11)).unwrap();
@@ -109,17 +138,33 @@ fn everybody_delivers_and_goes_on_without_one() {
     let dead = nodes.remove(&ProcessId(0)).unwrap();
     dead.handle.stop();
     dead.thread.join().unwrap().unwrap();
-    drop(dead.clerk);
     for sequence in 1..=20 {
         nodes[&ProcessId(1)].handle.call(message(3, sequence, 0b11)).unwrap();
     }
-    let has_all = |process: u16, count_before: usize| {
-        let node = &nodes[&ProcessId(process)];
-        count(node) == count_before + 20
-    };
-    wait_for("what was sent after the crash", || (1..6).all(|p| has_all(p, expected(&ProcessId(p)))));
+    wait_for("what was sent after the crash", || {
+        nodes.iter().all(|(process, node)| count(node) == expected(process) + 20)
+    });
+
+    drop(dead.listener);
+    nodes.insert(ProcessId(0), live(ProcessId(0)));
+    wait_for("what the one that came back had missed", || order(&nodes[&ProcessId(0)]) == order(&nodes[&ProcessId(1)]));
     for (_, node) in nodes {
         node.handle.stop();
         node.thread.join().unwrap().unwrap();
     }
+}
+
+#[test]
+fn a_cluster_on_disks_lives_through_a_crash() {
+    lives_through_a_crash("sync", Storage::Sync);
+}
+
+#[test]
+fn a_cluster_that_writes_without_waiting_lives_through_a_crash() {
+    lives_through_a_crash("async", Storage::Async);
+}
+
+#[test]
+fn a_cluster_in_memory_lives_through_a_crash() {
+    lives_through_a_crash("memory", Storage::Memory);
 }

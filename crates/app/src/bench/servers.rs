@@ -30,7 +30,8 @@ impl Servers {
             .map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
         let config_file = folder.join("skein.toml");
         let id = ClusterId(u64::from(std::process::id()));
-        let config = Config::one_replica_a_node(id, choices, replicas, &free_addresses(groups * replicas)?);
+        let config =
+            Config::one_replica_a_node(id, choices, folder.join("data"), replicas, &free_addresses(groups * replicas)?);
         std::fs::write(&config_file, config.to_text())
             .map_err(|error| Mistake(format!("cannot write {}: {error}", config_file.display())))?;
         let mut servers = Servers { config, config_file, folder, children: Vec::new() };

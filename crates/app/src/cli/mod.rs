@@ -3,8 +3,8 @@
 //! Exit codes: 0 all is well, 1 something that was checked does not hold,
 //! 2 the question makes no sense.
 
-mod node;
 mod log;
+mod node;
 pub(crate) mod output;
 mod run;
 mod search;
