@@ -32,6 +32,13 @@ pub enum Reply {
         /// With which final timestamp.
         timestamp: Timestamp,
     },
+    /// A message that was asked for on this connection was delivered elsewhere, so it will be at all destinations.
+    Done {
+        /// Which.
+        id: MessageId,
+        /// Its final timestamp, or a later one of its session.
+        timestamp: Timestamp,
+    },
     /// It was not accepted; ask again later, before anything else of the session.
     Busy {
         /// Which.
@@ -70,6 +77,7 @@ const BUSY: u8 = 2;
 const EXPIRED: u8 = 3;
 const NEXT: u8 = 4;
 const COUNTS: u8 = 5;
+const DONE: u8 = 6;
 
 impl Wire for Request {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -106,6 +114,11 @@ impl Wire for Reply {
                 id.encode(writer);
                 timestamp.encode(writer);
             }
+            Reply::Done { id, timestamp } => {
+                writer.u8(DONE);
+                id.encode(writer);
+                timestamp.encode(writer);
+            }
             Reply::Busy { id, why } => {
                 writer.u8(BUSY);
                 id.encode(writer);
@@ -136,6 +149,7 @@ impl Wire for Reply {
             DELIVERED => Reply::Delivered { id: MessageId::decode(reader)?, timestamp: Timestamp::decode(reader)? },
             BUSY => Reply::Busy { id: MessageId::decode(reader)?, why: words(&reader.bytes("a reason", MAX_WORDS)?)? },
             EXPIRED => Reply::Expired(MessageId::decode(reader)?),
+            DONE => Reply::Done { id: MessageId::decode(reader)?, timestamp: Timestamp::decode(reader)? },
             NEXT => {
                 let position: Position = reader.u64()?;
                 let timestamp = Timestamp::decode(reader)?;
@@ -181,6 +195,7 @@ mod tests {
             Reply::Delivered { id, timestamp: Timestamp(4) },
             Reply::Busy { id, why: "full".to_owned() },
             Reply::Expired(id),
+            Reply::Done { id, timestamp: Timestamp(5) },
             Reply::Next(Delivery { position: 5, timestamp: Timestamp(6), message: message() }),
             Reply::Counts(Counts { deliveries: 1, bytes_out: 2, writes: 3, processor_nanos: 4 }),
         ];

@@ -104,6 +104,16 @@ pub enum Up {
     /// nobody remembers, or it never will be but void. Its session ends here:
     /// no later message of it is accepted, and asking again is no use.
     Expired(MessageId),
+    /// A message that was multicast through this process has been delivered at
+    /// a destination, so it will be at all of them. Said when the process hears
+    /// of it from others: where it delivers the message itself, that says it.
+    Done {
+        /// The message.
+        id: MessageId,
+        /// Its final timestamp; or, of one that was delivered long ago, that of
+        /// a later message of its session.
+        timestamp: Timestamp,
+    },
     /// The log has grown: hand in a checkpoint.
     WantCheckpoint,
     /// Forget the own state and take this one: the own checkpoint after a
@@ -225,6 +235,7 @@ impl fmt::Debug for Up {
             Up::SafeTime(timestamp) => write!(f, "has delivered everything up to {timestamp}"),
             Up::Busy(busy) => write!(f, "turns {} away: {}", busy.id, busy.why),
             Up::Expired(id) => write!(f, "lets {id} expire"),
+            Up::Done { id, timestamp } => write!(f, "hears that {id} is done by {timestamp}"),
             Up::WantCheckpoint => f.write_str("wants a checkpoint"),
             Up::Install { position, bytes } => write!(f, "takes over {} bytes of state at #{position}", bytes.len()),
         }

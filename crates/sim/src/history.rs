@@ -30,11 +30,20 @@ pub struct History {
     /// Only where some messages commute.
     states: Option<States>,
     safe_times: BTreeMap<GroupId, SafeTimes>,
+    dones: Vec<Done>,
     /// Messages between processes, in the order of their sending.
     pub traffic: Vec<Sent>,
     oddities: Vec<Violation>,
     /// Counts what was observed: real time, finer than any clock.
     moments: u64,
+}
+
+/// Somebody's word that a message has been delivered elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Done {
+    pub(crate) moment: u64,
+    pub(crate) process: ProcessId,
+    pub(crate) stamp: Stamp,
 }
 
 /// A message that was multicast.
@@ -120,6 +129,7 @@ impl History {
             seen,
             states: conflicts.map(States::new),
             safe_times: BTreeMap::new(),
+            dones: Vec::new(),
             traffic: Vec::new(),
             oddities: Vec::new(),
             moments: 0,
@@ -139,6 +149,11 @@ impl History {
     /// Every message that was multicast.
     pub fn casts(&self) -> &BTreeMap<MessageId, Cast> {
         &self.casts
+    }
+
+    /// What processes have said of deliveries elsewhere.
+    pub(crate) fn dones(&self) -> &[Done] {
+        &self.dones
     }
 
     /// Contradictions that were seen while the history was written.
@@ -202,6 +217,12 @@ impl History {
             }
             None => self.odd("expiry", format!("{process} lets {id} expire, which nobody multicast")),
         }
+    }
+
+    /// A process said that a message has been delivered elsewhere.
+    pub fn done(&mut self, process: ProcessId, id: MessageId, timestamp: Timestamp) {
+        let moment = self.tick();
+        self.dones.push(Done { moment, process, stamp: Stamp { timestamp, id } });
     }
 
     /// A process delivered a message. Answers whether it is new there.

@@ -104,6 +104,12 @@ impl Pen {
         self
     }
 
+    /// A process says that others have delivered the message.
+    pub(crate) fn done(&mut self, process: u16, session: u64, sequence: u64, timestamp: u64) -> &mut Pen {
+        self.history.done(ProcessId(process), MessageId::new(session, sequence), Timestamp(timestamp));
+        self
+    }
+
     /// A process says that everything up to this timestamp is delivered there.
     pub(crate) fn safe(&mut self, process: u16, timestamp: u64) -> &mut Pen {
         self.history.safe_time(ProcessId(process), 1, Timestamp(timestamp));

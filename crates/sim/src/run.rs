@@ -319,7 +319,7 @@ impl<M: Ordering + 'static> Run<M> {
                 if let Some(readers) = &mut self.readers {
                     readers.delivered(delivery.timestamp);
                 }
-                if let Some((at, alarm)) = self.sessions.heard(now, &delivery) {
+                if let Some((at, alarm)) = self.sessions.heard(now, delivery.message.id, delivery.timestamp) {
                     self.plan(at, Wake::Session(alarm));
                 }
             }
@@ -330,6 +330,12 @@ impl<M: Ordering + 'static> Run<M> {
             }
             Up::Install { position, bytes } => {
                 self.service.install(&mut self.history, now, (process, life), position, bytes);
+            }
+            Up::Done { id, timestamp } => {
+                self.history.done(process, id, timestamp);
+                if let Some((at, alarm)) = self.sessions.heard(now, id, timestamp) {
+                    self.plan(at, Wake::Session(alarm));
+                }
             }
             Up::Expired(id) => {
                 self.history.expired(process, id);

@@ -11,8 +11,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use skein_machine::{
-    Cluster, ClusterError, Delivery, Down, GroupSet, MessageId, Multicast, Ordering, ProcessId, Random, SessionId,
-    Timestamp,
+    Cluster, ClusterError, Down, GroupSet, MessageId, Multicast, Ordering, ProcessId, Random, SessionId, Timestamp,
 };
 
 use crate::{History, MILLISECOND, Nanos, SECOND, World};
@@ -198,15 +197,14 @@ impl Sessions {
         }
     }
 
-    /// A replica delivered a message; its session hears of it a little later, or at once.
-    pub(crate) fn heard(&mut self, now: Nanos, delivery: &Delivery) -> Option<(Nanos, Alarm)> {
-        self.passed(delivery.timestamp);
-        let id = delivery.message.id;
+    /// A replica delivered a message, or says that others have; its session hears of it a little later, or at once.
+    pub(crate) fn heard(&mut self, now: Nanos, id: MessageId, timestamp: Timestamp) -> Option<(Nanos, Alarm)> {
+        self.passed(timestamp);
         let waits = |session: &Session| session.open.iter().any(|open| open.message.id == id);
         if !self.living.iter().any(|session| session.id == id.session && waits(session)) {
             return None;
         }
-        self.answers.push(Some((id, delivery.timestamp)));
+        self.answers.push(Some((id, timestamp)));
         let delay = if self.random.chance(0.5) { 0 } else { self.random.below(2 * MILLISECOND) };
         Some((now + delay, Alarm::Answer(self.answers.len() as u32 - 1)))
     }

@@ -190,7 +190,7 @@ impl<'a> Load<'a> {
             }
             Reply::Busy { id, why } => Err(Mistake(format!("{id} was turned away: {why}; use fewer outstanding"))),
             Reply::Expired(id) => Err(Mistake(format!("{id} expired, which nothing here can"))),
-            Reply::Next(_) | Reply::Counts(_) => Ok(None),
+            Reply::Done { .. } | Reply::Next(_) | Reply::Counts(_) => Ok(None),
         }
     }
 }

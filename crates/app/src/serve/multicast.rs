@@ -62,6 +62,11 @@ impl<M: Ordering> Front<M> for Multicasts {
                     say(desk, *client, &Reply::Busy { id: busy.id, why: busy.why.to_owned() });
                 }
             }
+            Up::Done { id, timestamp } => {
+                if let Some(client) = self.sessions.get(&id.session) {
+                    say(desk, *client, &Reply::Done { id, timestamp });
+                }
+            }
             Up::Expired(id) => {
                 if let Some(client) = self.sessions.get(&id.session) {
                     say(desk, *client, &Reply::Expired(id));

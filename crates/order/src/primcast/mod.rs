@@ -44,7 +44,7 @@ pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, 
 use alloc::sync::Arc;
 use core::time::Duration;
 
-use skein_machine::{Boot, Cluster, Conflicts, Down, Machine, Out, ProcessId, Time, Timestamp};
+use skein_machine::{Boot, Cluster, Conflicts, Down, Machine, Out, ProcessId, Time, Timestamp, Up};
 
 use self::replica::Replica;
 use self::sender::Sender;
@@ -150,7 +150,7 @@ impl Machine for PrimCast {
     type Message = Message;
     type Timer = Timer;
     type Record = Record;
-    type Event = skein_machine::Up;
+    type Event = Up;
 
     fn restore(&mut self, record: Record) {
         let replica = self.replica.as_mut().expect("a process without a group writes nothing down");
@@ -197,7 +197,9 @@ impl Machine for PrimCast {
             }
             Message::Done(id, timestamp) => {
                 self.sender.hear_timestamp(timestamp);
-                self.sender.on_done(id);
+                if self.sender.on_done(id) {
+                    out.emit(Up::Done { id, timestamp });
+                }
             }
             Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
             message => {

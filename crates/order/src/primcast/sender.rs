@@ -181,23 +181,24 @@ impl Sender {
         self.newest = self.newest.max(timestamp);
     }
 
-    /// It was delivered: what follows it need not wait to hear of it.
-    pub(super) fn on_done(&mut self, id: MessageId) {
-        self.close(id);
+    /// It was delivered: what follows it need not wait to hear of it. Answers whether it was on the way.
+    pub(super) fn on_done(&mut self, id: MessageId) -> bool {
+        let was_open = self.close(id);
         let last = MessageId { sequence: u64::MAX, ..id };
         for (_, open) in self.open.range_mut(id..=last) {
             if open.follows == id.sequence {
                 open.follows = 0;
             }
         }
+        was_open
     }
 
-    fn close(&mut self, id: MessageId) {
-        if let Some(open) = self.open.remove(&id) {
-            for group in open.message.destinations.iter() {
-                *self.load.get_mut(&group).expect("what is open counts") -= 1;
-            }
+    fn close(&mut self, id: MessageId) -> bool {
+        let Some(open) = self.open.remove(&id) else { return false };
+        for group in open.message.destinations.iter() {
+            *self.load.get_mut(&group).expect("what is open counts") -= 1;
         }
+        true
     }
 
     pub(super) fn on_refused(&mut self, id: MessageId, refusal: Refusal, out: &mut Effects) {
@@ -223,7 +224,9 @@ impl Sender {
     /// delivered then; this process has done its part.
     fn end_session(&mut self, id: MessageId) {
         self.ended.insert(id.session, ());
-        self.from(id).into_iter().for_each(|id| self.close(id));
+        for id in self.from(id) {
+            self.close(id);
+        }
     }
 
     /// A message and what is on the way behind it in its session.

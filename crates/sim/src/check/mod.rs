@@ -5,6 +5,7 @@
 
 mod agreement;
 mod cycle;
+mod done;
 mod expiry;
 mod genuine;
 mod integrity;
@@ -66,6 +67,7 @@ pub fn judge(history: &History, claims: &Claims) -> Vec<Violation> {
     found.extend(session::check(history));
     found.extend(expiry::check(history));
     found.extend(safe_time::check(history));
+    found.extend(done::check(history));
     if let Some(grace) = claims.genuine {
         found.extend(genuine::check(history, grace));
     }
@@ -148,6 +150,8 @@ mod tests {
         assert_eq!(found(&pen), ["sender order", "step bound"]);
         let mut pen = Pen::new(1, 1);
         assert_eq!(found(pen.cast_until(1, 1, 5).expire(0, 1, 1).deliver(0, 1, 1, 5)), ["expiry"]);
+        let mut pen = Pen::new(1, 1);
+        assert_eq!(found(pen.cast(1, 1, 1).done(0, 1, 1, 5).deliver(0, 1, 1, 5)), ["word of a delivery"]);
         let mut pen = Pen::new(1, 1);
         assert_eq!(found(pen.cast(1, 1, 1).safe(0, 5).deliver(0, 1, 1, 5)), ["safe time"]);
         let mut pen = Pen::new(1, 2);
