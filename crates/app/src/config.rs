@@ -178,6 +178,37 @@ impl Config {
         file.check().expect("it was made by the rules")
     }
 
+    /// A node in each region, at ports one after the other, and so many groups with a replica at every node. Each
+    /// group is led from another region.
+    pub fn spread(
+        id: ClusterId,
+        choices: Choices,
+        data: PathBuf,
+        regions: &[&str],
+        groups: usize,
+        first_port: u16,
+    ) -> Config {
+        let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let nodes = regions.iter().zip(first_port..).map(|(region, port)| {
+            ((*region).to_owned(), NodeConfig { region: (*region).to_owned(), address: address(port) })
+        });
+        let replicas = |group: usize| {
+            let count = regions.len();
+            (0..count).map(|nth| regions[(group + nth) % count].to_owned()).collect()
+        };
+        let groups = (0..groups).map(|group| GroupFile { name: format!("g{group}"), replicas: replicas(group) });
+        let file = File {
+            cluster: id.to_string(),
+            protocol: choices.protocol.to_string(),
+            clock: name_of(&choices.clock),
+            storage: choices.storage,
+            data,
+            nodes: nodes.collect(),
+            groups: groups.collect(),
+        };
+        file.check().expect("it was made by the rules")
+    }
+
     /// Where a replica keeps what it must not forget.
     pub fn data_of(&self, process: ProcessId) -> PathBuf {
         self.data.join(&self.homes[&process]).join(process.to_string())

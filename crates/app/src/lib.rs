@@ -13,19 +13,31 @@
 
 mod bench;
 pub mod cli;
+pub mod client;
 pub mod compose;
 pub mod config;
+mod dev;
 mod fleet;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod node;
 mod serve;
+mod signals;
 pub mod speech;
 
 /// Processor time that this process has used, user and system.
 pub(crate) fn processor_time() -> std::time::Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// A number that nobody else has.
+pub(crate) fn draw() -> Result<u64, String> {
+    use std::io::Read;
+    let mut bytes = [0; 8];
+    let drawn = std::fs::File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
+    drawn.map_err(|error| format!("cannot draw a random number from /dev/urandom: {error}"))?;
+    Ok(u64::from_le_bytes(bytes))
 }
 
 pub use skein_machine as machine;

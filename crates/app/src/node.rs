@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skein_machine::{Boot, Ordering, ProcessId};
 use skein_runtime::data::Begin;
@@ -19,7 +19,10 @@ use skein_sim::run::words_of;
 
 use crate::compose::Employer;
 use crate::config::{self, Config};
-use crate::serve::multicast::{Multicasts, Never};
+use crate::serve::multicast::{Ask, Multicasts};
+
+/// A new primary needs a few messages to and fro, even between continents.
+const HANDING_OVER: Duration = Duration::from_millis(500);
 
 /// A node that runs.
 pub struct Node {
@@ -28,7 +31,7 @@ pub struct Node {
 }
 
 struct Running {
-    handle: Handle<Never>,
+    handle: Handle<Ask>,
     thread: JoinHandle<Result<(), Failure>>,
 }
 
@@ -57,14 +60,29 @@ impl Node {
         self.listener.address()
     }
 
+    /// Hands over what its replicas lead, gives that a moment, and stops them.
+    pub fn retire(self) -> Result<(), String> {
+        for running in self.replicas.values() {
+            // One that has stopped already leads nothing.
+            let _ = running.handle.call(Ask::Retire);
+        }
+        std::thread::sleep(HANDING_OVER);
+        self.stop()
+    }
+
     /// Stops all its replicas and waits for them.
     pub fn stop(self) -> Result<(), String> {
         self.replicas.values().for_each(|running| running.handle.stop());
         self.wait()
     }
 
-    /// Waits until a replica stops.
-    pub fn wait(self) -> Result<(), String> {
+    /// Whether a replica has stopped that nobody asked to.
+    pub fn has_stopped(&self) -> bool {
+        self.replicas.values().any(|running| running.thread.is_finished())
+    }
+
+    /// Waits until all replicas have stopped.
+    fn wait(self) -> Result<(), String> {
         for (process, running) in self.replicas {
             match running.thread.join() {
                 Ok(Ok(())) => {}

@@ -10,6 +10,7 @@ mod run;
 mod search;
 mod settings;
 mod steps;
+mod talk;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -49,6 +50,12 @@ enum Command {
     /// Study and judge protocols in a deterministic simulator.
     #[command(subcommand)]
     Sim(Sim),
+    /// Run a whole cluster in this process, to try things with.
+    Dev(crate::dev::Arguments),
+    /// Send messages to groups.
+    Multicast(talk::MulticastArguments),
+    /// Follow what a group delivers.
+    Tail(talk::TailArguments),
     /// Run one node of a cluster.
     Node(node::Arguments),
     /// Measure a cluster on this machine.
@@ -129,6 +136,9 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
+        Command::Dev(arguments) => crate::dev::command(&arguments),
+        Command::Multicast(arguments) => talk::multicast(&arguments),
+        Command::Tail(arguments) => talk::tail(&arguments),
         Command::Node(arguments) => node::command(&arguments),
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),

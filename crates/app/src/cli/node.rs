@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Mistake, Verdict, output};
 use crate::config::Config;
 use crate::node::Node;
+use crate::signals::Stop;
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -26,9 +27,15 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    let stop = Stop::listen().map_err(Mistake)?;
     let config = Config::read(&arguments.config).map_err(|error| Mistake(error.to_string()))?;
     let node = Node::start(&config, &arguments.node, arguments.busy_poll).map_err(Mistake)?;
     output::line(format_args!("node {} is ready at {}", arguments.node, node.address()));
-    node.wait().map_err(Mistake)?;
+    stop.wait(|| node.has_stopped());
+    if node.has_stopped() {
+        node.stop().map_err(Mistake)?;
+        return Err(Mistake(format!("a replica of node {} has stopped by itself", arguments.node)));
+    }
+    node.retire().map_err(Mistake)?;
     Ok(true)
 }

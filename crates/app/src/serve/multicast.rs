@@ -25,8 +25,11 @@ pub(crate) struct Multicasts {
     deliveries: u64,
 }
 
-/// Nothing is asked from inside the process.
-pub(crate) enum Never {}
+/// What the process asks of its replica.
+pub(crate) enum Ask {
+    /// Hand over what it leads: it will stop soon.
+    Retire,
+}
 
 impl Multicasts {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Multicasts {
@@ -52,7 +55,7 @@ fn say<M: Ordering>(desk: &mut Desk<M>, client: ClientId, reply: &Reply) {
 }
 
 impl<M: Ordering> Front<M> for Multicasts {
-    type Call = Never;
+    type Call = Ask;
 
     fn on_event(&mut self, event: Up, desk: &mut Desk<M>) {
         match event {
@@ -80,8 +83,10 @@ impl<M: Ordering> Front<M> for Multicasts {
         }
     }
 
-    fn on_call(&mut self, call: Never, _: &mut Desk<M>) {
-        match call {}
+    fn on_call(&mut self, ask: Ask, desk: &mut Desk<M>) {
+        match ask {
+            Ask::Retire => desk.command(Down::Retire),
+        }
     }
 
     fn on_request(&mut self, client: ClientId, request: Bytes, desk: &mut Desk<M>) -> Result<(), String> {

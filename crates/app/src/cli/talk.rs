@@ -1,0 +1,158 @@
+//! `skein multicast` and `skein tail`: a cluster from a shell.
+
+use std::io::BufRead;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use clap::Args;
+use serde::Serialize;
+use skein_machine::{Delivery, GroupId, GroupSet};
+
+use super::{Mistake, Verdict, output};
+use crate::client::{Client, Delivered};
+use crate::config::Config;
+use crate::dev;
+
+#[derive(Args)]
+pub(crate) struct Where {
+    /// The configuration of the cluster; skein.toml here, or that of `skein dev`, unless told.
+    #[arg(long, value_name = "FILE", env = "SKEIN_CONFIG")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Each message is sent when the one before it is delivered. Its timestamp says where it stands in
+the order, and the times how long it took until a replica of each group had delivered it.
+
+Examples:
+  skein multicast g0,g1 hello
+  seq 100 | skein multicast g0 -"
+)]
+pub(crate) struct MulticastArguments {
+    #[command(flatten)]
+    place: Where,
+    /// The groups, with commas between them.
+    #[arg(value_name = "GROUPS")]
+    groups: String,
+    /// What to say; one message a line of standard input for `-`.
+    #[arg(value_name = "TEXT")]
+    text: String,
+    /// One JSON object a message.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  skein tail g0
+  skein tail g1 --json | head -3")]
+pub(crate) struct TailArguments {
+    #[command(flatten)]
+    place: Where,
+    /// The group.
+    #[arg(value_name = "GROUP")]
+    group: String,
+    /// One JSON object a delivery.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Sent<'a> {
+    message: String,
+    timestamp: u64,
+    groups: Vec<Took<'a>>,
+}
+
+#[derive(Serialize)]
+struct Took<'a> {
+    group: &'a str,
+    took_us: f64,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    position: u64,
+    timestamp: u64,
+    message: String,
+    groups: Vec<&'a str>,
+    text: String,
+}
+
+impl Where {
+    fn read(&self) -> Result<Config, Mistake> {
+        let usual = [PathBuf::from(dev::FILE), Path::new(dev::FOLDER).join(dev::FILE)];
+        let found = self.config.clone().or_else(|| usual.into_iter().find(|file| file.exists()));
+        let found = found.ok_or_else(|| {
+            Mistake(
+                "there is no configuration here: start a cluster with `skein dev`, or name one with --config".into(),
+            )
+        })?;
+        Config::read(&found).map_err(|error| Mistake(error.to_string()))
+    }
+}
+
+pub(crate) fn multicast(arguments: &MulticastArguments) -> Verdict {
+    let config = arguments.place.read()?;
+    let groups: Result<GroupSet, Mistake> = arguments.groups.split(',').map(|name| group(&config, name)).collect();
+    let groups = groups?;
+    let mut client = Client::new(config.clone()).map_err(Mistake)?;
+    let mut send = |text: String| -> Result<(), Mistake> {
+        let delivered = client.multicast(groups, Bytes::from(text)).map_err(Mistake)?;
+        show(&config, &delivered, arguments.json);
+        Ok(())
+    };
+    if arguments.text != "-" {
+        send(arguments.text.clone())?;
+        return Ok(true);
+    }
+    for line in std::io::stdin().lock().lines() {
+        send(line.map_err(|error| Mistake(format!("cannot read standard input: {error}")))?)?;
+    }
+    Ok(true)
+}
+
+pub(crate) fn tail(arguments: &TailArguments) -> Verdict {
+    let config = arguments.place.read()?;
+    let group = group(&config, &arguments.group)?;
+    let mut client = Client::new(config.clone()).map_err(Mistake)?;
+    let each = |delivery: Delivery| {
+        print(&config, &delivery, arguments.json);
+        true
+    };
+    client.follow(group, each).map_err(Mistake)?;
+    Ok(true)
+}
+
+fn group(config: &Config, name: &str) -> Result<GroupId, Mistake> {
+    config
+        .group(name.trim())
+        .ok_or_else(|| Mistake(format!("there is no group {}: there are {}", name.trim(), config.groups.join(", "))))
+}
+
+fn show(config: &Config, delivered: &Delivered, is_json: bool) {
+    let name = |group: &GroupId| config.groups[group.index()].as_str();
+    let micros = |took: &std::time::Duration| took.as_secs_f64() * 1e6;
+    if is_json {
+        let groups =
+            delivered.took.iter().map(|(group, took)| Took { group: name(group), took_us: micros(took) }).collect();
+        let sent = Sent { message: delivered.id.to_string(), timestamp: delivered.timestamp.0, groups };
+        return output::json(&sent);
+    }
+    let took: Vec<String> =
+        delivered.took.iter().map(|(group, took)| format!("{} {:.0} us", name(group), micros(took))).collect();
+    output::line(format_args!("{} at {}: {}", delivered.id, delivered.timestamp, took.join(", ")));
+}
+
+fn print(config: &Config, delivery: &Delivery, is_json: bool) {
+    let Delivery { position, timestamp, message } = delivery;
+    let groups: Vec<&str> = message.destinations.iter().map(|group| config.groups[group.index()].as_str()).collect();
+    let text = String::from_utf8_lossy(&message.payload).into_owned();
+    if is_json {
+        let message = message.id.to_string();
+        return output::json(&Line { position: *position, timestamp: timestamp.0, message, groups, text });
+    }
+    let void = if delivery.is_void() { " (void: it came too late)" } else { "" };
+    output::line(format_args!("#{position} at {timestamp} to {}: {}{void}", groups.join(","), text.escape_debug()));
+}

@@ -1,0 +1,119 @@
+//! `skein dev`: a whole cluster in one process, on real sockets and disks, to
+//! try things with. Its configuration lies beside its data, so other commands
+//! find it. Nothing in it is special: the nodes are those of `skein node`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Serialize;
+use skein_machine::ClusterId;
+
+use crate::cli::{Mistake, Verdict, output};
+use crate::compose::{Clock, Protocol};
+use crate::config::{Choices, Config, Storage};
+use crate::node::Node;
+use crate::signals::Stop;
+
+/// Where a cluster for trying things lies unless somebody says otherwise.
+pub(crate) const FOLDER: &str = "skein-dev";
+
+/// The name of the configuration in it.
+pub(crate) const FILE: &str = "skein.toml";
+
+/// Regions of a cluster for trying things: a node in each, with a replica of every group.
+const REGIONS: [&str; 3] = ["north", "east", "south"];
+
+#[derive(Args)]
+#[command(after_help = "Three nodes, one for each region, and three groups with a replica at every node, all in this
+process. Stop it with Ctrl-C, or kill it: what was acknowledged is there when it starts again.
+
+Examples:
+  skein dev
+  skein dev --fast                 nothing is kept
+  skein multicast g0,g1 hello      in another terminal
+  skein tail g1                    in a third one")]
+pub(crate) struct Arguments {
+    /// Where the cluster keeps its configuration and its data.
+    #[arg(long, value_name = "DIR", default_value = FOLDER)]
+    data: PathBuf,
+    /// Keep everything in memory, and nothing after a stop.
+    #[arg(long, conflicts_with = "data")]
+    fast: bool,
+    /// The first of the ports on which the nodes listen.
+    #[arg(long, value_name = "FIRST", default_value_t = 7101, value_parser = clap::value_parser!(u16).range(1..=65000))]
+    port: u16,
+    /// One JSON object when it is ready.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    kind: &'static str,
+    redis: Vec<String>,
+    nodes: Vec<SocketAddr>,
+    data: &'a Path,
+    config: &'a Path,
+}
+
+pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    let stop = Stop::listen().map_err(Mistake)?;
+    let folder = match arguments.fast {
+        true => std::env::temp_dir().join(format!("skein-dev-{}", std::process::id())),
+        false => arguments.data.clone(),
+    };
+    std::fs::create_dir_all(&folder).map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
+    let file = folder.join(FILE);
+    let config = if file.exists() { read(&file)? } else { arguments.make(&folder, &file)? };
+    let mut nodes = Vec::new();
+    for name in config.nodes.keys() {
+        nodes.push(Node::start(&config, name, false).map_err(Mistake)?);
+    }
+    let addresses = nodes.iter().map(Node::address).collect();
+    arguments.tell(&config, &folder, &file, addresses);
+    stop.wait(|| nodes.iter().any(Node::has_stopped));
+    // All of them at once: there is nobody to hand over to.
+    let stopped: Result<Vec<()>, String> = nodes.into_iter().map(Node::stop).collect();
+    if arguments.fast {
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    stopped.map_err(Mistake)?;
+    Ok(true)
+}
+
+fn read(file: &Path) -> Result<Config, Mistake> {
+    Config::read(file).map_err(|error| Mistake(error.to_string()))
+}
+
+impl Arguments {
+    fn make(&self, folder: &Path, file: &Path) -> Result<Config, Mistake> {
+        let storage = if self.fast { Storage::Memory } else { Storage::Sync };
+        let choices = Choices { protocol: Protocol::PrimCast, clock: Clock::Logical, storage };
+        let id = ClusterId(crate::draw().map_err(Mistake)?);
+        let config = Config::spread(id, choices, folder.join("data"), &REGIONS, REGIONS.len(), self.port);
+        std::fs::write(file, config.to_text())
+            .map_err(|error| Mistake(format!("cannot write {}: {error}", file.display())))?;
+        Ok(config)
+    }
+
+    fn tell(&self, config: &Config, folder: &Path, file: &Path, nodes: Vec<SocketAddr>) {
+        if self.json {
+            let ready = Ready { kind: "ready", redis: Vec::new(), nodes, data: folder, config: file };
+            return output::json(&ready);
+        }
+        let flag = match folder == Path::new(FOLDER) {
+            true => String::new(),
+            false => format!("--config {} ", file.display()),
+        };
+        let groups = config.groups.join(", ");
+        output::line(format_args!("{} nodes with a replica of {groups} each are up", config.nodes.len()));
+        for (name, node) in &config.nodes {
+            output::line(format_args!("  {name:<8} {}", node.address));
+        }
+        output::line(format_args!("\nIn other terminals:"));
+        output::line(format_args!("  skein tail {flag}g1                  follow what g1 delivers"));
+        output::line(format_args!("  skein multicast {flag}g0,g1 hello    send a message to two groups"));
+        output::line(format_args!("\nThe configuration is {}. Ctrl-C stops everything.", file.display()));
+    }
+}
