@@ -37,8 +37,11 @@ struct Cli {
 }
 
 const EXAMPLES: &str = "Examples:
-  skein sim run --protocol skeen --scenario calm --seeds 0..100   judge a hundred random runs
-  skein sim run --protocol skeen --scenario calm --seeds 7 --trace   read one of them
+  skein dev                          run a cluster here, to try things with
+  skein multicast g0,g1 hello        send a message to two of its groups
+  skein tail g1                      follow what one of them delivers
+  skein bench multicast              measure a cluster on this machine
+  skein sim run --protocol primcast --seeds 0..100   judge a hundred random runs
   skein sim steps                    how many message delays each protocol needs
   skein sim search --protocol skeen --groups 2 --replicas 1 --messages 3
                                      try every order of events in a small scope
