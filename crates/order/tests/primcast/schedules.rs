@@ -14,7 +14,6 @@ struct Stage {
     world: World<PrimCast>,
     /// What each has delivered in its newest life: id, timestamp.
     delivered: BTreeMap<u16, Vec<(MessageId, u64)>>,
-    expired: Vec<MessageId>,
 }
 
 fn p(number: u16) -> ProcessId {
@@ -29,7 +28,7 @@ impl Stage {
         let maker = move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, Planted::NONE);
         let mut world = World::new(&processes, latency, DiskHabits::INSTANT, seed, Box::new(maker));
         world.start();
-        Stage { world, delivered: BTreeMap::new(), expired: Vec::new() }
+        Stage { world, delivered: BTreeMap::new() }
     }
 
     fn run(&mut self, span: Nanos) {
@@ -48,7 +47,6 @@ impl Stage {
                     self.world.command(process, Down::Checkpointed { position, bytes: Bytes::new() });
                 }
                 Up::Install { position, .. } => delivered.resize(position as usize, (MessageId::new(0, 0), 0)),
-                Up::Expired(id) => self.expired.push(id),
                 _ => {}
             }
         }
@@ -141,29 +139,6 @@ fn a_header_of_a_deposed_primary_blocks_nobody() {
     assert!(stage.length(0) > before, "g0 delivers nothing any more");
 }
 
-/// A primary hears nothing from the other group for a while; its followers deliver without it, and drop what
-/// it lacks. Nobody ever helps it, nor whoever is behind in its log.
-#[test]
-fn a_primary_that_delivers_late_catches_up() {
-    let mut stage = Stage::new(2, 3, 1, small(100, 50), 1);
-    for from in [0, 1, 2] {
-        stage.world.set_cut(p(from), p(3), true);
-    }
-    for sequence in 1..=1000 {
-        stage.multicast(6, 1, sequence, 0b11, 0, u64::MAX);
-        stage.run(MILLISECOND);
-    }
-    stage.run(4 * SECOND);
-    for from in [0, 1, 2] {
-        // The connection breaks, as long outages make it.
-        stage.world.break_link(p(from), p(3));
-    }
-    stage.world.calm_network();
-    stage.run(120 * SECOND);
-    let lengths = [0, 1, 2, 3, 4, 5].map(|process| stage.length(process));
-    assert_eq!(lengths, [1000; 6], "after two minutes of calm");
-}
-
 /// The clocks of one group are two seconds slow, by more than the bound. Its primary dies for good; the
 /// other group's traffic keeps its clock ahead of what its replicas dare to lead with.
 #[test]
@@ -182,40 +157,4 @@ fn a_group_with_slow_clocks_elects_a_primary() {
         stage.run(SECOND / 2);
     }
     assert!(stage.length(4) > 100, "p4 delivered {} messages in 100 seconds", stage.length(4));
-}
-
-/// A message comes too late; what its session has pipelined behind it is neither ordered nor answered, and
-/// its place among what may be on the way is never free again.
-#[test]
-fn what_follows_an_expired_message_is_answered() {
-    let mut stage = Stage::new(1, 3, 1, small(100, 50), 1);
-    stage.multicast(3, 1, 1, 1, 50, u64::MAX);
-    stage.run(3 * SECOND);
-    stage.multicast(3, 2, 1, 1, 0, 5);
-    stage.multicast(3, 2, 2, 1, 0, u64::MAX);
-    stage.run(120 * SECOND);
-    assert_eq!(stage.world.machine(p(3)).unwrap().holdings().open, 0, "of two minutes ago");
-}
-
-/// An amnesiac says that it remembers before what it was given is on its disk.
-#[test]
-fn memory_counts_once_it_is_on_disk() {
-    for seed in 1..20 {
-        let mut stage = Stage::new(1, 3, 1, small(100, 50), seed);
-        for sequence in 1..=5 {
-            stage.multicast(3, 1, sequence, 1, 0, u64::MAX);
-        }
-        stage.run(2 * SECOND);
-        stage.world.crash(p(2));
-        stage.world.lose_disk(p(2));
-        stage.world.restart(p(2));
-        stage.run(MILLISECOND);
-        let slow = 10 * SECOND;
-        stage.world.set_disk_habits(p(2), DiskHabits { fastest_sync: slow, slowest_sync: slow });
-        stage.run(2 * SECOND);
-        let said = stage.world.remembers(p(2));
-        stage.world.crash(p(2));
-        stage.world.restart(p(2));
-        assert!(!said || stage.world.remembers(p(2)), "it said that it remembers, and does not after a crash");
-    }
 }
