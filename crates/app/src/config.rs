@@ -7,10 +7,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use skein_machine::{Cluster, ClusterId, GroupId, ProcessId};
+use skein_sim::PLANET;
 
 use crate::compose::{Clock, Protocol};
 
@@ -25,6 +27,14 @@ pub enum Storage {
     /// Synced before it is acknowledged.
     #[default]
     Sync,
+}
+
+/// Distances that links pretend to have, so that one machine behaves like continents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wan {
+    /// Nine regions of a real cloud; every node's region has the name of one of them.
+    Planet,
 }
 
 /// A cluster as an operator describes it.
@@ -53,6 +63,8 @@ pub struct Choices {
     pub clock: Clock,
     /// Where records go.
     pub storage: Storage,
+    /// Distances that links pretend to have.
+    pub wan: Option<Wan>,
 }
 
 /// One node.
@@ -80,6 +92,8 @@ struct File {
     storage: Storage,
     #[serde(default = "skein_data")]
     data: PathBuf,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    wan: Option<Wan>,
     nodes: BTreeMap<String, NodeConfig>,
     groups: Vec<GroupFile>,
 }
@@ -145,6 +159,7 @@ impl Config {
             clock: name_of(&self.choices.clock),
             storage: self.choices.storage,
             data: self.data.clone(),
+            wan: self.choices.wan,
             nodes: self.nodes.clone(),
             groups: groups.collect(),
         };
@@ -172,6 +187,7 @@ impl Config {
             clock: name_of(&choices.clock),
             storage: choices.storage,
             data,
+            wan: choices.wan,
             nodes: nodes.collect(),
             groups: groups.collect(),
         };
@@ -203,6 +219,7 @@ impl Config {
             clock: name_of(&choices.clock),
             storage: choices.storage,
             data,
+            wan: choices.wan,
             nodes: nodes.collect(),
             groups: groups.collect(),
         };
@@ -224,7 +241,18 @@ impl Config {
         self.homes.iter().map(|(process, node)| (*process, self.nodes[node].address)).collect()
     }
 
-    /// The group of this name, or of this number.
+    /// How far away the other replicas pretend to be from one of them.
+    pub fn distances_from(&self, process: ProcessId) -> BTreeMap<ProcessId, Duration> {
+        let Some(Wan::Planet) = self.choices.wan else { return BTreeMap::new() };
+        let region = |process: &ProcessId| {
+            let name = &self.nodes[&self.homes[process]].region;
+            PLANET.iter().find(|region| region.name == name).expect("the regions were checked")
+        };
+        let distance = |other: &ProcessId| Duration::from_nanos(region(&process).one_way(region(other)));
+        self.homes.keys().filter(|other| **other != process).map(|other| (*other, distance(other))).collect()
+    }
+
+    /// The group of this name.
     pub fn group(&self, name: &str) -> Option<GroupId> {
         let number = self.groups.iter().position(|group| group == name);
         number.and_then(GroupId::new)
@@ -250,6 +278,7 @@ impl File {
             return Err(ConfigError(format!("{protocol} survives no crash and keeps nothing: storage = \"memory\"")));
         }
         self.check_addresses()?;
+        self.check_regions()?;
 
         let mut homes = BTreeMap::new();
         let mut members = Vec::new();
@@ -292,13 +321,29 @@ impl File {
         let cluster =
             Cluster::new(ClusterId(id), members, Vec::new()).map_err(|error| ConfigError(error.to_string()))?;
         Ok(Config {
-            choices: Choices { protocol, clock, storage: self.storage },
+            choices: Choices { protocol, clock, storage: self.storage, wan: self.wan },
             data: self.data,
             nodes: self.nodes,
             groups: self.groups.into_iter().map(|group| group.name).collect(),
             homes,
             cluster: Arc::new(cluster),
         })
+    }
+
+    fn check_regions(&self) -> Result<(), ConfigError> {
+        let is_known = |name: &str| PLANET.iter().any(|region| region.name == name);
+        let unknown = self.nodes.iter().find(|(_, node)| !is_known(&node.region));
+        match (self.wan, unknown) {
+            (Some(Wan::Planet), Some((name, node))) => {
+                let known: Vec<&str> = PLANET.iter().map(|region| region.name).collect();
+                Err(ConfigError(format!(
+                    "node {name} is in the region \"{}\", which wan = \"planet\" does not know: it knows {}",
+                    node.region,
+                    known.join(", ")
+                )))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn check_addresses(&self) -> Result<(), ConfigError> {
@@ -373,6 +418,7 @@ replicas = ["b"]
         assert!(mistake("[\"b\"]", "[\"a\", \"b\", \"a\"]").contains("would die together"));
         assert!(mistake("7002", "7001").contains("same address"));
         assert!(mistake("7002", "0").contains("port 0"));
+        assert!(mistake("storage =", "wan = \"planet\"\nstorage =").contains("it knows us-west-2"));
         assert!(mistake("orders", "users").contains("two groups are called users"));
     }
 }

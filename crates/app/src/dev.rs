@@ -11,7 +11,7 @@ use skein_machine::ClusterId;
 
 use crate::cli::{Mistake, Verdict, output};
 use crate::compose::{Clock, Protocol};
-use crate::config::{Choices, Config, Storage};
+use crate::config::{Choices, Config, Storage, Wan};
 use crate::node::Node;
 use crate::signals::Stop;
 
@@ -24,6 +24,9 @@ pub(crate) const FILE: &str = "skein.toml";
 /// Regions of a cluster for trying things: a node in each, with a replica of every group.
 const REGIONS: [&str; 3] = ["north", "east", "south"];
 
+/// The same on a planet: two coasts and a continent beyond the ocean.
+const PLANET_REGIONS: [&str; 3] = ["us-west-2", "us-east-1", "eu-west-1"];
+
 #[derive(Args)]
 #[command(after_help = "Three nodes, one for each region, and three groups with a replica at every node, all in this
 process. Stop it with Ctrl-C, or kill it: what was acknowledged is there when it starts again.
@@ -31,6 +34,7 @@ process. Stop it with Ctrl-C, or kill it: what was acknowledged is there when it
 Examples:
   skein dev
   skein dev --fast                 nothing is kept
+  skein dev --wan planet --data far    two coasts and a continent beyond the ocean
   skein multicast g0,g1 hello      in another terminal
   skein tail g1                    in a third one")]
 pub(crate) struct Arguments {
@@ -40,6 +44,9 @@ pub(crate) struct Arguments {
     /// Keep everything in memory, and nothing after a stop.
     #[arg(long, conflicts_with = "data")]
     fast: bool,
+    /// Pretend that the nodes are as far apart as regions of a real cloud. (For a new cluster.)
+    #[arg(long, value_name = "PRESET")]
+    wan: Option<Wan>,
     /// The first of the ports on which the nodes listen.
     #[arg(long, value_name = "FIRST", default_value_t = 7101, value_parser = clap::value_parser!(u16).range(1..=65000))]
     port: u16,
@@ -89,9 +96,10 @@ fn read(file: &Path) -> Result<Config, Mistake> {
 impl Arguments {
     fn make(&self, folder: &Path, file: &Path) -> Result<Config, Mistake> {
         let storage = if self.fast { Storage::Memory } else { Storage::Sync };
-        let choices = Choices { protocol: Protocol::PrimCast, clock: Clock::Logical, storage };
+        let choices = Choices { protocol: Protocol::PrimCast, clock: Clock::Logical, storage, wan: self.wan };
+        let regions = if self.wan.is_some() { PLANET_REGIONS } else { REGIONS };
         let id = ClusterId(crate::draw().map_err(Mistake)?);
-        let config = Config::spread(id, choices, folder.join("data"), &REGIONS, REGIONS.len(), self.port);
+        let config = Config::spread(id, choices, folder.join("data"), &regions, regions.len(), self.port);
         std::fs::write(file, config.to_text())
             .map_err(|error| Mistake(format!("cannot write {}: {error}", file.display())))?;
         Ok(config)

@@ -149,7 +149,7 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool) -> Result<Running
         cluster: config.cluster.id(),
         process,
         addresses: config.addresses(),
-        distances: BTreeMap::new(),
+        distances: config.distances_from(process),
         files: Arc::new(Native),
         data: config.data_of(process),
         storage: choices.storage.into(),

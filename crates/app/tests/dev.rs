@@ -91,7 +91,7 @@ fn a_cluster_in_one_command_survives_being_killed() {
     let mut follower = skein(&["tail", "g1", "--json"]);
     follower.env("SKEIN_CONFIG", stage.folder.join("skein.toml")).stdout(Stdio::piped());
     let mut follower = follower.spawn().unwrap();
-    let mut lines = BufReader::new(follower.stdout.take().unwrap()).lines();
+    let lines = BufReader::new(follower.stdout.take().unwrap()).lines();
     std::thread::sleep(Duration::from_millis(500));
     let answer = stage.ask(&["multicast", "g1,g2", "after"], "");
     assert!(answer.contains("g1 ") && answer.contains("g2 "), "{answer}");

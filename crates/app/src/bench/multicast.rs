@@ -130,7 +130,7 @@ impl Arguments {
     }
 
     fn measure(&self) -> Result<Figures, Mistake> {
-        let choices = Choices { protocol: self.protocol, clock: self.clock, storage: self.storage };
+        let choices = Choices { protocol: self.protocol, clock: self.clock, storage: self.storage, wan: None };
         let servers = Servers::start(choices, self.groups, self.replicas, self.busy_poll)?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let begin_nanos = (since + WARM_UP).as_nanos() as u64;

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 something that was checked does not hold,
 //! 2 the question makes no sense.
 
+mod config;
 mod log;
 mod node;
 pub(crate) mod output;
@@ -61,6 +62,9 @@ enum Command {
     Tail(talk::TailArguments),
     /// Run one node of a cluster.
     Node(node::Arguments),
+    /// Write and check the configuration of a cluster.
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Measure a cluster on this machine.
     #[command(subcommand)]
     Bench(Bench),
@@ -142,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => crate::dev::command(&arguments),
         Command::Multicast(arguments) => talk::multicast(&arguments),
         Command::Tail(arguments) => talk::tail(&arguments),
+        Command::Config(command) => config::command(&command),
         Command::Node(arguments) => node::command(&arguments),
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
