@@ -12,6 +12,7 @@ use skein_machine::ClusterId;
 use crate::cli::{Mistake, Verdict, output};
 use crate::compose::{Clock, Protocol};
 use crate::config::{Choices, Config, Storage, Wan};
+use crate::diary;
 use crate::node::Node;
 use crate::signals::Stop;
 
@@ -65,6 +66,8 @@ struct Ready<'a> {
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    // What goes on in nine replicas is for those who ask.
+    diary::begin(Some("warn")).map_err(Mistake)?;
     let stop = Stop::listen().map_err(Mistake)?;
     let folder = match arguments.fast {
         true => std::env::temp_dir().join(format!("skein-dev-{}", std::process::id())),

@@ -17,6 +17,7 @@ pub mod client;
 pub mod compose;
 pub mod config;
 mod dev;
+mod diary;
 mod fleet;
 #[cfg(feature = "mutants")]
 mod mutants;

@@ -106,7 +106,7 @@ fn start(config: &Path, name: &str, is_busy: bool) -> Result<Child, Mistake> {
     if is_busy {
         command.arg("--busy-poll");
     }
-    command.stdin(Stdio::null()).stdout(Stdio::piped());
+    command.env("SKEIN_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().map_err(|error| Mistake(format!("cannot start node {name}: {error}")))
 }
 

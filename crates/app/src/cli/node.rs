@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::{Mistake, Verdict, output};
 use crate::config::Config;
+use crate::diary;
 use crate::node::Node;
 use crate::signals::Stop;
 
@@ -27,6 +28,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    diary::begin(None).map_err(Mistake)?;
     let stop = Stop::listen().map_err(Mistake)?;
     let config = Config::read(&arguments.config).map_err(|error| Mistake(error.to_string()))?;
     let node = Node::start(&config, &arguments.node, arguments.busy_poll).map_err(Mistake)?;
