@@ -11,7 +11,7 @@ use std::net::TcpListener;
 use bytes::Bytes;
 use skein::client::Client;
 use skein::compose::{Clock, Protocol};
-use skein::config::{Choices, Config, Storage};
+use skein::config::{Choices, Config, Ports, Storage};
 use skein::machine::{ClusterId, GroupSet};
 use skein::node::Node;
 
@@ -19,7 +19,7 @@ fn main() -> Result<(), String> {
     // Who there is. An operator writes this down: `skein config init`.
     let choices = Choices { protocol: Protocol::PrimCast, clock: Clock::Logical, storage: Storage::Memory, wan: None };
     let data = std::env::temp_dir().join(format!("skein-example-{}", std::process::id()));
-    let config = Config::spread(ClusterId(1), choices, data.clone(), &["north", "east", "south"], 3, free_port()?);
+    let config = Config::spread(ClusterId(1), choices, data.clone(), &["north", "east", "south"], 3, ports()?);
 
     // The cluster: a node in each region, with a replica of every group.
     let nodes: Result<Vec<Node>, String> = config.nodes.keys().map(|name| Node::start(&config, name, false)).collect();
@@ -42,9 +42,12 @@ fn main() -> Result<(), String> {
     std::fs::remove_dir_all(data).map_err(|error| error.to_string())
 }
 
-/// A port with two free neighbours, most likely.
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
-    let port = listener.local_addr().map_err(|error| error.to_string())?.port();
-    Ok(port.min(65_000))
+/// Ports with two free neighbours each, most likely.
+fn ports() -> Result<Ports, String> {
+    let free = || -> Result<u16, String> {
+        let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
+        let port = listener.local_addr().map_err(|error| error.to_string())?.port();
+        Ok(port.min(65_000))
+    };
+    Ok(Ports { nodes: free()?, http: free()? })
 }

@@ -67,6 +67,15 @@ pub struct Choices {
     pub wan: Option<Wan>,
 }
 
+/// Where the first node listens; the others follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ports {
+    /// To nodes and clients.
+    pub nodes: u16,
+    /// To those who watch.
+    pub http: u16,
+}
+
 /// One node.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -76,6 +85,9 @@ pub struct NodeConfig {
     pub region: String,
     /// Where it listens to other nodes and to clients.
     pub address: SocketAddr,
+    /// Where it tells how it is: health, metrics, status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
 }
 
 /// The file as it is written.
@@ -176,7 +188,8 @@ impl Config {
     ) -> Config {
         let node = |nth: usize| format!("n{nth}");
         let nodes = addresses.iter().enumerate();
-        let nodes = nodes.map(|(nth, address)| (node(nth), NodeConfig { region: String::new(), address: *address }));
+        let nodes = nodes
+            .map(|(nth, address)| (node(nth), NodeConfig { region: String::new(), address: *address, http: None }));
         let groups = (0..addresses.len() / replicas).map(|group| GroupFile {
             name: format!("g{group}"),
             replicas: (0..replicas).map(|replica| node(group * replicas + replica)).collect(),
@@ -202,11 +215,12 @@ impl Config {
         data: PathBuf,
         regions: &[&str],
         groups: usize,
-        first_port: u16,
+        ports: Ports,
     ) -> Config {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        let nodes = regions.iter().zip(first_port..).map(|(region, port)| {
-            ((*region).to_owned(), NodeConfig { region: (*region).to_owned(), address: address(port) })
+        let nodes = regions.iter().zip(0..).map(|(region, nth)| {
+            let (address, http) = (address(ports.nodes + nth), address(ports.http + nth));
+            ((*region).to_owned(), NodeConfig { region: (*region).to_owned(), address, http: Some(http) })
         });
         let replicas = |group: usize| {
             let count = regions.len();
@@ -352,8 +366,16 @@ impl File {
             if node.address.port() == 0 {
                 return Err(ConfigError(format!("node {name} has port 0: others must know where to find it")));
             }
-            if let Some(other) = seen.insert(node.address, name) {
-                return Err(ConfigError(format!("nodes {other} and {name} have the same address {}", node.address)));
+            for address in [Some(node.address), node.http].into_iter().flatten() {
+                match seen.insert(address, name) {
+                    Some(other) if other == name => {
+                        return Err(ConfigError(format!("node {name} has the address {address} twice")));
+                    }
+                    Some(other) => {
+                        return Err(ConfigError(format!("nodes {other} and {name} have the same address {address}")));
+                    }
+                    None => {}
+                }
             }
         }
         Ok(())

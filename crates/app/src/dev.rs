@@ -11,7 +11,7 @@ use skein_machine::ClusterId;
 
 use crate::cli::{Mistake, Verdict, output};
 use crate::compose::{Clock, Protocol};
-use crate::config::{Choices, Config, Storage, Wan};
+use crate::config::{Choices, Config, Ports, Storage, Wan};
 use crate::diary;
 use crate::node::Node;
 use crate::signals::Stop;
@@ -51,6 +51,9 @@ pub(crate) struct Arguments {
     /// The first of the ports on which the nodes listen.
     #[arg(long, value_name = "FIRST", default_value_t = 7101, value_parser = clap::value_parser!(u16).range(1..=65000))]
     port: u16,
+    /// The first of the ports on which the nodes tell how they are.
+    #[arg(long, value_name = "FIRST", default_value_t = 7080, value_parser = clap::value_parser!(u16).range(1..=65000))]
+    http: u16,
     /// One JSON object when it is ready.
     #[arg(long)]
     json: bool,
@@ -61,6 +64,7 @@ struct Ready<'a> {
     kind: &'static str,
     redis: Vec<String>,
     nodes: Vec<SocketAddr>,
+    http: Option<SocketAddr>,
     data: &'a Path,
     config: &'a Path,
 }
@@ -81,7 +85,8 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         nodes.push(Node::start(&config, name, false).map_err(Mistake)?);
     }
     let addresses = nodes.iter().map(Node::address).collect();
-    arguments.tell(&config, &folder, &file, addresses);
+    let http = nodes.iter().find_map(Node::http_address);
+    arguments.tell(&config, &folder, &file, addresses, http);
     stop.wait(|| nodes.iter().any(Node::has_stopped));
     // All of them at once: there is nobody to hand over to.
     let stopped: Result<Vec<()>, String> = nodes.into_iter().map(Node::stop).collect();
@@ -97,20 +102,24 @@ fn read(file: &Path) -> Result<Config, Mistake> {
 }
 
 impl Arguments {
+    fn ports(&self) -> Ports {
+        Ports { nodes: self.port, http: self.http }
+    }
+
     fn make(&self, folder: &Path, file: &Path) -> Result<Config, Mistake> {
         let storage = if self.fast { Storage::Memory } else { Storage::Sync };
         let choices = Choices { protocol: Protocol::PrimCast, clock: Clock::Logical, storage, wan: self.wan };
         let regions = if self.wan.is_some() { PLANET_REGIONS } else { REGIONS };
         let id = ClusterId(crate::draw().map_err(Mistake)?);
-        let config = Config::spread(id, choices, folder.join("data"), &regions, regions.len(), self.port);
+        let config = Config::spread(id, choices, folder.join("data"), &regions, regions.len(), self.ports());
         std::fs::write(file, config.to_text())
             .map_err(|error| Mistake(format!("cannot write {}: {error}", file.display())))?;
         Ok(config)
     }
 
-    fn tell(&self, config: &Config, folder: &Path, file: &Path, nodes: Vec<SocketAddr>) {
+    fn tell(&self, config: &Config, folder: &Path, file: &Path, nodes: Vec<SocketAddr>, http: Option<SocketAddr>) {
         if self.json {
-            let ready = Ready { kind: "ready", redis: Vec::new(), nodes, data: folder, config: file };
+            let ready = Ready { kind: "ready", redis: Vec::new(), nodes, http, data: folder, config: file };
             return output::json(&ready);
         }
         let flag = match folder == Path::new(FOLDER) {
@@ -120,11 +129,13 @@ impl Arguments {
         let groups = config.groups.join(", ");
         output::line(format_args!("{} nodes with a replica of {groups} each are up", config.nodes.len()));
         for (name, node) in &config.nodes {
-            output::line(format_args!("  {name:<8} {}", node.address));
+            let http = node.http.map_or(String::new(), |http| format!("  http://{http}/status"));
+            output::line(format_args!("  {name:<10} {}{http}", node.address));
         }
         output::line(format_args!("\nIn other terminals:"));
         output::line(format_args!("  skein tail {flag}g1                  follow what g1 delivers"));
         output::line(format_args!("  skein multicast {flag}g0,g1 hello    send a message to two groups"));
+        output::line(format_args!("  skein status {flag}                  see how everything is"));
         output::line(format_args!("\nThe configuration is {}. Ctrl-C stops everything.", file.display()));
     }
 }

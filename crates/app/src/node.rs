@@ -19,6 +19,7 @@ use skein_sim::run::words_of;
 
 use crate::compose::Employer;
 use crate::config::{self, Config};
+use crate::serve::http::Http;
 use crate::serve::multicast::{Ask, Multicasts};
 
 /// A new primary needs a few messages to and fro, even between continents.
@@ -28,6 +29,7 @@ const HANDING_OVER: Duration = Duration::from_millis(500);
 pub struct Node {
     replicas: BTreeMap<ProcessId, Running>,
     listener: Listener,
+    http: Option<Http>,
 }
 
 struct Running {
@@ -52,12 +54,19 @@ impl Node {
             replicas.iter().map(|(process, running)| (*process, takes(running.handle.clone()))).collect();
         let listener = Listener::open(node.address, config.cluster.id(), doors)
             .map_err(|error| format!("node {name} cannot listen at {}: {error}", node.address))?;
-        Ok(Node { replicas, listener })
+        let handles = replicas.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
+        let http = node.http.map(|address| Http::open(address, name, config, handles)).transpose()?;
+        Ok(Node { replicas, listener, http })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
+    }
+
+    /// Where it tells how it is.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|http| http.address)
     }
 
     /// Hands over what its replicas lead, gives that a moment, and stops them.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 struct Stage {
     folder: PathBuf,
     port: u16,
+    http: u16,
     dev: Option<Child>,
 }
 
@@ -18,11 +19,12 @@ impl Stage {
     fn new() -> Stage {
         let folder = std::env::temp_dir().join(format!("skein-dev-test-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        Stage { folder, port: three_free_ports(), dev: None }
+        Stage { folder, port: three_free_ports(), http: three_free_ports(), dev: None }
     }
 
     fn start(&mut self) {
-        let mut command = skein(&["dev", "--json", "--port", &self.port.to_string(), "--data"]);
+        let (port, http) = (self.port.to_string(), self.http.to_string());
+        let mut command = skein(&["dev", "--json", "--port", &port, "--http", &http, "--data"]);
         let mut dev = command.arg(&self.folder).stdout(Stdio::piped()).spawn().unwrap();
         let begin = Instant::now();
         let mut line = String::new();
@@ -80,11 +82,17 @@ fn a_cluster_in_one_command_survives_being_killed() {
     assert!(answer.contains(" at 1: g0 ") && answer.contains("g2 "), "{answer}");
     assert_eq!(stage.ask(&["multicast", "g1", "-"], "a\nb\nc\n").lines().count(), 3);
 
+    let status = stage.ask(&["status"], "");
+    assert_eq!(status.matches("primary").count(), 3, "{status}");
+    assert!(!status.contains('!'), "{status}");
+
     // As hard as it gets: every node at once.
     let mut dev = stage.dev.take().unwrap();
     dev.kill().unwrap();
     dev.wait().unwrap();
     let answer = stage.ask(&["multicast", "g1", "nobody is there"], "");
+    let status = stage.ask(&["status"], "");
+    assert!(status.contains("g2 has 0 of 3 replicas and needs 2"), "{status}");
     assert!(answer.contains("nobody of g1 answers") && answer.contains("is the cluster up?"), "{answer}");
 
     stage.start();

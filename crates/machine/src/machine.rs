@@ -82,6 +82,11 @@ pub trait Machine: Sized {
     /// Panics unless the invariants hold. Called after every turn in simulation.
     fn check(&self);
 
+    /// Tells what somebody who watches wants to see: counts and measures, each under a name of its own.
+    fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        let _ = tell;
+    }
+
     /// Whether its memory counts: false while an amnesiac does not yet hold,
     /// durably, what its group knows. Too many of those at once are as bad as
     /// too many crashed.

@@ -17,6 +17,7 @@ pub mod files;
 pub mod frame;
 pub mod front;
 pub mod hello;
+pub mod inspect;
 pub mod listener;
 pub mod replica;
 pub mod wal;

@@ -79,6 +79,11 @@ impl Slots {
         self.places.get_mut(slot)?.take()
     }
 
+    /// How many clients are connected.
+    pub(crate) fn clients_here(&self) -> usize {
+        self.places.iter().flatten().filter(|place| matches!(place.whose, Whose::Client(_))).count()
+    }
+
     /// The name of the next client: its place, and a number that tells it from others that had the place before.
     pub(crate) fn next_client(&mut self) -> ClientId {
         self.clients += 1;

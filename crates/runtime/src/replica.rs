@@ -24,6 +24,7 @@ use crate::files::{self, Files};
 use crate::frame::FrameReader;
 use crate::front::{Answer, ClientId, Desk, Front};
 use crate::hello::{Hello, Peer};
+use crate::inspect::Inspection;
 use crate::links::{Link, Slots, Whose};
 use crate::wal::{self, Recovered, Storage, Wal, WalError};
 
@@ -72,6 +73,7 @@ pub(crate) enum Call<C> {
         rest: FrameReader,
     },
     Front(C),
+    Inspect(Sender<Inspection>),
     Stop,
 }
 
@@ -95,6 +97,13 @@ impl<C> Handle<C> {
     /// Asks the front for something.
     pub fn call(&self, call: C) -> Result<(), Stopped> {
         self.push(Call::Front(call))
+    }
+
+    /// Asks how it is. The answer comes between two turns, or never if it has stopped.
+    pub fn inspect(&self) -> Result<Receiver<Inspection>, Stopped> {
+        let (asker, answer) = channel();
+        self.push(Call::Inspect(asker))?;
+        Ok(answer)
     }
 
     /// Ends its life, as a crash would.
@@ -362,6 +371,10 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             match call {
                 Call::Front(call) => self.front.on_call(call, &mut self.desk),
                 Call::Connection { stream, hello, version, rest } => self.on_connection(stream, &hello, version, rest),
+                Call::Inspect(asker) => {
+                    // Whoever asked may not wait any more.
+                    let _ = asker.send(self.inspect());
+                }
                 Call::Stop => self.is_stopping = true,
             }
         }

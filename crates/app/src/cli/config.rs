@@ -8,7 +8,7 @@ use skein_machine::ClusterId;
 
 use super::{Mistake, Verdict, output};
 use crate::compose::{Clock, Protocol};
-use crate::config::{Choices, Config, Storage};
+use crate::config::{Choices, Config, Ports, Storage};
 
 #[derive(Subcommand)]
 pub(crate) enum ConfigCommand {
@@ -33,6 +33,9 @@ pub(crate) struct Init {
     /// The port of the first node; the others follow.
     #[arg(long, default_value_t = 7101, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65000))]
     port: u16,
+    /// The port on which the first node tells how it is; the others follow.
+    #[arg(long, default_value_t = 7080, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65000))]
+    http: u16,
 }
 
 #[derive(Args)]
@@ -52,7 +55,7 @@ const HEAD: &str = "\
 # clock      what its timestamps follow: logical, or hybrid for hardware clocks too
 # storage    sync, async, or memory: what an acknowledgement is worth
 # data       the folder in which every node has a folder of its own
-# nodes      where each listens, and in which region it stands
+# nodes      where each listens to others (address) and tells how it is (http), and in which region it stands
 # groups     the nodes that hold a replica of each; the first one leads at first. Replicas are numbered in
 #            this order, so add groups at the end and never take one out
 
@@ -87,10 +90,10 @@ impl Init {
         let id = ClusterId(crate::draw().map_err(Mistake)?);
         let (protocol, clock, storage) = (Protocol::PrimCast, Clock::Logical, Storage::Sync);
         let choices = Choices { protocol, clock, storage, wan: None };
+        let ports = Ports { nodes: self.port, http: self.http };
         let names: Vec<String> = ('a'..).take(usize::from(self.regions)).map(String::from).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let config =
-            Config::spread(id, choices, PathBuf::from("skein-data"), &names, usize::from(self.groups), self.port);
+        let config = Config::spread(id, choices, PathBuf::from("skein-data"), &names, usize::from(self.groups), ports);
         output::text(HEAD);
         output::text(&config.to_text());
         Ok(true)

@@ -10,6 +10,7 @@ pub(crate) mod output;
 mod run;
 mod search;
 mod settings;
+mod status;
 mod steps;
 mod talk;
 
@@ -39,13 +40,8 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   skein dev                          run a cluster here, to try things with
-  skein multicast g0,g1 hello        send a message to two of its groups
-  skein tail g1                      follow what one of them delivers
-  skein bench multicast              measure a cluster on this machine
+  skein multicast g0,g1 hello        send a message to two of its groups; skein tail g1 follows one
   skein sim run --protocol primcast --seeds 0..100   judge a hundred random runs
-  skein sim steps                    how many message delays each protocol needs
-  skein sim search --protocol skeen --groups 2 --replicas 1 --messages 3
-                                     try every order of events in a small scope
 
 `skein COMMAND --help` says more. Exit codes: 0 well, 1 a check failed, 2 a mistake in the command.";
 
@@ -60,6 +56,8 @@ enum Command {
     Multicast(talk::MulticastArguments),
     /// Follow what a group delivers.
     Tail(talk::TailArguments),
+    /// See how a cluster is, and what to do about it.
+    Status(status::Arguments),
     /// Run one node of a cluster.
     Node(node::Arguments),
     /// Write and check the configuration of a cluster.
@@ -146,6 +144,7 @@ pub fn main() -> ExitCode {
         Command::Dev(arguments) => crate::dev::command(&arguments),
         Command::Multicast(arguments) => talk::multicast(&arguments),
         Command::Tail(arguments) => talk::tail(&arguments),
+        Command::Status(arguments) => status::command(&arguments),
         Command::Config(command) => config::command(&command),
         Command::Node(arguments) => node::command(&arguments),
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),

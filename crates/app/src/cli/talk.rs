@@ -81,7 +81,7 @@ struct Line<'a> {
 }
 
 impl Where {
-    fn read(&self) -> Result<Config, Mistake> {
+    pub(crate) fn read(&self) -> Result<Config, Mistake> {
         let usual = [PathBuf::from(dev::FILE), Path::new(dev::FOLDER).join(dev::FILE)];
         let found = self.config.clone().or_else(|| usual.into_iter().find(|file| file.exists()));
         let found = found.ok_or_else(|| {

@@ -244,6 +244,13 @@ impl Machine for PrimCast {
         }
     }
 
+    fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        tell("open", self.sender.open() as u64);
+        if let Some(replica) = &self.replica {
+            replica.gauges(tell);
+        }
+    }
+
     fn remembers(&self) -> bool {
         self.replica.as_ref().is_none_or(Replica::remembers)
     }

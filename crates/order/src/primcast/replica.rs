@@ -297,6 +297,29 @@ impl Replica {
         core::mem::take(&mut self.closed)
     }
 
+    pub(super) fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        tell("group", self.group.index() as u64);
+        tell("epoch", u64::from(self.held.round));
+        tell("leader", u64::from(self.held.leader.0));
+        tell("is_primary", u64::from(self.may_propose()));
+        tell("is_settled", u64::from(self.is_settled_in()));
+        tell("is_without_memory", u64::from(!self.remembers()));
+        tell("clock", self.clock.value().0);
+        tell("safe_time", self.safe_time().0);
+        tell("log_last", self.log.last());
+        tell("log_decided", self.decided);
+        tell("log_base", self.log.base());
+        tell("log_entries", self.log.len() as u64);
+        tell("delivered", self.delivered());
+        tell("checkpointed", self.position);
+        tell("pending", self.queue.len() as u64);
+        tell("sessions", self.windows.len() as u64);
+        // A peer is heard of ten times a second, and by every one of its reports.
+        const SILENT: u32 = 20;
+        let is_silent = |(process, peer): &(&ProcessId, &Peer)| **process != self.me && peer.silence > SILENT;
+        tell("silent_peers", self.peers.iter().filter(is_silent).count() as u64);
+    }
+
     pub(super) fn holdings(&self) -> Holdings {
         Holdings {
             open: 0,

@@ -1,0 +1,295 @@
+//! The page behind a node: how it is, for load balancers, for Prometheus, and
+//! for `skein status`. It only reads. A thread of its own asks the replicas, so
+//! a slow reader makes nobody else wait.
+
+use std::fmt::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde::{Deserialize, Serialize};
+use skein_machine::ProcessId;
+use skein_runtime::inspect::Inspection;
+use skein_runtime::replica::Handle;
+use tokio::sync::oneshot;
+
+use super::multicast::Ask;
+use crate::config::Config;
+
+/// A replica that does not answer by then is stuck, as far as anybody can tell.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NodeStatus {
+    pub(crate) node: String,
+    pub(crate) version: String,
+    pub(crate) replicas: Vec<ReplicaStatus>,
+}
+
+/// What is known of one of its replicas.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ReplicaStatus {
+    pub(crate) process: String,
+    pub(crate) group: String,
+    /// It answered.
+    pub(crate) is_alive: bool,
+    /// What its machine counts and measures.
+    pub(crate) gauges: std::collections::BTreeMap<String, u64>,
+    pub(crate) links: Vec<LinkStatus>,
+    pub(crate) clients: usize,
+    pub(crate) incarnation: u32,
+    pub(crate) log_appended: u64,
+    pub(crate) log_durable: u64,
+    pub(crate) log_backlog_bytes: usize,
+    pub(crate) held_back: usize,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) writes: u64,
+}
+
+/// The way to another replica.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LinkStatus {
+    pub(crate) peer: String,
+    pub(crate) is_up: bool,
+    pub(crate) backlog_bytes: usize,
+}
+
+impl ReplicaStatus {
+    pub(crate) fn gauge(&self, name: &str) -> u64 {
+        self.gauges.get(name).copied().unwrap_or(0)
+    }
+
+    /// Why it is not of use right now, if so.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let silent = self.gauge("silent_peers");
+        if !self.is_alive {
+            Some("it does not answer".to_owned())
+        } else if self.gauge("is_without_memory") == 1 {
+            Some("it has lost its memory and waits to be taken in again by its group".to_owned())
+        } else if self.gauge("is_settled") == 0 {
+            Some("it waits for its group to agree on a primary".to_owned())
+        } else if silent > 0 {
+            Some(format!("it has not heard from {silent} of its group for a while"))
+        } else {
+            None
+        }
+    }
+
+    /// Whether it takes part in its group.
+    fn is_ready(&self) -> bool {
+        self.is_alive && self.gauge("is_without_memory") == 0 && self.gauge("is_settled") == 1
+    }
+}
+
+/// The replicas of a node, to be asked.
+struct Watched {
+    node: String,
+    config: Config,
+    handles: Vec<(ProcessId, Handle<Ask>)>,
+}
+
+/// The page, until it is dropped.
+pub(crate) struct Http {
+    pub(crate) address: SocketAddr,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Http {
+    pub(crate) fn open(
+        address: SocketAddr,
+        node: &str,
+        config: &Config,
+        handles: Vec<(ProcessId, Handle<Ask>)>,
+    ) -> Result<Http, String> {
+        let cannot = |error| format!("node {node} cannot listen for HTTP at {address}: {error}");
+        let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
+        let watched = Arc::new(Watched { node: node.to_owned(), config: config.clone(), handles });
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serve = move || {
+            runtime.block_on(async move {
+                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener is a listener");
+                let server = axum::serve(listener, routes(watched));
+                tokio::select! {
+                    ended = server => drop(ended),
+                    _ = stopped => {}
+                }
+            });
+        };
+        let thread = std::thread::Builder::new().name("http".to_owned()).spawn(serve).map_err(cannot)?;
+        Ok(Http { address, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Http {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn routes(watched: Arc<Watched>) -> Router {
+    Router::new()
+        .route("/", get(|| async { "/livez /readyz /healthz /metrics /status /version\n" }))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(healthy))
+        .route("/metrics", get(metrics))
+        .route("/status", get(status))
+        .route("/version", get(|| async { concat!(env!("CARGO_PKG_VERSION"), "\n") }))
+        .with_state(watched)
+}
+
+/// Whether every replica takes part in its group.
+async fn ready(State(watched): State<Arc<Watched>>) -> Response {
+    judge(&watched.ask().await, ReplicaStatus::is_ready)
+}
+
+/// Whether nothing is wrong at all, as far as this node can see.
+async fn healthy(State(watched): State<Arc<Watched>>) -> Response {
+    judge(&watched.ask().await, |replica| replica.trouble().is_none())
+}
+
+fn judge(status: &NodeStatus, is_well: impl Fn(&ReplicaStatus) -> bool) -> Response {
+    let mut text = String::new();
+    for replica in status.replicas.iter().filter(|replica| !is_well(replica)) {
+        let trouble = replica.trouble().unwrap_or_default();
+        let _ = writeln!(text, "{} of {}: {trouble}", replica.process, replica.group);
+    }
+    if text.is_empty() { "ok\n".into_response() } else { (StatusCode::SERVICE_UNAVAILABLE, text).into_response() }
+}
+
+async fn status(State(watched): State<Arc<Watched>>) -> Response {
+    let text = serde_json::to_string(&watched.ask().await).expect("plain data becomes JSON");
+    ([(CONTENT_TYPE, "application/json")], text + "\n").into_response()
+}
+
+async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&watched.ask().await)).into_response()
+}
+
+/// The format of Prometheus: families in order, a line for each replica. Names of groups and nodes were checked
+/// when the configuration was read, and need no escaping.
+fn exposition(status: &NodeStatus) -> String {
+    let mut families: std::collections::BTreeMap<String, Vec<(String, u64)>> = Default::default();
+    for replica in &status.replicas {
+        let labels = format!("node=\"{}\",group=\"{}\",process=\"{}\"", status.node, replica.group, replica.process);
+        let mut add = |name: &str, value: u64| {
+            families.entry(format!("skein_{name}")).or_default().push((labels.clone(), value));
+        };
+        add("up", u64::from(replica.is_alive));
+        replica.gauges.iter().for_each(|(name, value)| add(name, *value));
+        add("clients", replica.clients as u64);
+        add("incarnation", u64::from(replica.incarnation));
+        add("log_records", replica.log_appended);
+        add("log_records_durable", replica.log_durable);
+        add("log_backlog_bytes", replica.log_backlog_bytes as u64);
+        add("held_back", replica.held_back as u64);
+        add("received_bytes", replica.bytes_in);
+        add("sent_bytes", replica.bytes_out);
+        add("socket_writes", replica.writes);
+        add("links_up", replica.links.iter().filter(|link| link.is_up).count() as u64);
+        add("links_down", replica.links.iter().filter(|link| !link.is_up).count() as u64);
+    }
+    let mut text = String::new();
+    for (name, lines) in families {
+        let _ = writeln!(text, "# TYPE {name} gauge");
+        for (labels, value) in lines {
+            let _ = writeln!(text, "{name}{{{labels}}} {value}");
+        }
+    }
+    text
+}
+
+impl Watched {
+    /// Asks every replica, all at once.
+    async fn ask(&self) -> NodeStatus {
+        let answers: Vec<_> = self.handles.iter().map(|(process, handle)| (*process, handle.inspect())).collect();
+        let begin = tokio::time::Instant::now();
+        let mut replicas = Vec::new();
+        for (process, answer) in answers {
+            let group = self.config.cluster.group_of(process).map_or("", |group| &self.config.groups[group.index()]);
+            let mut status =
+                ReplicaStatus { process: process.to_string(), group: group.to_owned(), ..Default::default() };
+            let Ok(answer) = answer else {
+                replicas.push(status);
+                continue;
+            };
+            // They answer within a turn; meanwhile this thread looks after others.
+            while begin.elapsed() < PATIENCE {
+                match answer.try_recv() {
+                    Ok(inspection) => {
+                        status.fill(inspection);
+                        break;
+                    }
+                    Err(std::sync::mpsc::TryRecvError::Disconnected) => break,
+                    Err(std::sync::mpsc::TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(1)).await,
+                }
+            }
+            replicas.push(status);
+        }
+        NodeStatus { node: self.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), replicas }
+    }
+}
+
+impl ReplicaStatus {
+    fn fill(&mut self, inspection: Inspection) {
+        self.is_alive = true;
+        self.gauges = inspection.gauges.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let link = |link: &skein_runtime::inspect::LinkState| LinkStatus {
+            peer: link.peer.to_string(),
+            is_up: link.is_up,
+            backlog_bytes: link.backlog,
+        };
+        self.links = inspection.links.iter().map(link).collect();
+        self.clients = inspection.clients;
+        self.incarnation = inspection.incarnation;
+        (self.log_appended, self.log_durable) = (inspection.log_appended, inspection.log_durable);
+        (self.log_backlog_bytes, self.held_back) = (inspection.log_backlog, inspection.held_back);
+        (self.bytes_in, self.bytes_out) = (inspection.traffic.bytes_in, inspection.traffic.bytes_out);
+        self.writes = inspection.traffic.writes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replica(gauges: &[(&str, u64)]) -> ReplicaStatus {
+        let gauges = gauges.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
+        ReplicaStatus { process: "p1".into(), group: "g0".into(), is_alive: true, gauges, ..Default::default() }
+    }
+
+    #[test]
+    fn trouble_is_named() {
+        let well = replica(&[("is_settled", 1)]);
+        assert_eq!((well.trouble(), well.is_ready()), (None, true));
+        let alone = replica(&[("is_settled", 1), ("silent_peers", 2)]);
+        assert!(alone.trouble().unwrap().contains("2 of its group") && alone.is_ready());
+        let lost = replica(&[("is_without_memory", 1)]);
+        assert!(lost.trouble().unwrap().contains("lost its memory") && !lost.is_ready());
+        assert!(ReplicaStatus::default().trouble().unwrap().contains("does not answer"));
+    }
+
+    #[test]
+    fn prometheus_reads_families() {
+        let status = NodeStatus { node: "a".into(), version: "1".into(), replicas: vec![replica(&[("epoch", 3)])] };
+        let text = exposition(&status);
+        let expected = "# TYPE skein_epoch gauge\nskein_epoch{node=\"a\",group=\"g0\",process=\"p1\"} 3\n";
+        assert!(text.contains(expected), "{text}");
+    }
+}
