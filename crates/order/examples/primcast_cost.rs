@@ -158,7 +158,9 @@ impl Process {
     fn perform(&mut self, out: &mut Out<PrimCast>) {
         for effect in out.drain() {
             match effect {
-                Effect::Send(to, message) | Effect::SendEarly(to, message) if to == self.me => self.to_itself.push(message),
+                Effect::Send(to, message) | Effect::SendEarly(to, message) if to == self.me => {
+                    self.to_itself.push(message)
+                }
                 Effect::Send(to, message) | Effect::SendEarly(to, message) => {
                     let buffer = &mut self.outbox[to.0 as usize];
                     let start = buffer.len();

@@ -1,15 +1,17 @@
 //! [`Queue`]: messages that are on the way, ordered by the earliest place that
 //! each can still take. The front is next, as soon as its place is final.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 
 use skein_machine::{MessageId, Stamp, Timestamp};
+
+use super::Table;
 
 /// Messages by the lowest final timestamp that each may still get.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Queue {
     places: BTreeSet<Stamp>,
-    bounds: BTreeMap<MessageId, Timestamp>,
+    bounds: Table<MessageId, Timestamp>,
 }
 
 impl Queue {
@@ -20,17 +22,16 @@ impl Queue {
 
     /// Adds a message, or moves it back: a bound only rises.
     pub fn raise(&mut self, id: MessageId, bound: Timestamp) {
-        match self.bounds.insert(id, bound) {
-            Some(before) if before > bound => {
-                self.bounds.insert(id, before);
+        if let Some(before) = self.bounds.get_mut(&id) {
+            if *before >= bound {
+                return;
             }
-            before => {
-                if let Some(timestamp) = before {
-                    self.places.remove(&Stamp { timestamp, id });
-                }
-                self.places.insert(Stamp { timestamp: bound, id });
-            }
+            self.places.remove(&Stamp { timestamp: *before, id });
+            *before = bound;
+        } else {
+            self.bounds.insert(id, bound);
         }
+        self.places.insert(Stamp { timestamp: bound, id });
     }
 
     /// Takes a message out.
@@ -52,7 +53,7 @@ impl Queue {
 
     /// Whether a message is on the way.
     pub fn contains(&self, id: MessageId) -> bool {
-        self.bounds.contains_key(&id)
+        self.bounds.contains(&id)
     }
 
     /// How many there are.

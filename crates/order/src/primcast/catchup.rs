@@ -120,7 +120,7 @@ impl Replica {
     }
 
     pub(super) fn on_outcomes(&mut self, first: Position, outcomes: Vec<Outcome>, out: &mut Effects) {
-        let is_decided = |outcome: &Outcome| self.log.find(outcome.id).is_some_and(|index| index <= self.decided);
+        let is_decided = |outcome: &Outcome| self.find(outcome.id).is_some_and(|index| index <= self.decided);
         // What is not decided here may be an entry that its epoch has lost, though the message was not.
         let known = first.max(self.delivered()) - first;
         let end =
@@ -135,7 +135,7 @@ impl Replica {
             if position < self.delivered() {
                 continue;
             }
-            if position > self.delivered() || self.log.find(outcome.id).is_none() {
+            if position > self.delivered() || self.find(outcome.id).is_none() {
                 break;
             }
             self.raise_clock(outcome.timestamp, out);

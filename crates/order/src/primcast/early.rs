@@ -128,7 +128,7 @@ impl Replica {
             if self.early.contains(place.id) {
                 continue;
             }
-            let index = self.tracks[&place.id].index.expect("what is queued is in the log");
+            let index = self.track(place.id).index.expect("what is queued is in the log");
             let message = &self.log.get(index).expect("what is on the way is kept").message;
             let waiting = Waiting { message, bound: place.timestamp };
             let is_final = self.final_timestamp(place.id).is_some();
@@ -145,7 +145,7 @@ impl Replica {
     }
 
     fn deliver_early(&mut self, stamp: Stamp, out: &mut Effects) {
-        let index = self.log.find(stamp.id).expect("what is delivered early is in the log");
+        let index = self.find(stamp.id).expect("what is delivered early is in the log");
         let message = self.log.get(index).expect("what is on the way is kept").message.clone();
         let position = self.told();
         self.early.ahead.insert(stamp.id, stamp.timestamp);

@@ -65,7 +65,7 @@ impl Replica {
         let mut lost: Vec<Stamp> = lost.map(|outcome| Stamp { timestamp: outcome.timestamp, id: outcome.id }).collect();
         lost.retain(|stamp| self.early.turn(stamp.id).is_none() && !self.early.covers(stamp.id));
         for (position, stamp) in (told..).zip(lost) {
-            let index = self.log.find(stamp.id).expect("what the user may have lost is kept");
+            let index = self.find(stamp.id).expect("what the user may have lost is kept");
             let message = self.log.get(index).expect("it was found").message.clone();
             self.tell_user(position, stamp, message, out);
         }

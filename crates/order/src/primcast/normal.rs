@@ -78,7 +78,7 @@ impl Replica {
             out.send(sender, Message::Refused(id, Refusal::Full));
             return;
         }
-        self.tracks.entry(id).or_default().sender = Some(sender);
+        self.tracks.get_or_default(id).sender = Some(sender);
         let payload = if is_late { bytes::Bytes::new() } else { message.payload.clone() };
         let message = Multicast { payload, ..message };
         self.propose(message, follows, timestamp, out);
@@ -104,7 +104,7 @@ impl Replica {
     /// Whether the message of the session that must come before has been proposed here.
     fn has_proposed(&self, id: MessageId, follows: u64) -> bool {
         let before = MessageId { sequence: follows, ..id };
-        follows == 0 || self.log.find(before).is_some() || self.windows.delivered(before).is_some()
+        follows == 0 || self.find(before).is_some() || self.windows.delivered(before).is_some()
     }
 
     /// What the next proposal would get (thesis, line 37, with 4.4.1 and 4.4.2).
@@ -199,7 +199,7 @@ impl Replica {
             let header = track.header.as_ref().filter(|header| header.expiry <= clock);
             header.filter(|_| track.index.is_none() && self.is_shown(track)).cloned()
         };
-        let late: Vec<Header> = self.tracks.values().filter_map(is_late).collect();
+        let late: Vec<Header> = self.tracks.sorted().into_iter().filter_map(|(_, track)| is_late(track)).collect();
         for header in late {
             if self.has_proposed(header.id, header.follows) {
                 let message = Multicast {
@@ -250,14 +250,14 @@ impl Replica {
         let owed = self.other_groups(entry.message.destinations);
         let index = self.log.append(entry);
         self.appended += 1;
-        let track = self.tracks.entry(id).or_default();
+        let track = self.tracks.get_or_default(id);
         assert!(track.index.is_none(), "{id} is proposed twice");
         (track.index, track.owed, track.age, track.tries) = (Some(index), owed, 0, 0);
         for group in owed.iter() {
-            self.remotes.get_mut(&group).expect("every group is known").owed.insert(index);
+            self.remotes.get_mut(&group).expect("every group is known").owed.insert(index, ());
         }
         self.acknowledge = self.acknowledge.or(owed);
-        let bound = self.bound(id);
+        let bound = track.bound(&self.log);
         self.queue.raise(id, bound);
     }
 }

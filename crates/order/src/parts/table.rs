@@ -1,0 +1,158 @@
+//! [`Table`]: a map that is asked for one key at a time, as a replica asks for
+//! a message dozens of times on its way. Its hashes are not seeded, and nobody
+//! sees in which order it holds what it holds: whoever wants all of it gets it
+//! sorted, or asks of each item alone whether it stays.
+
+use core::fmt;
+use core::hash::{Hash, Hasher};
+
+use alloc::vec::Vec;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+/// Values by key, without an order.
+#[derive(Clone)]
+pub struct Table<K, V> {
+    values: HashMap<K, V, FixedState>,
+}
+
+impl<K: Copy + Ord + Hash, V> Table<K, V> {
+    /// Nothing yet.
+    pub fn new() -> Table<K, V> {
+        Table { values: HashMap::with_hasher(FixedState::default()) }
+    }
+
+    /// The value of a key.
+    pub fn get(&self, key: &K) -> Option<&V> {
+        self.values.get(key)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.values.get_mut(key)
+    }
+
+    /// The value of a key, which is `V::default()` if there was none.
+    pub fn get_or_default(&mut self, key: K) -> &mut V
+    where
+        V: Default,
+    {
+        self.values.entry(key).or_default()
+    }
+
+    /// Whether there is a value.
+    pub fn contains(&self, key: &K) -> bool {
+        self.values.contains_key(key)
+    }
+
+    /// Puts a value in, and answers the one that was there.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.values.insert(key, value)
+    }
+
+    /// Takes a value out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.values.remove(key)
+    }
+
+    /// Keeps what this says of each item by itself.
+    pub fn retain(&mut self, stays: impl Fn(&K, &mut V) -> bool) {
+        self.values.retain(stays);
+    }
+
+    /// All of it, by key: for what is done now and then.
+    pub fn sorted(&self) -> Vec<(K, &V)> {
+        let mut all: Vec<(K, &V)> = self.values.iter().map(|(key, value)| (*key, value)).collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all
+    }
+
+    /// The same, to be changed.
+    pub fn sorted_mut(&mut self) -> Vec<(K, &mut V)> {
+        let mut all: Vec<(K, &mut V)> = self.values.iter_mut().map(|(key, value)| (*key, value)).collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all
+    }
+
+    /// All of it, by key, taken out.
+    pub fn into_sorted(self) -> Vec<(K, V)> {
+        let mut all: Vec<(K, V)> = self.values.into_iter().collect();
+        all.sort_unstable_by_key(|(key, _)| *key);
+        all
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+}
+
+impl<K: Copy + Ord + Hash, V> Default for Table<K, V> {
+    fn default() -> Table<K, V> {
+        Table::new()
+    }
+}
+
+impl<K: Copy + Ord + Hash, V: PartialEq> PartialEq for Table<K, V> {
+    fn eq(&self, other: &Table<K, V>) -> bool {
+        self.values == other.values
+    }
+}
+
+impl<K: Copy + Ord + Hash, V: Eq> Eq for Table<K, V> {}
+
+/// Equal tables hash alike, whatever was done to them before.
+impl<K: Copy + Ord + Hash, V: Hash> Hash for Table<K, V> {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        self.sorted().hash(hasher);
+    }
+}
+
+impl<K: Copy + Ord + Hash + fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.sorted()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use core::hash::BuildHasher;
+
+    fn table(keys: &[u64]) -> Table<u64, u64> {
+        let mut table = Table::new();
+        keys.iter().for_each(|key| assert_eq!(table.insert(*key, key * 10), None));
+        table
+    }
+
+    #[test]
+    fn nobody_sees_an_order() {
+        let (mut one, mut other) = (table(&[3, 1, 2, 9]), table(&[2, 8, 3, 1]));
+        assert_eq!((one.remove(&9), other.remove(&8), other.remove(&8)), (Some(90), Some(80), None));
+        assert_eq!(one.sorted(), vec![(1, &10), (2, &20), (3, &30)]);
+        let hash = |table: &Table<u64, u64>| FixedState::default().hash_one(table);
+        assert_eq!((one == other, hash(&one) == hash(&other)), (true, true));
+        *one.get_or_default(3) += 1;
+        *one.get_or_default(4) += 1;
+        assert_ne!(one, other);
+        assert_eq!(one.into_sorted(), vec![(1, 10), (2, 20), (3, 31), (4, 1)]);
+    }
+
+    #[test]
+    fn some_stay() {
+        let mut table = table(&[1, 2, 3, 4]);
+        table.retain(|key, value| {
+            *value += 1;
+            key % 2 == 0
+        });
+        assert_eq!(table.sorted_mut(), vec![(2, &mut 21), (4, &mut 41)]);
+        assert!(!table.contains(&1) && table.get(&2) == Some(&21) && table.len() == 2 && !table.is_empty());
+    }
+}
