@@ -38,6 +38,7 @@ struct Process {
     outbox: Vec<Vec<u8>>,
     to_itself: Vec<Message>,
     commands: Vec<Down>,
+    out: Out<PrimCast>,
     delivered: u64,
 }
 
@@ -93,9 +94,11 @@ fn run(processes: &mut [Process]) {
         for me in 0..processes.len() {
             processes[me].turn();
             for to in 0..processes.len() {
-                let bytes = std::mem::take(&mut processes[me].outbox[to]);
-                if !bytes.is_empty() {
-                    processes[to].inbox.push((ProcessId(me as u16), Bytes::from(bytes)));
+                let said = &mut processes[me].outbox[to];
+                if !said.is_empty() {
+                    let bytes = Bytes::copy_from_slice(said);
+                    said.clear();
+                    processes[to].inbox.push((ProcessId(me as u16), bytes));
                 }
             }
         }
@@ -104,7 +107,7 @@ fn run(processes: &mut [Process]) {
 
 impl Process {
     fn new(me: ProcessId, cluster: &Arc<Cluster>) -> Process {
-        let settings = Settings { clock: ClockKind::Logical, ..Settings::DEFAULT };
+        let settings = Settings { clock: ClockKind::Logical, keeps_records: false, ..Settings::DEFAULT };
         Process {
             me,
             machine: PrimCast::new(me, cluster.clone(), Boot::First, settings, Planted::NONE),
@@ -112,6 +115,7 @@ impl Process {
             outbox: cluster.processes().map(|_| Vec::new()).collect(),
             to_itself: Vec::new(),
             commands: Vec::new(),
+            out: Out::new(),
             delivered: 0,
         }
     }
@@ -121,21 +125,21 @@ impl Process {
     }
 
     fn start(&mut self, seed: u64) {
-        let mut out = Out::new();
+        let mut out = std::mem::take(&mut self.out);
         self.machine.start(Time::ZERO, seed, &mut out);
-        self.perform(&mut out);
+        self.perform(out);
     }
 
     fn tick(&mut self) {
-        let mut out = Out::new();
+        let mut out = std::mem::take(&mut self.out);
         self.machine.on_timer(Time::ZERO, Timer::Tick, &mut out);
         self.machine.on_timer(Time::ZERO, Timer::Look, &mut out);
         self.machine.finish(Time::ZERO, &mut out);
-        self.perform(&mut out);
+        self.perform(out);
     }
 
     fn turn(&mut self) {
-        let mut out = Out::new();
+        let mut out = std::mem::take(&mut self.out);
         for command in std::mem::take(&mut self.commands) {
             self.machine.on_command(Time::ZERO, command, &mut out);
         }
@@ -151,15 +155,15 @@ impl Process {
             }
         }
         self.machine.finish(Time::ZERO, &mut out);
-        self.perform(&mut out);
+        self.perform(out);
     }
 
     /// A disk that is as fast as memory.
-    fn perform(&mut self, out: &mut Out<PrimCast>) {
+    fn perform(&mut self, mut out: Out<PrimCast>) {
         for effect in out.drain() {
             match effect {
                 Effect::Send(to, message) | Effect::SendEarly(to, message) if to == self.me => {
-                    self.to_itself.push(message)
+                    self.to_itself.push(message);
                 }
                 Effect::Send(to, message) | Effect::SendEarly(to, message) => {
                     let buffer = &mut self.outbox[to.0 as usize];
@@ -181,5 +185,6 @@ impl Process {
                 | Effect::Disarm(_) => {}
             }
         }
+        self.out = out;
     }
 }

@@ -274,7 +274,7 @@ impl Wire for Outline {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.base);
         self.base_epoch.encode(writer);
-        writer.list(self.runs.iter().copied());
+        writer.each(&self.runs);
     }
 
     fn decode(reader: &mut Reader) -> Result<Outline, WireError> {

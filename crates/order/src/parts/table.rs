@@ -63,16 +63,23 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
 
     /// All of it, by key: for what is done now and then.
     pub fn sorted(&self) -> Vec<(K, &V)> {
-        let mut all: Vec<(K, &V)> = self.values.iter().map(|(key, value)| (*key, value)).collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        all
+        self.sorted_if(|_| true)
+    }
+
+    /// Those that this asks for.
+    pub fn sorted_if(&self, is_wanted: impl Fn(&V) -> bool) -> Vec<(K, &V)> {
+        let wanted = self.values.iter().filter(|(_, value)| is_wanted(value));
+        let mut wanted: Vec<(K, &V)> = wanted.map(|(key, value)| (*key, value)).collect();
+        wanted.sort_unstable_by_key(|(key, _)| *key);
+        wanted
     }
 
     /// The same, to be changed.
-    pub fn sorted_mut(&mut self) -> Vec<(K, &mut V)> {
-        let mut all: Vec<(K, &mut V)> = self.values.iter_mut().map(|(key, value)| (*key, value)).collect();
-        all.sort_unstable_by_key(|(key, _)| *key);
-        all
+    pub fn sorted_mut_if(&mut self, is_wanted: impl Fn(&V) -> bool) -> Vec<(K, &mut V)> {
+        let wanted = self.values.iter_mut().filter(|(_, value)| is_wanted(value));
+        let mut wanted: Vec<(K, &mut V)> = wanted.map(|(key, value)| (*key, value)).collect();
+        wanted.sort_unstable_by_key(|(key, _)| *key);
+        wanted
     }
 
     /// All of it, by key, taken out.
@@ -152,7 +159,7 @@ mod tests {
             *value += 1;
             key % 2 == 0
         });
-        assert_eq!(table.sorted_mut(), vec![(2, &mut 21), (4, &mut 41)]);
+        assert_eq!(table.sorted_mut_if(|value| *value > 30), vec![(4, &mut 41)]);
         assert!(!table.contains(&1) && table.get(&2) == Some(&21) && table.len() == 2 && !table.is_empty());
     }
 }

@@ -7,6 +7,7 @@
 //! it lies below the marks that they have settled.
 
 use alloc::vec::Vec;
+use smallvec::SmallVec;
 
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupId, MessageId, SessionId, Timestamp, Wire};
@@ -21,6 +22,9 @@ pub struct Mark {
     /// The place in its log.
     pub index: Index,
 }
+
+/// Where a message stands in the logs of its other destinations. Most have few.
+pub type Marks = SmallVec<[Mark; 2]>;
 
 /// What is known of one session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -124,7 +128,7 @@ impl Wire for Line {
         writer.u64(self.1.sequence);
         self.1.timestamp.encode(writer);
         self.1.expiry.encode(writer);
-        writer.list(self.1.marks.iter().copied());
+        writer.each(&self.1.marks);
     }
 
     fn decode(reader: &mut Reader) -> Result<Line, WireError> {

@@ -5,8 +5,9 @@
 //! not in the user's state, or that another group may still ask about.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
 use bytes::Bytes;
 use skein_machine::{MessageId, Position, Timestamp, Up};
@@ -104,7 +105,7 @@ impl Replica {
         self.log = Log::restore(state.base, state.base_epoch, entries.into_iter());
         self.decided = self.decided.max(state.decided).min(self.log.last());
         let pending: Vec<MessageId> =
-            self.tracks.sorted().into_iter().filter(|(_, track)| !track.is_delivered).map(|(id, _)| id).collect();
+            self.tracks.sorted_if(|track| !track.is_delivered).into_iter().map(|(id, _)| id).collect();
         for id in pending {
             let bound = self.bound(id);
             self.queue.raise(id, bound);
@@ -178,7 +179,9 @@ impl Replica {
         // With this, everything in the state is in the records too, but for the user's part, which follows from them.
         self.write_deliveries(out);
         self.cut();
-        out.compact(Record::Checkpoint(Box::new(self.state())));
+        if self.settings.keeps_records {
+            out.compact(Record::Checkpoint(Box::new(self.state())));
+        }
     }
 
     /// Forgets what the user's state covers and nobody will ask about. Somebody dead stops nothing: what
@@ -197,7 +200,7 @@ impl Replica {
         // What is not in the user's state, or that a quorum could not speak of.
         let recent = self.position.min(durable).max(self.first_outcome);
         let mut places = Table::new();
-        for (position, outcome) in (recent..).zip(self.outcomes.iter().skip((recent - self.first_outcome) as usize)) {
+        for (position, outcome) in (recent..).zip(self.outcomes.range((recent - self.first_outcome) as usize..)) {
             places.insert(outcome.id, position);
         }
         while self.first_outcome < keep_from {
@@ -235,10 +238,11 @@ impl Replica {
         let remotes: &BTreeMap<_, Remote> = &self.remotes;
         let is_settled = |mark: &Mark| mark.index <= remotes[&mark.group].settled;
         // A window outlives the entries of its session: what is in the log is never proposed again.
-        let mut kept = Table::new();
-        for (_, entry) in self.log.iter() {
-            kept.insert(entry.message.id.session, ());
-        }
-        self.windows.forget(safe, |session| kept.contains(&session), is_settled);
+        let kept = OnceCell::new();
+        let is_kept = |session| {
+            let sessions = || self.log.iter().map(|(_, entry)| entry.message.id.session).collect::<BTreeSet<_>>();
+            kept.get_or_init(sessions).contains(&session)
+        };
+        self.windows.forget(safe, is_kept, is_settled);
     }
 }

@@ -238,7 +238,7 @@ impl Replica {
             return;
         }
         let promise = self.promise_for(&candidacy.outline, candidacy.delivered);
-        out.send(from, Message::Promise(promise));
+        out.send(from, Message::Promise(Box::new(promise)));
     }
 
     /// What a candidate with this log, that has delivered so much, has to know.
@@ -437,7 +437,7 @@ impl Replica {
                 self.promise(reign.epoch, out);
             }
             let promise = self.promise_for(&self.log.outline(), u64::MAX);
-            out.send(from, Message::Promise(promise));
+            out.send(from, Message::Promise(Box::new(promise)));
             return;
         }
         self.adopt(reign, at.last, entries, out);

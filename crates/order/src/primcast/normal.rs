@@ -124,7 +124,7 @@ impl Replica {
             let bystanders = self.cluster.groups().iter().filter(|group| !entry.message.destinations.contains(*group));
             bystanders.for_each(|group| out.send_early(self.cluster.members(group)[0], message.clone()));
         }
-        out.persist(Record::Entries(vec![entry.clone()]));
+        self.write(|| Record::Entries(vec![entry.clone()]), out);
         self.append(entry);
     }
 
@@ -196,10 +196,11 @@ impl Replica {
         }
         let clock = self.clock.value();
         let is_late = |track: &Track| {
-            let header = track.header.as_ref().filter(|header| header.expiry <= clock);
-            header.filter(|_| track.index.is_none() && self.is_shown(track)).cloned()
+            let expires = track.header.as_ref().is_some_and(|header| header.expiry <= clock);
+            expires && track.index.is_none() && self.is_shown(track)
         };
-        let late: Vec<Header> = self.tracks.sorted().into_iter().filter_map(|(_, track)| is_late(track)).collect();
+        let late = self.tracks.sorted_if(is_late);
+        let late: Vec<Header> = late.into_iter().filter_map(|(_, track)| track.header.clone()).collect();
         for header in late {
             if self.has_proposed(header.id, header.follows) {
                 let message = Multicast {
@@ -236,7 +237,7 @@ impl Replica {
         let Some(newest) = new.last() else { return };
         let newest = newest.timestamp;
         self.raise_clock(newest, out);
-        out.persist(Record::Entries(new.clone()));
+        self.write(|| Record::Entries(new.clone()), out);
         for entry in new {
             self.append(entry);
         }

@@ -231,10 +231,8 @@ impl Replica {
     /// headers where it may not have heard of ours, a word about what was delivered here long ago.
     pub(super) fn ask_other_groups(&mut self, out: &mut Effects) {
         let mut overdue = Vec::new();
-        for (id, track) in self.tracks.sorted_mut() {
-            if track.index.is_none() || (track.is_delivered && track.owed.is_empty()) {
-                continue;
-            }
+        let is_open = |track: &Track| track.index.is_some() && !(track.is_delivered && track.owed.is_empty());
+        for (id, track) in self.tracks.sorted_mut_if(is_open) {
             track.age += 1;
             if track.age >= PATIENCE << track.tries.min(3) {
                 (track.age, track.tries) = (0, track.tries.saturating_add(1));

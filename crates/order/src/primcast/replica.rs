@@ -17,7 +17,7 @@ use super::election::Role;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
-use crate::parts::{Clock, Epoch, Index, Log, Mark, Queue, Row, Table, Windows, reached_by};
+use crate::parts::{Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Table, Windows, reached_by};
 use crate::{Mutant, Planted};
 
 /// How many values a logical clock reserves at once. A restart skips as many.
@@ -330,6 +330,13 @@ impl Replica {
         Some(Timestamp(now.min(shown.after(bound)).as_nanos()))
     }
 
+    /// Writes something down that is put together for it alone.
+    pub(super) fn write(&self, record: impl FnOnce() -> Record, out: &mut Effects) {
+        if self.settings.keeps_records {
+            out.persist(record());
+        }
+    }
+
     // ---- Decisions and deliveries.
 
     /// Decides and delivers whatever has become possible.
@@ -372,12 +379,12 @@ impl Replica {
     }
 
     /// The final timestamp of a message in the log, once every destination has decided.
-    pub(super) fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Vec<Mark>)> {
+    pub(super) fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Marks)> {
         let track = self.track(id);
         let index = track.index.filter(|index| *index <= self.decided)?;
         let entry = self.log.get(index).expect("what is on the way is kept");
         let mut highest = entry.timestamp;
-        let mut marks = Vec::new();
+        let mut marks = Marks::new();
         for group in self.other_groups(entry.message.destinations).iter() {
             let head = track.heads.get(group).filter(|head| head.is_decided)?;
             highest = highest.max(head.timestamp);
