@@ -74,6 +74,11 @@ impl<K: Copy + Ord, V> Row<K, V> {
         self.items.clear();
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
@@ -112,7 +117,7 @@ mod tests {
             prop_assert_eq!(ends, (map.iter().next().map(|(k, v)| (*k, *v)), map.iter().last().map(|(k, v)| (*k, *v))));
             row.retain(|key, _| key % 2 == 0);
             map.retain(|key, _| key % 2 == 0);
-            prop_assert_eq!(row.is_empty(), map.is_empty());
+            prop_assert_eq!((row.is_empty(), row.len()), (map.is_empty(), map.len()));
             prop_assert_eq!(row.iter().copied().collect::<Vec<_>>(), map.clone().into_iter().collect::<Vec<_>>());
             prop_assert_eq!(row.pop_first(), map.pop_first());
             row.clear();

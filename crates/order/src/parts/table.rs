@@ -57,8 +57,18 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
     }
 
     /// Keeps what this says of each item by itself.
-    pub fn retain(&mut self, stays: impl Fn(&K, &mut V) -> bool) {
-        self.values.retain(stays);
+    pub fn retain(&mut self, stays: impl Fn(&K, &V) -> bool) {
+        self.values.retain(|key, value| stays(key, value));
+    }
+
+    /// Whether this holds of every value.
+    pub fn all(&self, holds: impl Fn(&V) -> bool) -> bool {
+        self.values.values().all(holds)
+    }
+
+    /// Changes each value by itself.
+    pub fn change_each(&mut self, change: impl Fn(&mut V)) {
+        self.values.values_mut().for_each(change);
     }
 
     /// All of it, by key: for what is done now and then.
@@ -155,10 +165,9 @@ mod tests {
     #[test]
     fn some_stay() {
         let mut table = table(&[1, 2, 3, 4]);
-        table.retain(|key, value| {
-            *value += 1;
-            key % 2 == 0
-        });
+        table.change_each(|value| *value += 1);
+        assert!(table.all(|value| value % 10 == 1) && !table.all(|value| *value > 11));
+        table.retain(|key, _| key % 2 == 0);
         assert_eq!(table.sorted_mut_if(|value| *value > 30), vec![(4, &mut 41)]);
         assert!(!table.contains(&1) && table.get(&2) == Some(&21) && table.len() == 2 && !table.is_empty());
     }

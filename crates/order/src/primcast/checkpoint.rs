@@ -94,7 +94,7 @@ impl Replica {
         for Kept { index, entry, is_delivered, owed } in state.entries {
             let id = entry.message.id;
             let before = heard.remove(&id).unwrap_or_default();
-            let track = if is_delivered { Track::default() } else { Track { age: 0, tries: 0, ..before } };
+            let track = if is_delivered { Track::default() } else { Track { age: 0, tries: 0, place: None, ..before } };
             let track = Track { index: Some(index), is_delivered, owed, ..track };
             assert!(self.tracks.insert(id, track).is_none(), "{id} is in the log twice");
             for group in owed.iter() {
@@ -107,8 +107,9 @@ impl Replica {
         let pending: Vec<MessageId> =
             self.tracks.sorted_if(|track| !track.is_delivered).into_iter().map(|(id, _)| id).collect();
         for id in pending {
-            let bound = self.bound(id);
-            self.queue.raise(id, bound);
+            let track = self.tracks.get_mut(&id).expect("it is in the log");
+            let bound = track.bound(&self.log);
+            self.queue.raise(id, &mut track.place, bound);
         }
         // Other groups have proposed these, and this one has not. But what a deposed primary showed, and nobody
         // decided, is worth nothing here: the message may have had another place since, may have been delivered

@@ -158,7 +158,7 @@ impl Replica {
         let mut again: Vec<Stamp> = held.into_iter().map(|(id, timestamp)| Stamp { timestamp, id }).collect();
         again.sort_unstable();
         for stamp in again {
-            if self.queue.contains(stamp.id) && !self.early.contains(stamp.id) {
+            if self.is_on_the_way(stamp.id) && !self.early.contains(stamp.id) {
                 self.deliver_early(stamp, out);
             }
         }

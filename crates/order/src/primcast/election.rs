@@ -382,7 +382,7 @@ impl Replica {
             let track = self.tracks.get_mut(&id).expect("what is in the log is known");
             assert!(!track.is_delivered, "{id} was delivered, and its epoch lost it");
             track.index = None;
-            self.queue.remove(id);
+            self.queue.remove(id, &mut track.place);
             for group in core::mem::take(&mut track.owed).iter() {
                 self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
             }

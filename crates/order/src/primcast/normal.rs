@@ -184,7 +184,7 @@ impl Replica {
     /// may have forgotten it.
     pub(super) fn still_follows(&self, entry: &Entry) -> u64 {
         let before = MessageId { sequence: entry.follows, ..entry.message.id };
-        let is_on_the_way = self.queue.contains(before);
+        let is_on_the_way = entry.follows > 0 && self.is_on_the_way(before);
         if is_on_the_way { entry.follows } else { 0 }
     }
 
@@ -259,6 +259,6 @@ impl Replica {
         }
         self.acknowledge = self.acknowledge.or(owed);
         let bound = track.bound(&self.log);
-        self.queue.raise(id, bound);
+        self.queue.raise(id, &mut track.place, bound);
     }
 }

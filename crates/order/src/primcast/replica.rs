@@ -148,6 +148,8 @@ pub(super) struct Track {
     /// Its outline, from a header: what is needed to propose it without its payload.
     pub(super) header: Option<super::wire::Header>,
     pub(super) is_delivered: bool,
+    /// Where it stands in the queue, while it is there.
+    pub(super) place: Option<Timestamp>,
     /// Destinations that may not have learned the own decision durably.
     pub(super) owed: GroupSet,
     /// Who waits for the outcome.
@@ -393,14 +395,14 @@ impl Replica {
         Some((highest, marks))
     }
 
-    /// The lowest final timestamp that a message in the log can still get.
-    pub(super) fn bound(&self, id: MessageId) -> Timestamp {
-        self.track(id).bound(&self.log)
-    }
-
     /// What is known of a message that something is known of.
     pub(super) fn track(&self, id: MessageId) -> &Track {
         self.tracks.get(&id).unwrap_or_else(|| panic!("nothing is known of {id}"))
+    }
+
+    /// Whether a message is in the log, and not delivered.
+    pub(super) fn is_on_the_way(&self, id: MessageId) -> bool {
+        self.tracks.get(&id).is_some_and(|track| track.place.is_some())
     }
 
     /// Where a message stands in the log, if it is kept there.
@@ -445,7 +447,7 @@ impl Replica {
         }
         let index = track.index.expect("what is delivered is in the log");
         let message = &self.log.get(index).expect("what is delivered is kept").message;
-        self.queue.remove(id);
+        self.queue.remove(id, &mut track.place);
         self.windows.note(id, timestamp, message.expiry, &outcome.marks);
         let early = self.early.turn(id);
         let is_the_same = early.is_none_or(|early| early == timestamp);
@@ -480,7 +482,7 @@ impl Replica {
             let id = entry.message.id;
             let track = self.tracks.get(&id).unwrap_or_else(|| panic!("{id} is in the log and not known"));
             assert_eq!(track.index, Some(index), "{id} stands elsewhere");
-            assert_eq!(self.queue.contains(id), !track.is_delivered, "{id} is on the way or delivered");
+            assert_eq!(track.place.is_some(), !track.is_delivered, "{id} is on the way or delivered");
             for group in track.owed.iter() {
                 assert!(self.remotes[&group].owed.contains(&index), "{id} is owed to {group} and not listed");
             }
