@@ -4,33 +4,39 @@
 //! sorted, or asks of each item alone whether it stays.
 
 use core::fmt;
-use core::hash::{Hash, Hasher};
+use core::hash::{BuildHasher, Hash, Hasher};
 
 use alloc::vec::Vec;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 
 /// Values by key, without an order.
 #[derive(Clone)]
 pub struct Table<K, V> {
-    values: HashMap<K, V, FixedState>,
+    items: HashTable<(K, V)>,
+}
+
+/// The same in every process and every life.
+fn hash<K: Hash>(key: &K) -> u64 {
+    FixedState::default().hash_one(key)
 }
 
 impl<K: Copy + Ord + Hash, V> Table<K, V> {
     /// Nothing yet.
     pub fn new() -> Table<K, V> {
-        Table { values: HashMap::with_hasher(FixedState::default()) }
+        Table { items: HashTable::new() }
     }
 
     /// The value of a key.
     pub fn get(&self, key: &K) -> Option<&V> {
-        self.values.get(key)
+        self.items.find(hash(key), |(other, _)| other == key).map(|(_, value)| value)
     }
 
     /// The same, to be changed.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        self.values.get_mut(key)
+        self.items.find_mut(hash(key), |(other, _)| other == key).map(|(_, value)| value)
     }
 
     /// The value of a key, which is `V::default()` if there was none.
@@ -38,37 +44,45 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
     where
         V: Default,
     {
-        self.values.entry(key).or_default()
+        let entry = self.items.entry(hash(&key), |(other, _)| *other == key, |(other, _)| hash(other));
+        &mut entry.or_insert_with(|| (key, V::default())).into_mut().1
     }
 
     /// Whether there is a value.
     pub fn contains(&self, key: &K) -> bool {
-        self.values.contains_key(key)
+        self.get(key).is_some()
     }
 
     /// Puts a value in, and answers the one that was there.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        self.values.insert(key, value)
+        match self.items.entry(hash(&key), |(other, _)| *other == key, |(other, _)| hash(other)) {
+            Entry::Occupied(mut there) => Some(core::mem::replace(&mut there.get_mut().1, value)),
+            Entry::Vacant(place) => {
+                place.insert((key, value));
+                None
+            }
+        }
     }
 
     /// Takes a value out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        self.values.remove(key)
+        let entry = self.items.find_entry(hash(key), |(other, _)| other == key).ok()?;
+        Some(entry.remove().0.1)
     }
 
     /// Keeps what this says of each item by itself.
     pub fn retain(&mut self, stays: impl Fn(&K, &V) -> bool) {
-        self.values.retain(|key, value| stays(key, value));
+        self.items.retain(|(key, value)| stays(key, value));
     }
 
     /// Whether this holds of every value.
     pub fn all(&self, holds: impl Fn(&V) -> bool) -> bool {
-        self.values.values().all(holds)
+        self.items.iter().all(|(_, value)| holds(value))
     }
 
     /// Changes each value by itself.
     pub fn change_each(&mut self, change: impl Fn(&mut V)) {
-        self.values.values_mut().for_each(change);
+        self.items.iter_mut().for_each(|(_, value)| change(value));
     }
 
     /// All of it, by key: for what is done now and then.
@@ -78,7 +92,7 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
 
     /// Those that this asks for.
     pub fn sorted_if(&self, is_wanted: impl Fn(&V) -> bool) -> Vec<(K, &V)> {
-        let wanted = self.values.iter().filter(|(_, value)| is_wanted(value));
+        let wanted = self.items.iter().filter(|(_, value)| is_wanted(value));
         let mut wanted: Vec<(K, &V)> = wanted.map(|(key, value)| (*key, value)).collect();
         wanted.sort_unstable_by_key(|(key, _)| *key);
         wanted
@@ -86,7 +100,7 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
 
     /// The same, to be changed.
     pub fn sorted_mut_if(&mut self, is_wanted: impl Fn(&V) -> bool) -> Vec<(K, &mut V)> {
-        let wanted = self.values.iter_mut().filter(|(_, value)| is_wanted(value));
+        let wanted = self.items.iter_mut().filter(|(_, value)| is_wanted(value));
         let mut wanted: Vec<(K, &mut V)> = wanted.map(|(key, value)| (*key, value)).collect();
         wanted.sort_unstable_by_key(|(key, _)| *key);
         wanted
@@ -94,19 +108,19 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
 
     /// All of it, by key, taken out.
     pub fn into_sorted(self) -> Vec<(K, V)> {
-        let mut all: Vec<(K, V)> = self.values.into_iter().collect();
+        let mut all: Vec<(K, V)> = self.items.into_iter().collect();
         all.sort_unstable_by_key(|(key, _)| *key);
         all
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.items.len()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.items.is_empty()
     }
 }
 
@@ -118,7 +132,7 @@ impl<K: Copy + Ord + Hash, V> Default for Table<K, V> {
 
 impl<K: Copy + Ord + Hash, V: PartialEq> PartialEq for Table<K, V> {
     fn eq(&self, other: &Table<K, V>) -> bool {
-        self.values == other.values
+        self.len() == other.len() && self.items.iter().all(|(key, value)| other.get(key) == Some(value))
     }
 }
 
@@ -141,7 +155,6 @@ impl<K: Copy + Ord + Hash + fmt::Debug, V: fmt::Debug> fmt::Debug for Table<K, V
 mod tests {
     use super::*;
     use alloc::vec;
-    use core::hash::BuildHasher;
 
     fn table(keys: &[u64]) -> Table<u64, u64> {
         let mut table = Table::new();
@@ -154,7 +167,6 @@ mod tests {
         let (mut one, mut other) = (table(&[3, 1, 2, 9]), table(&[2, 8, 3, 1]));
         assert_eq!((one.remove(&9), other.remove(&8), other.remove(&8)), (Some(90), Some(80), None));
         assert_eq!(one.sorted(), vec![(1, &10), (2, &20), (3, &30)]);
-        let hash = |table: &Table<u64, u64>| FixedState::default().hash_one(table);
         assert_eq!((one == other, hash(&one) == hash(&other)), (true, true));
         *one.get_or_default(3) += 1;
         *one.get_or_default(4) += 1;
