@@ -98,7 +98,7 @@ const SETTLING: Nanos = SECOND;
 fn primcast_settings(variant: Variant) -> Settings {
     let Variant { clock, is_tight, conflicts, .. } = variant;
     let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
-    Settings { clock: clock_kind(clock), checkpoint_every, tail, conflicts }
+    Settings { clock: clock_kind(clock), checkpoint_every, tail, conflicts, keeps_records: true }
 }
 
 fn clock_kind(clock: Clock) -> ClockKind {
@@ -155,8 +155,15 @@ impl Protocol {
     }
 
     /// Makes machines for a cluster on real ground and hands them over.
-    pub fn employ_for_real<E: Employer>(self, cluster: &Arc<Cluster>, clock: Clock, employer: E) -> E::Answer {
-        let settings = Settings { clock: clock_kind(clock), ..Settings::DEFAULT };
+    /// Where nothing is kept, they spare themselves what nobody would read.
+    pub fn employ_for_real<E: Employer>(
+        self,
+        cluster: &Arc<Cluster>,
+        clock: Clock,
+        keeps_records: bool,
+        employer: E,
+    ) -> E::Answer {
+        let settings = Settings { clock: clock_kind(clock), keeps_records, ..Settings::DEFAULT };
         self.employ_with(cluster, settings, Planted::NONE, employer)
     }
 

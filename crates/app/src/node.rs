@@ -166,5 +166,7 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool) -> Result<Running
         busy_poll,
     };
     let cluster = config.cluster.clone();
-    choices.protocol.employ_for_real(&cluster, choices.clock, Hire { surroundings, config: config.clone() })
+    let keeps_records = choices.storage != config::Storage::Memory;
+    let hire = Hire { surroundings, config: config.clone() };
+    choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, hire)
 }

@@ -10,7 +10,7 @@
 use core::fmt;
 
 use alloc::vec::Vec;
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 
 use crate::{GroupId, GroupSet, MessageId, ProcessId, SessionId, Timestamp};
 
@@ -84,6 +84,14 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Appends a count and then each of these items.
+    pub fn each<T: Wire>(&mut self, items: &[T]) {
+        self.length(items.len());
+        for item in items {
+            item.encode(self);
+        }
+    }
+
     fn length(&mut self, length: usize) {
         self.u32(u32::try_from(length).expect("nothing that travels is 4 GiB long"));
     }
@@ -93,6 +101,8 @@ impl<'a> Writer<'a> {
 #[derive(Debug)]
 pub struct Reader {
     bytes: Bytes,
+    /// So much of it was taken.
+    taken: usize,
     version: Version,
 }
 
@@ -102,7 +112,7 @@ impl Reader {
         if !(OLDEST..=VERSION).contains(&version) {
             return Err(WireError::Version { version });
         }
-        Ok(Reader { bytes, version })
+        Ok(Reader { bytes, taken: 0, version })
     }
 
     /// The version that was written.
@@ -112,38 +122,38 @@ impl Reader {
 
     /// How many bytes are left.
     pub fn left(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() - self.taken
     }
 
     /// Takes a byte.
     pub fn u8(&mut self) -> Result<u8, WireError> {
-        self.need(1)?;
-        Ok(self.bytes.get_u8())
+        Ok(u8::from_le_bytes(self.take()?))
     }
 
     /// Takes two bytes.
     pub fn u16(&mut self) -> Result<u16, WireError> {
-        self.need(2)?;
-        Ok(self.bytes.get_u16_le())
+        Ok(u16::from_le_bytes(self.take()?))
     }
 
     /// Takes four bytes.
     pub fn u32(&mut self) -> Result<u32, WireError> {
-        self.need(4)?;
-        Ok(self.bytes.get_u32_le())
+        Ok(u32::from_le_bytes(self.take()?))
     }
 
     /// Takes eight bytes.
     pub fn u64(&mut self) -> Result<u64, WireError> {
-        self.need(8)?;
-        Ok(self.bytes.get_u64_le())
+        Ok(u64::from_le_bytes(self.take()?))
     }
 
     /// Takes a length and that many bytes; `what` they are, for the error.
     pub fn bytes(&mut self, what: &'static str, limit: usize) -> Result<Bytes, WireError> {
         let length = self.length(what, limit)?;
-        self.need(length)?;
-        Ok(self.bytes.split_to(length))
+        if self.left() < length {
+            return Err(WireError::Short { need: length, left: self.left() });
+        }
+        let bytes = self.bytes.slice(self.taken..self.taken + length);
+        self.taken += length;
+        Ok(bytes)
     }
 
     /// Takes a count and that many items.
@@ -164,7 +174,7 @@ impl Reader {
 
     /// The value must end here.
     pub fn finish(self) -> Result<(), WireError> {
-        if self.bytes.is_empty() { Ok(()) } else { Err(WireError::Trailing { left: self.bytes.len() }) }
+        if self.left() == 0 { Ok(()) } else { Err(WireError::Trailing { left: self.left() }) }
     }
 
     fn length(&mut self, what: &'static str, limit: usize) -> Result<usize, WireError> {
@@ -172,8 +182,12 @@ impl Reader {
         if length > limit { Err(WireError::TooLong { what, length, limit }) } else { Ok(length) }
     }
 
-    fn need(&self, need: usize) -> Result<(), WireError> {
-        if self.bytes.len() < need { Err(WireError::Short { need, left: self.bytes.len() }) } else { Ok(()) }
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
+        let Some(taken) = self.bytes[self.taken..].first_chunk() else {
+            return Err(WireError::Short { need: N, left: self.left() });
+        };
+        self.taken += N;
+        Ok(*taken)
     }
 }
 

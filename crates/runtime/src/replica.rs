@@ -251,8 +251,9 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         self.machine.start(time(), seed, &mut self.out);
         self.end_turn()?;
         while !self.is_stopping {
-            self.dial_what_is_due(Instant::now());
-            let timeout = self.timeout(Instant::now());
+            let now = Instant::now();
+            self.dial_what_is_due(now);
+            let timeout = self.timeout(now);
             match self.poll.poll(&mut events, timeout) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 polled => polled.map_err(Failure::System)?,

@@ -3,14 +3,15 @@
 //! at one place agree on everything before.
 //!
 //! The log is cut at its base. Entries at or below it are gone, but for those
-//! that somebody still needs; above it there is no hole.
+//! that somebody still needs; above it there is no hole. It does not know where
+//! a message stands: whoever has a log keeps that with what else it knows of it.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{MessageId, Multicast, Timestamp, Wire};
+use skein_machine::{Multicast, Timestamp, Wire};
 
 use super::Epoch;
 
@@ -36,9 +37,21 @@ pub struct Log {
     base: Index,
     /// The epoch of the entry at the base.
     base_epoch: Epoch,
-    last: Index,
-    entries: BTreeMap<Index, Entry>,
-    ids: BTreeMap<MessageId, Index>,
+    /// What is kept at or below the base, by place.
+    old: VecDeque<(Index, Entry)>,
+    /// What stands above it.
+    entries: VecDeque<Entry>,
+}
+
+/// What becomes of an entry at or below the base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// All of it is needed.
+    Kept,
+    /// Its payload is not.
+    Stripped,
+    /// Nothing is.
+    Removed,
 }
 
 /// The shape of a log: enough to find where two of them part.
@@ -67,26 +80,24 @@ const MOST_RUNS: usize = 1 << 20;
 impl Log {
     /// An empty log, of a group that begins in this epoch.
     pub fn new(first: Epoch) -> Log {
-        Log { base: 0, base_epoch: first, last: 0, entries: BTreeMap::new(), ids: BTreeMap::new() }
+        Log { base: 0, base_epoch: first, old: VecDeque::new(), entries: VecDeque::new() }
     }
 
     /// A log that was cut: its base, and what is kept.
     pub fn restore(base: Index, base_epoch: Epoch, entries: impl Iterator<Item = (Index, Entry)>) -> Log {
-        let mut log = Log { base, last: base, ..Log::new(base_epoch) };
+        let mut log = Log { base, ..Log::new(base_epoch) };
         for (index, entry) in entries {
             if index > base {
-                assert_eq!(index, log.last + 1, "a log has a hole above its base");
-                log.last = index;
+                assert_eq!(index, log.last() + 1, "a log has a hole above its base");
+                log.entries.push_back(entry);
+            } else {
+                log.old.push_back((index, entry));
             }
-            log.keep(index, entry);
         }
+        let old = log.old.make_contiguous();
+        old.sort_by_key(|(index, _)| *index);
+        assert!(old.windows(2).all(|pair| pair[0].0 < pair[1].0), "a log has two entries at one place");
         log
-    }
-
-    fn keep(&mut self, index: Index, entry: Entry) {
-        let id = entry.message.id;
-        assert!(self.ids.insert(id, index).is_none(), "{id} is in the log twice");
-        self.entries.insert(index, entry);
     }
 
     /// Where it is cut.
@@ -101,56 +112,57 @@ impl Log {
 
     /// The place of the newest entry.
     pub fn last(&self) -> Index {
-        self.last
+        self.base + self.entries.len() as Index
     }
 
     /// Appends an entry and answers its place.
     pub fn append(&mut self, entry: Entry) -> Index {
-        if let Some(newest) = self.entries.get(&self.last) {
+        if let Some(newest) = self.get(self.last()) {
             let (old, new) = (newest.timestamp, entry.timestamp);
             assert!(old < new, "{} is proposed at {new} after {old}", entry.message.id);
             assert!(newest.epoch <= entry.epoch, "an entry of {} follows one of {}", entry.epoch, newest.epoch);
         }
-        self.last += 1;
-        self.keep(self.last, entry);
-        self.last
+        self.entries.push_back(entry);
+        self.last()
     }
 
     /// The entry at a place, if it is kept.
     pub fn get(&self, index: Index) -> Option<&Entry> {
-        self.entries.get(&index)
-    }
-
-    /// Where a message stands, if it is kept.
-    pub fn find(&self, id: MessageId) -> Option<Index> {
-        self.ids.get(&id).copied()
+        if index > self.base {
+            return self.entries.get((index - self.base - 1) as usize);
+        }
+        let place = self.old.binary_search_by_key(&index, |(place, _)| *place).ok()?;
+        Some(&self.old[place].1)
     }
 
     /// Everything that is kept, in order.
     pub fn iter(&self) -> impl Iterator<Item = (Index, &Entry)> {
-        self.entries.iter().map(|(index, entry)| (*index, entry))
+        let old = self.old.iter().map(|(index, entry)| (*index, entry));
+        old.chain((self.base + 1..).zip(&self.entries))
     }
 
-    /// What follows a place, at most this many.
+    /// What follows a place that is not cut, at most this many.
     pub fn after(&self, index: Index, most: usize) -> impl Iterator<Item = &Entry> {
-        self.entries.range(index + 1..).take(most).map(|(_, entry)| entry)
+        assert!(index >= self.base, "what follows {index} was cut up to {}", self.base);
+        let from = self.entries.len().min((index - self.base) as usize);
+        self.entries.range(from..).take(most)
     }
 
     /// How many entries are kept.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.old.len() + self.entries.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     /// The epoch of the entry at a place that is not cut.
     pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
         match index {
             _ if index == self.base => Some(self.base_epoch),
-            _ if index > self.base => self.entries.get(&index).map(|entry| entry.epoch),
+            _ if index > self.base => self.get(index).map(|entry| entry.epoch),
             _ => None,
         }
     }
@@ -158,45 +170,39 @@ impl Log {
     /// Takes everything behind a place out, and answers it.
     pub fn truncate(&mut self, keep: Index) -> Vec<(Index, Entry)> {
         assert!(keep >= self.base, "what stands before {} was cut because it is decided", self.base);
-        let taken: Vec<_> = self.entries.split_off(&(keep + 1)).into_iter().collect();
-        for (_, entry) in &taken {
-            self.ids.remove(&entry.message.id);
-        }
-        self.last = self.last.min(keep);
-        taken
+        let keep = self.last().min(keep);
+        let taken = self.entries.split_off((keep - self.base) as usize);
+        (keep + 1..).zip(taken).collect()
     }
 
     /// Moves the base. What stands before stays until it is removed.
     pub fn cut(&mut self, base: Index) {
         if base > self.base {
             self.base_epoch = self.epoch_at(base).expect("a log is cut at an entry that it has");
+            let cut = self.entries.drain(..(base - self.base) as usize);
+            self.old.extend((self.base + 1..).zip(cut));
             self.base = base;
         }
     }
 
-    /// Drops an entry at or below the base.
-    pub fn remove(&mut self, index: Index) {
-        assert!(index <= self.base, "a log has no hole above its base");
-        if let Some(entry) = self.entries.remove(&index) {
-            self.ids.remove(&entry.message.id);
-        }
-    }
-
-    /// Drops the payload of an entry at or below the base.
-    pub fn strip(&mut self, index: Index) {
-        assert!(index <= self.base, "a follower may still need what stands above the base");
-        if let Some(entry) = self.entries.get_mut(&index) {
-            entry.message.payload.clear();
-        }
+    /// Decides about each entry at or below the base, in order.
+    pub fn sift(&mut self, mut fate: impl FnMut(Index, &Entry) -> Fate) {
+        self.old.retain_mut(|(index, entry)| {
+            let fate = fate(*index, entry);
+            if fate == Fate::Stripped {
+                entry.message.payload.clear();
+            }
+            fate != Fate::Removed
+        });
     }
 
     /// Its shape.
     pub fn outline(&self) -> Outline {
         let mut runs: Vec<Run> = Vec::new();
-        for (index, entry) in self.entries.range(self.base + 1..) {
+        for (index, entry) in (self.base + 1..).zip(&self.entries) {
             match runs.last_mut() {
-                Some(run) if run.epoch == entry.epoch => run.last = *index,
-                _ => runs.push(Run { epoch: entry.epoch, last: *index }),
+                Some(run) if run.epoch == entry.epoch => run.last = index,
+                _ => runs.push(Run { epoch: entry.epoch, last: index }),
             }
         }
         Outline { base: self.base, base_epoch: self.base_epoch, runs }
@@ -205,7 +211,7 @@ impl Log {
     /// The last place at which both agree, or `None` when one was cut beyond the end of the other.
     pub fn agreement(&self, other: &Outline) -> Option<Index> {
         let low = self.base.max(other.base);
-        let mut place = self.last.min(other.last());
+        let mut place = self.last().min(other.last());
         while place >= low {
             // An epoch at a place that both have: equal there, equal before.
             if self.epoch_at(place).is_some_and(|epoch| other.epoch_at(place) == Some(epoch)) {
@@ -268,7 +274,7 @@ impl Wire for Outline {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.base);
         self.base_epoch.encode(writer);
-        writer.list(self.runs.iter().copied());
+        writer.each(&self.runs);
     }
 
     fn decode(reader: &mut Reader) -> Result<Outline, WireError> {
@@ -296,6 +302,7 @@ mod tests {
     use super::*;
     use alloc::vec;
     use bytes::Bytes;
+    use skein_machine::MessageId;
     use skein_machine::wire::{VERSION, from_bytes, to_bytes};
     use skein_machine::{GroupSet, ProcessId};
 
@@ -341,8 +348,7 @@ mod tests {
     fn what_is_cut_stays_until_it_is_removed() {
         let mut log = log(&[0, 1]);
         log.cut(2);
-        log.remove(1);
-        log.strip(2);
+        log.sift(|index, _| if index == 1 { Fate::Removed } else { Fate::Stripped });
         assert_eq!((log.len(), log.last(), log.epoch_at(2), log.epoch_at(1)), (1, 2, Some(epoch(1)), None));
         assert!(log.get(2).unwrap().message.payload.is_empty());
         let kept = log.iter().map(|(index, entry)| (index, entry.clone())).collect::<Vec<_>>();
@@ -350,10 +356,10 @@ mod tests {
     }
 
     #[test]
-    fn truncation_forgets_the_ids() {
+    fn truncation_takes_what_stands_behind() {
         let mut log = log(&[0, 1, 1]);
         assert_eq!(log.truncate(1).len(), 2);
-        assert_eq!((log.last(), log.find(MessageId::new(1, 2)), log.find(MessageId::new(0, 1))), (1, None, Some(1)));
+        assert_eq!((log.last(), log.get(2), log.get(1).is_some()), (1, None, true));
         assert!(log.truncate(5).is_empty());
         assert_eq!(log.last(), 1);
     }

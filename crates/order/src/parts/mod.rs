@@ -7,12 +7,16 @@ mod log;
 mod queue;
 mod quorum;
 mod recent;
+mod row;
+mod table;
 mod window;
 
 pub use clock::Clock;
 pub use epoch::Epoch;
-pub use log::{Entry, Index, Log, Outline, Run};
+pub use log::{Entry, Fate, Index, Log, Outline, Run};
 pub use queue::Queue;
 pub use quorum::reached_by;
 pub use recent::Recent;
-pub use window::{Mark, Window, Windows};
+pub use row::Row;
+pub use table::Table;
+pub use window::{Mark, Marks, Window, Windows};

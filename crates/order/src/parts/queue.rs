@@ -1,15 +1,16 @@
 //! [`Queue`]: messages that are on the way, ordered by the earliest place that
-//! each can still take. The front is next, as soon as its place is final.
-
-use alloc::collections::{BTreeMap, BTreeSet};
+//! each can still take. The front is next, as soon as its place is final. It
+//! does not know where it has put a message: whoever has the queue keeps the
+//! bound with what else it knows of the message.
 
 use skein_machine::{MessageId, Stamp, Timestamp};
+
+use super::Row;
 
 /// Messages by the lowest final timestamp that each may still get.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Queue {
-    places: BTreeSet<Stamp>,
-    bounds: BTreeMap<MessageId, Timestamp>,
+    places: Row<Stamp, ()>,
 }
 
 impl Queue {
@@ -18,41 +19,32 @@ impl Queue {
         Queue::default()
     }
 
-    /// Adds a message, or moves it back: a bound only rises.
-    pub fn raise(&mut self, id: MessageId, bound: Timestamp) {
-        match self.bounds.insert(id, bound) {
-            Some(before) if before > bound => {
-                self.bounds.insert(id, before);
-            }
-            before => {
-                if let Some(timestamp) = before {
-                    self.places.remove(&Stamp { timestamp, id });
-                }
-                self.places.insert(Stamp { timestamp: bound, id });
-            }
+    /// Adds a message, or moves it back from its place so far: a bound only rises.
+    pub fn raise(&mut self, id: MessageId, place: &mut Option<Timestamp>, bound: Timestamp) {
+        if place.is_some_and(|before| before >= bound) {
+            return;
         }
+        self.remove(id, place);
+        *place = Some(bound);
+        self.places.insert(Stamp { timestamp: bound, id }, ());
     }
 
-    /// Takes a message out.
-    pub fn remove(&mut self, id: MessageId) {
-        if let Some(timestamp) = self.bounds.remove(&id) {
-            self.places.remove(&Stamp { timestamp, id });
+    /// Takes a message out of its place.
+    pub fn remove(&mut self, id: MessageId, place: &mut Option<Timestamp>) {
+        if let Some(timestamp) = place.take() {
+            let was_there = self.places.remove(&Stamp { timestamp, id });
+            assert!(was_there.is_some(), "{id} is not queued at {timestamp}");
         }
     }
 
     /// The message with the earliest place.
     pub fn first(&self) -> Option<Stamp> {
-        self.places.first().copied()
+        self.places.first().map(|(place, ())| *place)
     }
 
     /// Every message by its place.
     pub fn iter(&self) -> impl Iterator<Item = Stamp> {
-        self.places.iter().copied()
-    }
-
-    /// Whether a message is on the way.
-    pub fn contains(&self, id: MessageId) -> bool {
-        self.bounds.contains_key(&id)
+        self.places.iter().map(|(place, ())| *place)
     }
 
     /// How many there are.
@@ -74,14 +66,16 @@ mod tests {
     fn a_bound_only_rises() {
         let (a, b) = (MessageId::new(1, 1), MessageId::new(2, 1));
         let mut queue = Queue::new();
-        queue.raise(a, Timestamp(5));
-        queue.raise(b, Timestamp(6));
-        queue.raise(a, Timestamp(7));
-        queue.raise(a, Timestamp(3));
+        let (mut of_a, mut of_b) = (None, None);
+        queue.raise(a, &mut of_a, Timestamp(5));
+        queue.raise(b, &mut of_b, Timestamp(6));
+        queue.raise(a, &mut of_a, Timestamp(7));
+        queue.raise(a, &mut of_a, Timestamp(3));
         assert_eq!(queue.first(), Some(Stamp { timestamp: Timestamp(6), id: b }));
-        queue.remove(b);
+        queue.remove(b, &mut of_b);
         assert_eq!(queue.first(), Some(Stamp { timestamp: Timestamp(7), id: a }));
-        queue.remove(a);
-        assert!(queue.is_empty() && !queue.contains(a));
+        assert_eq!((of_a, of_b, queue.len()), (Some(Timestamp(7)), None, 1));
+        queue.remove(a, &mut of_a);
+        assert!(queue.is_empty());
     }
 }

@@ -1,11 +1,12 @@
 //! What a quorum has reached. One function, because every protocol with
 //! majorities asks it, and asking it wrongly is a classic.
 
-use alloc::vec::Vec;
+use smallvec::SmallVec;
 
 /// The highest value that at least `quorum` of these have reached, if so many are there.
 pub fn reached_by<T: Copy + Ord>(values: impl Iterator<Item = T>, quorum: usize) -> Option<T> {
-    let mut values: Vec<T> = values.collect();
+    // As many as a group has replicas, and one more.
+    let mut values: SmallVec<[T; 10]> = values.collect();
     values.sort_unstable_by(|a, b| b.cmp(a));
     values.get(quorum - 1).copied()
 }

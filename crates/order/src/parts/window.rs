@@ -6,13 +6,13 @@
 //! repeats a message finds it expired, and what other groups may still show of
 //! it lies below the marks that they have settled.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+use smallvec::SmallVec;
 
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupId, MessageId, SessionId, Timestamp, Wire};
 
-use super::Index;
+use super::{Index, Table};
 
 /// Where a message stands in the log of another group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,6 +22,9 @@ pub struct Mark {
     /// The place in its log.
     pub index: Index,
 }
+
+/// Where a message stands in the logs of its other destinations. Most have few.
+pub type Marks = SmallVec<[Mark; 2]>;
 
 /// What is known of one session.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +42,7 @@ pub struct Window {
 /// The windows of all sessions.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Windows {
-    sessions: BTreeMap<SessionId, Window>,
+    sessions: Table<SessionId, Window>,
 }
 
 impl Windows {
@@ -50,12 +53,11 @@ impl Windows {
 
     /// A message was delivered.
     pub fn note(&mut self, id: MessageId, timestamp: Timestamp, expiry: Timestamp, marks: &[Mark]) {
-        let window = self.sessions.entry(id.session).or_insert_with(|| Window {
-            sequence: id.sequence,
-            timestamp,
-            expiry,
-            marks: Vec::new(),
-        });
+        let Some(window) = self.sessions.get_mut(&id.session) else {
+            let window = Window { sequence: id.sequence, timestamp, expiry, marks: Vec::from(marks) };
+            self.sessions.insert(id.session, window);
+            return;
+        };
         window.sequence = window.sequence.max(id.sequence);
         window.timestamp = window.timestamp.max(timestamp);
         window.expiry = window.expiry.max(expiry);
@@ -126,7 +128,7 @@ impl Wire for Line {
         writer.u64(self.1.sequence);
         self.1.timestamp.encode(writer);
         self.1.expiry.encode(writer);
-        writer.list(self.1.marks.iter().copied());
+        writer.each(&self.1.marks);
     }
 
     fn decode(reader: &mut Reader) -> Result<Line, WireError> {
@@ -143,7 +145,8 @@ impl Wire for Line {
 
 impl Wire for Windows {
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.list(self.sessions.iter().map(|(session, window)| Line(*session, window.clone())));
+        let lines = self.sessions.sorted();
+        writer.list(lines.into_iter().map(|(session, window)| Line(session, window.clone())));
     }
 
     fn decode(reader: &mut Reader) -> Result<Windows, WireError> {
@@ -152,7 +155,11 @@ impl Wire for Windows {
         if !lines.windows(2).all(|pair| pair[0].0 < pair[1].0) {
             return Err(WireError::Invalid { what: "a list of sessions out of order" });
         }
-        Ok(Windows { sessions: lines.into_iter().map(|Line(session, window)| (session, window)).collect() })
+        let mut sessions = Table::new();
+        for Line(session, window) in lines {
+            sessions.insert(session, window);
+        }
+        Ok(Windows { sessions })
     }
 }
 

@@ -120,7 +120,7 @@ impl Replica {
     }
 
     pub(super) fn on_outcomes(&mut self, first: Position, outcomes: Vec<Outcome>, out: &mut Effects) {
-        let is_decided = |outcome: &Outcome| self.log.find(outcome.id).is_some_and(|index| index <= self.decided);
+        let is_decided = |outcome: &Outcome| self.find(outcome.id).is_some_and(|index| index <= self.decided);
         // What is not decided here may be an entry that its epoch has lost, though the message was not.
         let known = first.max(self.delivered()) - first;
         let end =
@@ -135,7 +135,7 @@ impl Replica {
             if position < self.delivered() {
                 continue;
             }
-            if position > self.delivered() || self.log.find(outcome.id).is_none() {
+            if position > self.delivered() || self.find(outcome.id).is_none() {
                 break;
             }
             self.raise_clock(outcome.timestamp, out);
@@ -146,8 +146,8 @@ impl Replica {
     /// Writes down what was delivered since the last time.
     pub(super) fn write_deliveries(&mut self, out: &mut Effects) {
         if self.written < self.delivered() {
-            let new = self.outcomes.iter().skip((self.written - self.first_outcome) as usize);
-            out.persist(Record::Delivered(self.written, new.cloned().collect()));
+            let new = self.outcomes.range((self.written - self.first_outcome) as usize..);
+            self.write(|| Record::Delivered(self.written, new.cloned().collect()), out);
             self.written = self.delivered();
         }
     }
@@ -156,7 +156,7 @@ impl Replica {
         let reign = Reign { epoch: self.held, clock: self.clock.value(), rebirths: self.rebirth_list() };
         // The clock as it is, not what it has reserved.
         let state = State { ceiling: self.clock.value(), ..self.state() };
-        out.send(to, Message::Snapshot(reign, state));
+        out.send(to, Message::Snapshot(reign, Box::new(state)));
     }
 
     /// Takes over everything from the primary, in one durable step.

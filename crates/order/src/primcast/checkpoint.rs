@@ -7,6 +7,7 @@
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cell::OnceCell;
 
 use bytes::Bytes;
 use skein_machine::{MessageId, Position, Timestamp, Up};
@@ -16,7 +17,7 @@ use super::election::Role;
 use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
 use crate::Mutant;
-use crate::parts::{Index, Log, Mark};
+use crate::parts::{Fate, Index, Log, Mark, Table};
 
 impl State {
     /// The place of the newest entry.
@@ -93,26 +94,28 @@ impl Replica {
         for Kept { index, entry, is_delivered, owed } in state.entries {
             let id = entry.message.id;
             let before = heard.remove(&id).unwrap_or_default();
-            let track = if is_delivered { Track::default() } else { Track { age: 0, tries: 0, ..before } };
-            self.tracks.insert(id, Track { index: Some(index), is_delivered, owed, ..track });
+            let track = if is_delivered { Track::default() } else { Track { age: 0, tries: 0, place: None, ..before } };
+            let track = Track { index: Some(index), is_delivered, owed, ..track };
+            assert!(self.tracks.insert(id, track).is_none(), "{id} is in the log twice");
             for group in owed.iter() {
-                self.remotes.get_mut(&group).expect("every group is known").owed.insert(index);
+                self.remotes.get_mut(&group).expect("every group is known").owed.insert(index, ());
             }
             entries.push((index, entry));
         }
         self.log = Log::restore(state.base, state.base_epoch, entries.into_iter());
         self.decided = self.decided.max(state.decided).min(self.log.last());
         let pending: Vec<MessageId> =
-            self.tracks.iter().filter(|(_, track)| !track.is_delivered).map(|(id, _)| *id).collect();
+            self.tracks.sorted_if(|track| !track.is_delivered).into_iter().map(|(id, _)| id).collect();
         for id in pending {
-            let bound = self.bound(id);
-            self.queue.raise(id, bound);
+            let track = self.tracks.get_mut(&id).expect("it is in the log");
+            let bound = track.bound(&self.log);
+            self.queue.raise(id, &mut track.place, bound);
         }
         // Other groups have proposed these, and this one has not. But what a deposed primary showed, and nobody
         // decided, is worth nothing here: the message may have had another place since, may have been delivered
         // there and forgotten. If not, it will be shown again.
-        for (id, mut track) in heard {
-            track.heads.retain(|group, head| head.is_decided || head.epoch == self.remotes[group].epoch);
+        for (id, mut track) in heard.into_sorted() {
+            track.heads.retain(|group, head| head.is_decided || head.epoch == self.remotes[&group].epoch);
             if self.is_shown(&track) && self.windows.delivered(id).is_none() {
                 self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
             }
@@ -125,7 +128,7 @@ impl Replica {
     /// Everything that must not be forgotten.
     pub(super) fn state(&self) -> State {
         let kept = self.log.iter().map(|(index, entry)| {
-            let track = &self.tracks[&entry.message.id];
+            let track = self.track(entry.message.id);
             Kept { index, entry: entry.clone(), is_delivered: track.is_delivered, owed: track.owed }
         });
         let settled = self.remotes.iter().map(|(group, remote)| {
@@ -177,7 +180,9 @@ impl Replica {
         // With this, everything in the state is in the records too, but for the user's part, which follows from them.
         self.write_deliveries(out);
         self.cut();
-        out.compact(Record::Checkpoint(Box::new(self.state())));
+        if self.settings.keeps_records {
+            out.compact(Record::Checkpoint(Box::new(self.state())));
+        }
     }
 
     /// Forgets what the user's state covers and nobody will ask about. Somebody dead stops nothing: what
@@ -193,56 +198,52 @@ impl Replica {
         let keep_from = self.position.min(laggard.max(self.delivered().saturating_sub(tail))).min(durable);
         // A primary still has to announce what it has not told the other groups.
         let keep_from = if self.role == Role::Primary { keep_from.min(self.announced) } else { keep_from };
-        let places: BTreeMap<MessageId, Position> =
-            (self.first_outcome..).zip(&self.outcomes).map(|(position, outcome)| (outcome.id, position)).collect();
+        // What is not in the user's state, or that a quorum could not speak of.
+        let recent = self.position.min(durable).max(self.first_outcome);
+        let mut places = Table::new();
+        for (position, outcome) in (recent..).zip(self.outcomes.range((recent - self.first_outcome) as usize..)) {
+            places.insert(outcome.id, position);
+        }
         while self.first_outcome < keep_from {
             self.outcomes.pop_front();
             self.first_outcome += 1;
         }
 
-        let base = self.log.base();
-        let old: Vec<(Index, MessageId)> = self
-            .log
-            .iter()
-            .take_while(|(index, _)| *index <= base)
-            .map(|(index, entry)| (index, entry.message.id))
-            .collect();
-        for (index, id) in old {
-            let track = &self.tracks[&id];
+        let cuts_too_early = self.planted.is(Mutant::PrimCastCutsTooEarly);
+        self.log.sift(|index, entry| {
+            let id = entry.message.id;
+            let track = self.tracks.get(&id).expect("what is in the log is known");
             let position = places.get(&id).copied().unwrap_or(0);
             if !track.is_delivered || position >= self.position {
-                continue;
+                return Fate::Kept;
             }
-            let is_settled = track.owed.is_empty() || self.planted.is(Mutant::PrimCastCutsTooEarly);
-            if is_settled && position < durable {
-                let owed = track.owed;
-                for group in owed.iter() {
-                    self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
-                }
-                self.log.remove(index);
-                self.tracks.remove(&id);
-            } else {
-                self.log.strip(index);
+            let is_settled = track.owed.is_empty() || cuts_too_early;
+            if !is_settled || position >= durable {
+                return Fate::Stripped;
             }
-        }
+            for group in track.owed.iter() {
+                self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
+            }
+            self.tracks.remove(&id);
+            Fate::Removed
+        });
         self.forget_windows();
     }
 
     /// Forgets sessions, and what other groups showed of messages that were delivered.
     fn forget_windows(&mut self) {
-        let over = |(id, track): (&MessageId, &Track)| {
-            let is_known = track.index.is_some() || (self.windows.delivered(*id).is_none() && self.is_shown(track));
-            (!is_known).then_some(*id)
-        };
-        let over: Vec<MessageId> = self.tracks.iter().filter_map(over).collect();
-        over.iter().for_each(|id| {
-            self.tracks.remove(id);
-        });
+        let (windows, remotes) = (&self.windows, &self.remotes);
+        self.tracks
+            .retain(|id, track| track.index.is_some() || (windows.delivered(*id).is_none() && track.is_shown(remotes)));
         let safe = self.safe_time();
         let remotes: &BTreeMap<_, Remote> = &self.remotes;
         let is_settled = |mark: &Mark| mark.index <= remotes[&mark.group].settled;
         // A window outlives the entries of its session: what is in the log is never proposed again.
-        let kept: BTreeSet<_> = self.log.iter().map(|(_, entry)| entry.message.id.session).collect();
-        self.windows.forget(safe, |session| kept.contains(&session), is_settled);
+        let kept = OnceCell::new();
+        let is_kept = |session| {
+            let sessions = || self.log.iter().map(|(_, entry)| entry.message.id.session).collect::<BTreeSet<_>>();
+            kept.get_or_init(sessions).contains(&session)
+        };
+        self.windows.forget(safe, is_kept, is_settled);
     }
 }

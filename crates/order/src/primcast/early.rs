@@ -128,7 +128,7 @@ impl Replica {
             if self.early.contains(place.id) {
                 continue;
             }
-            let index = self.tracks[&place.id].index.expect("what is queued is in the log");
+            let index = self.track(place.id).index.expect("what is queued is in the log");
             let message = &self.log.get(index).expect("what is on the way is kept").message;
             let waiting = Waiting { message, bound: place.timestamp };
             let is_final = self.final_timestamp(place.id).is_some();
@@ -145,7 +145,7 @@ impl Replica {
     }
 
     fn deliver_early(&mut self, stamp: Stamp, out: &mut Effects) {
-        let index = self.log.find(stamp.id).expect("what is delivered early is in the log");
+        let index = self.find(stamp.id).expect("what is delivered early is in the log");
         let message = self.log.get(index).expect("what is on the way is kept").message.clone();
         let position = self.told();
         self.early.ahead.insert(stamp.id, stamp.timestamp);
@@ -158,7 +158,7 @@ impl Replica {
         let mut again: Vec<Stamp> = held.into_iter().map(|(id, timestamp)| Stamp { timestamp, id }).collect();
         again.sort_unstable();
         for stamp in again {
-            if self.queue.contains(stamp.id) && !self.early.contains(stamp.id) {
+            if self.is_on_the_way(stamp.id) && !self.early.contains(stamp.id) {
                 self.deliver_early(stamp, out);
             }
         }

@@ -238,7 +238,7 @@ impl Replica {
             return;
         }
         let promise = self.promise_for(&candidacy.outline, candidacy.delivered);
-        out.send(from, Message::Promise(promise));
+        out.send(from, Message::Promise(Box::new(promise)));
     }
 
     /// What a candidate with this log, that has delivered so much, has to know.
@@ -382,7 +382,7 @@ impl Replica {
             let track = self.tracks.get_mut(&id).expect("what is in the log is known");
             assert!(!track.is_delivered, "{id} was delivered, and its epoch lost it");
             track.index = None;
-            self.queue.remove(id);
+            self.queue.remove(id, &mut track.place);
             for group in core::mem::take(&mut track.owed).iter() {
                 self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
             }
@@ -437,7 +437,7 @@ impl Replica {
                 self.promise(reign.epoch, out);
             }
             let promise = self.promise_for(&self.log.outline(), u64::MAX);
-            out.send(from, Message::Promise(promise));
+            out.send(from, Message::Promise(Box::new(promise)));
             return;
         }
         self.adopt(reign, at.last, entries, out);

@@ -65,7 +65,7 @@ impl Replica {
         let mut lost: Vec<Stamp> = lost.map(|outcome| Stamp { timestamp: outcome.timestamp, id: outcome.id }).collect();
         lost.retain(|stamp| self.early.turn(stamp.id).is_none() && !self.early.covers(stamp.id));
         for (position, stamp) in (told..).zip(lost) {
-            let index = self.log.find(stamp.id).expect("what the user may have lost is kept");
+            let index = self.find(stamp.id).expect("what the user may have lost is kept");
             let message = self.log.get(index).expect("it was found").message.clone();
             self.tell_user(position, stamp, message, out);
         }
@@ -91,11 +91,11 @@ impl Replica {
             Message::Canvass => self.on_canvass(from, out),
             Message::Silent => self.on_silent(from, out),
             Message::NewEpoch(candidacy) => self.on_new_epoch(now, from, candidacy, out),
-            Message::Promise(promise) => self.on_promise(from, promise, out),
+            Message::Promise(promise) => self.on_promise(from, *promise, out),
             Message::NewState { reign, previous, previous_epoch, entries } => {
                 self.on_new_state(from, reign, Run { epoch: previous_epoch, last: previous }, entries, out);
             }
-            Message::Snapshot(reign, state) => self.on_snapshot(from, reign, state, out),
+            Message::Snapshot(reign, state) => self.on_snapshot(from, reign, *state, out),
             Message::Outcomes(position, outcomes) => self.on_outcomes(position, outcomes, out),
             Message::Rejoin(incarnation) => self.on_rejoin(from, incarnation, out),
             Message::Stand => self.on_stand(from, out),
@@ -124,7 +124,7 @@ impl Replica {
     /// groups show and hold is no promise of its own, and nobody may say it again: that it keeps.
     fn on_message_without_memory(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Effects) {
         match message {
-            Message::Snapshot(reign, state) => self.on_snapshot(from, reign, state, out),
+            Message::Snapshot(reign, state) => self.on_snapshot(from, reign, *state, out),
             Message::Headers { epoch, settled, headers } => self.on_headers(from, epoch, settled, headers, out),
             Message::Acknowledge { held, index, settled } => self.on_acknowledge(from, held, index, settled),
             Message::NewEpoch(candidacy) if self.planted.is(Mutant::PrimCastVotesWithoutMemory) => {

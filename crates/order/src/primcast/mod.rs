@@ -73,6 +73,9 @@ pub struct Settings {
     pub tail: u64,
     /// Which messages must be delivered in one order everywhere (thesis 4.4.3); `None`: all of them.
     pub conflicts: Option<Conflicts>,
+    /// Whether what is persisted can ever be read again. A host that keeps nothing spares the machine putting it
+    /// together.
+    pub keeps_records: bool,
 }
 
 /// What timestamps follow.
@@ -89,8 +92,13 @@ pub enum ClockKind {
 
 impl Settings {
     /// What suits most: logical clocks, a checkpoint every few thousand messages.
-    pub const DEFAULT: Settings =
-        Settings { clock: ClockKind::Logical, checkpoint_every: 4096, tail: 1024, conflicts: None };
+    pub const DEFAULT: Settings = Settings {
+        clock: ClockKind::Logical,
+        checkpoint_every: 4096,
+        tail: 1024,
+        conflicts: None,
+        keeps_records: true,
+    };
 }
 
 /// The timers of a process.

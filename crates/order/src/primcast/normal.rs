@@ -78,7 +78,7 @@ impl Replica {
             out.send(sender, Message::Refused(id, Refusal::Full));
             return;
         }
-        self.tracks.entry(id).or_default().sender = Some(sender);
+        self.tracks.get_or_default(id).sender = Some(sender);
         let payload = if is_late { bytes::Bytes::new() } else { message.payload.clone() };
         let message = Multicast { payload, ..message };
         self.propose(message, follows, timestamp, out);
@@ -104,7 +104,7 @@ impl Replica {
     /// Whether the message of the session that must come before has been proposed here.
     fn has_proposed(&self, id: MessageId, follows: u64) -> bool {
         let before = MessageId { sequence: follows, ..id };
-        follows == 0 || self.log.find(before).is_some() || self.windows.delivered(before).is_some()
+        follows == 0 || self.find(before).is_some() || self.windows.delivered(before).is_some()
     }
 
     /// What the next proposal would get (thesis, line 37, with 4.4.1 and 4.4.2).
@@ -124,7 +124,7 @@ impl Replica {
             let bystanders = self.cluster.groups().iter().filter(|group| !entry.message.destinations.contains(*group));
             bystanders.for_each(|group| out.send_early(self.cluster.members(group)[0], message.clone()));
         }
-        out.persist(Record::Entries(vec![entry.clone()]));
+        self.write(|| Record::Entries(vec![entry.clone()]), out);
         self.append(entry);
     }
 
@@ -184,7 +184,7 @@ impl Replica {
     /// may have forgotten it.
     pub(super) fn still_follows(&self, entry: &Entry) -> u64 {
         let before = MessageId { sequence: entry.follows, ..entry.message.id };
-        let is_on_the_way = self.queue.contains(before);
+        let is_on_the_way = entry.follows > 0 && self.is_on_the_way(before);
         if is_on_the_way { entry.follows } else { 0 }
     }
 
@@ -196,10 +196,11 @@ impl Replica {
         }
         let clock = self.clock.value();
         let is_late = |track: &Track| {
-            let header = track.header.as_ref().filter(|header| header.expiry <= clock);
-            header.filter(|_| track.index.is_none() && self.is_shown(track)).cloned()
+            let expires = track.header.as_ref().is_some_and(|header| header.expiry <= clock);
+            expires && track.index.is_none() && self.is_shown(track)
         };
-        let late: Vec<Header> = self.tracks.values().filter_map(is_late).collect();
+        let late = self.tracks.sorted_if(is_late);
+        let late: Vec<Header> = late.into_iter().filter_map(|(_, track)| track.header.clone()).collect();
         for header in late {
             if self.has_proposed(header.id, header.follows) {
                 let message = Multicast {
@@ -236,7 +237,7 @@ impl Replica {
         let Some(newest) = new.last() else { return };
         let newest = newest.timestamp;
         self.raise_clock(newest, out);
-        out.persist(Record::Entries(new.clone()));
+        self.write(|| Record::Entries(new.clone()), out);
         for entry in new {
             self.append(entry);
         }
@@ -250,14 +251,14 @@ impl Replica {
         let owed = self.other_groups(entry.message.destinations);
         let index = self.log.append(entry);
         self.appended += 1;
-        let track = self.tracks.entry(id).or_default();
+        let track = self.tracks.get_or_default(id);
         assert!(track.index.is_none(), "{id} is proposed twice");
         (track.index, track.owed, track.age, track.tries) = (Some(index), owed, 0, 0);
         for group in owed.iter() {
-            self.remotes.get_mut(&group).expect("every group is known").owed.insert(index);
+            self.remotes.get_mut(&group).expect("every group is known").owed.insert(index, ());
         }
         self.acknowledge = self.acknowledge.or(owed);
-        let bound = self.bound(id);
-        self.queue.raise(id, bound);
+        let bound = track.bound(&self.log);
+        self.queue.raise(id, &mut track.place, bound);
     }
 }

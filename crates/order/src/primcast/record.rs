@@ -12,7 +12,7 @@ use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Position, Stamp, Timestamp, Wire};
 
 use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, Rebirth, Reign, flag, read_flag};
-use crate::parts::{Entry, Epoch, Index, Mark, Windows};
+use crate::parts::{Entry, Epoch, Index, Marks, Windows};
 
 /// One thing that a replica must not forget.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct Outcome {
     /// The final timestamp.
     pub timestamp: Timestamp,
     /// Where it stands in the logs of the other destinations.
-    pub marks: Vec<Mark>,
+    pub marks: Marks,
 }
 
 /// An entry that is kept, and why.
@@ -139,22 +139,22 @@ impl Wire for Record {
             Record::Promised(epoch, rebirths) => {
                 writer.u8(PROMISED);
                 epoch.encode(writer);
-                writer.list(rebirths.iter().copied());
+                writer.each(rebirths);
             }
             Record::Entries(entries) => {
                 writer.u8(ENTRIES);
-                writer.list(entries.iter().cloned());
+                writer.each(entries);
             }
             Record::Adopted(reign, keep, entries) => {
                 writer.u8(ADOPTED);
                 reign.encode(writer);
                 writer.u64(*keep);
-                writer.list(entries.iter().cloned());
+                writer.each(entries);
             }
             Record::Delivered(position, outcomes) => {
                 writer.u8(DELIVERED);
                 writer.u64(*position);
-                writer.list(outcomes.iter().cloned());
+                writer.each(outcomes);
             }
             Record::Checkpoint(state) => {
                 writer.u8(CHECKPOINT);
@@ -181,14 +181,14 @@ impl Wire for Outcome {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.id.encode(writer);
         self.timestamp.encode(writer);
-        writer.list(self.marks.iter().copied());
+        writer.each(&self.marks);
     }
 
     fn decode(reader: &mut Reader) -> Result<Outcome, WireError> {
         Ok(Outcome {
             id: MessageId::decode(reader)?,
             timestamp: Timestamp::decode(reader)?,
-            marks: reader.list("marks", MAX_GROUPS)?,
+            marks: reader.list("marks", MAX_GROUPS)?.into(),
         })
     }
 }
@@ -235,15 +235,15 @@ fn read_early(reader: &mut Reader) -> Result<Vec<Stamp>, WireError> {
 impl Wire for State {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u32(self.incarnation);
-        writer.list(self.rebirths.iter().copied());
+        writer.each(&self.rebirths);
         self.held.encode(writer);
         self.promised.encode(writer);
         self.ceiling.encode(writer);
         writer.u64(self.position);
         writer.bytes(&self.user);
-        writer.list(self.early.iter().copied());
+        writer.each(&self.early);
         writer.u64(self.first_outcome);
-        writer.list(self.outcomes.iter().cloned());
+        writer.each(&self.outcomes);
         flag(self.newest.is_some(), writer);
         if let Some(newest) = self.newest {
             newest.encode(writer);
@@ -251,9 +251,9 @@ impl Wire for State {
         writer.u64(self.base);
         self.base_epoch.encode(writer);
         writer.u64(self.decided);
-        writer.list(self.entries.iter().cloned());
+        writer.each(&self.entries);
         self.windows.encode(writer);
-        writer.list(self.settled.iter().copied());
+        writer.each(&self.settled);
     }
 
     fn decode(reader: &mut Reader) -> Result<State, WireError> {
@@ -298,6 +298,7 @@ mod tests {
     use super::super::layout::Layout;
     use super::super::samples::{any_record, state};
     use super::*;
+    use crate::parts::Mark;
     use alloc::vec;
     use proptest::prelude::*;
     use skein_machine::wire::{VERSION, examine, from_bytes, to_bytes};
@@ -339,7 +340,8 @@ mod tests {
         holds(&Record::Adopted(reign, 10, vec![entry]), &of_entry(adopted));
 
         let mark = Mark { group: skein_machine::GroupId::new(1).unwrap(), index: 3 };
-        let outcome = Outcome { id: MessageId::new(1, 2), timestamp: Timestamp(7), marks: vec![mark] };
+        let outcome =
+            Outcome { id: MessageId::new(1, 2), timestamp: Timestamp(7), marks: [mark].into_iter().collect() };
         let delivered = Layout::of(6).u64(9).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3);
         holds(&Record::Delivered(9, vec![outcome]), &delivered);
     }

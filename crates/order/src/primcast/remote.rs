@@ -13,7 +13,7 @@ use super::election::Role;
 use super::replica::{Head, Remote, Replica, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
-use crate::parts::{Epoch, Index, Run, reached_by};
+use crate::parts::{Epoch, Index, Row, Run, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
@@ -33,7 +33,7 @@ impl Replica {
     /// Up to here, everything that this group shares with another was delivered by a quorum there.
     fn settled_with(&self, group: GroupId) -> Index {
         let first_owed = self.remotes[&group].owed.first();
-        first_owed.map_or(self.decided, |first| self.decided.min(first - 1))
+        first_owed.map_or(self.decided, |(first, ())| self.decided.min(first - 1))
     }
 
     /// The primary of another group has proposed.
@@ -60,9 +60,9 @@ impl Replica {
             {
                 continue;
             }
-            let track = self.tracks.entry(header.id).or_default();
+            let track = self.tracks.get_or_default(header.id);
             let head = Head { epoch, index: header.index, timestamp: header.timestamp, is_decided: false };
-            match track.heads.get(&group) {
+            match track.heads.get(group) {
                 Some(known) if known.is_decided || known.epoch > epoch => {}
                 known => {
                     let remote = self.remotes.get_mut(&group).expect("every group is known");
@@ -94,26 +94,42 @@ impl Replica {
         let quorum = self.cluster.quorum(group);
         let any_epoch = self.planted.is(Mutant::PrimCastForgetsTheHeadersEpoch);
         let remote = self.remotes.get_mut(&group).expect("every group is known");
-        let epochs: BTreeSet<Epoch> = remote.open.keys().map(|(epoch, _)| *epoch).collect();
-        let mut decided = Vec::new();
-        for epoch in epochs {
+        let (Some(((first, _), _)), Some(((last, _), _))) = (remote.open.first(), remote.open.last()) else { return };
+        let is_one_epoch = first == last;
+        let reached_in = |epoch: Epoch| {
             let holders = remote.voters.values().filter(|(held, _)| *held == epoch || any_epoch);
-            let Some(reached) = reached_by(holders.map(|(_, index)| *index), quorum) else { continue };
-            decided.extend(remote.open.range((epoch, 0)..=(epoch, reached)).map(|(key, id)| (*key, *id)));
+            reached_by(holders.map(|(_, index)| *index), quorum)
+        };
+        let mut decided = Vec::new();
+        if is_one_epoch {
+            let reached = reached_in(*first);
+            while let Some(((_, index), _)) = remote.open.first()
+                && reached.is_some_and(|reached| *index <= reached)
+            {
+                decided.extend(remote.open.pop_first());
+            }
+        } else {
+            let epochs: BTreeSet<Epoch> = remote.open.iter().map(|((epoch, _), _)| *epoch).collect();
+            let reached: BTreeMap<Epoch, Option<Index>> =
+                epochs.into_iter().map(|epoch| (epoch, reached_in(epoch))).collect();
+            remote.open.retain(|key, id| {
+                let is_decided = reached[&key.0].is_some_and(|reached| key.1 <= reached);
+                if is_decided {
+                    decided.push((*key, *id));
+                }
+                !is_decided
+            });
         }
-        decided.iter().for_each(|(key, _)| {
-            remote.open.remove(key);
-        });
         for ((epoch, index), id) in decided {
             let Some(track) = self.tracks.get_mut(&id) else { continue };
-            let Some(head) = track.heads.get_mut(&group).filter(|head| (head.epoch, head.index) == (epoch, index))
+            let Some(head) = track.heads.get_mut(group).filter(|head| (head.epoch, head.index) == (epoch, index))
             else {
                 continue;
             };
             head.is_decided = true;
             if track.index.is_some() && !track.is_delivered {
-                let bound = self.bound(id);
-                self.queue.raise(id, bound);
+                let bound = track.bound(&self.log);
+                self.queue.raise(id, &mut track.place, bound);
             }
         }
         self.drop_dead_headers(group);
@@ -125,15 +141,17 @@ impl Replica {
         let settled = remote.settled;
         let tracks = &self.tracks;
         let is_proposed = |id: &MessageId| tracks.get(id).is_some_and(|track| track.index.is_some());
-        let is_dead =
-            |(key, id): (&(Epoch, Index), &MessageId)| (key.1 <= settled && !is_proposed(id)).then_some((*key, *id));
-        let dead: Vec<_> = remote.open.iter().filter_map(is_dead).collect();
+        // In one epoch what is settled stands in front.
+        let epochs = (remote.open.first().map(|(key, _)| key.0), remote.open.last().map(|(key, _)| key.0));
+        let may_be_dead = |(key, _): &&((Epoch, Index), MessageId)| key.1 <= settled || epochs.0 != epochs.1;
+        let in_question = remote.open.iter().take_while(may_be_dead).filter(|(key, _)| key.1 <= settled);
+        let dead: Vec<_> = in_question.filter(|(_, id)| !is_proposed(id)).copied().collect();
         dead.iter().for_each(|(key, _)| {
             remote.open.remove(key);
         });
         for (_, id) in dead {
             if let Some(track) = self.tracks.get_mut(&id) {
-                track.heads.remove(&group);
+                track.heads.remove(group);
                 self.forget_if_empty(id);
             }
         }
@@ -142,7 +160,7 @@ impl Replica {
     /// Whether another group has proposed a message, as far as that is not over: what was settled
     /// there since was delivered here, and is forgotten.
     pub(super) fn is_shown(&self, track: &Track) -> bool {
-        track.heads.iter().any(|(group, head)| head.index > self.remotes[group].settled)
+        track.is_shown(&self.remotes)
     }
 
     /// Nothing is known of it any more.
@@ -163,7 +181,7 @@ impl Replica {
     fn settle(&mut self, group: GroupId, index: Index) {
         let remote = self.remotes.get_mut(&group).expect("every group is known");
         // What is not decided here may still be another message than the one that was delivered there.
-        if index <= self.decided && remote.owed.remove(&index) {
+        if index <= self.decided && remote.owed.remove(&index).is_some() {
             let id = self.log.get(index).expect("what is owed is kept").message.id;
             self.tracks.get_mut(&id).expect("what is in the log is known").owed.remove(group);
         }
@@ -213,14 +231,18 @@ impl Replica {
     /// headers where it may not have heard of ours, a word about what was delivered here long ago.
     pub(super) fn ask_other_groups(&mut self, out: &mut Effects) {
         let mut overdue = Vec::new();
-        for (id, track) in &mut self.tracks {
-            if track.index.is_none() || (track.is_delivered && track.owed.is_empty()) {
-                continue;
-            }
+        let is_open = |track: &Track| track.index.is_some() && !(track.is_delivered && track.owed.is_empty());
+        let is_overdue = |track: &Track| track.age + 1 >= PATIENCE << track.tries.min(3);
+        if self.tracks.all(|track| !is_open(track) || !is_overdue(track)) {
+            // Everything came in time, as it does almost always.
+            self.tracks.change_each(|track| track.age += u32::from(is_open(track)));
+            return;
+        }
+        for (id, track) in self.tracks.sorted_mut_if(is_open) {
             track.age += 1;
             if track.age >= PATIENCE << track.tries.min(3) {
                 (track.age, track.tries) = (0, track.tries.saturating_add(1));
-                overdue.push(*id);
+                overdue.push(id);
             }
             if overdue.len() == BATCH {
                 break;
@@ -229,7 +251,7 @@ impl Replica {
         let mut headers: BTreeMap<GroupId, Vec<Header>> = Default::default();
         let mut questions: BTreeMap<GroupId, Vec<Question>> = Default::default();
         for id in overdue {
-            let track = &self.tracks[&id];
+            let track = self.track(id);
             let index = track.index.expect("it was chosen because it is in the log");
             let entry = self.log.get(index).expect("what is in the log is kept");
             for group in track.owed.iter() {
@@ -241,7 +263,7 @@ impl Replica {
                     continue;
                 }
                 headers.entry(group).or_default().push(self.header_of(index, entry));
-                if !track.heads.get(&group).is_some_and(|head| head.is_decided) {
+                if !track.heads.get(group).is_some_and(|head| head.is_decided) {
                     let start = Start {
                         message: entry.message.clone(),
                         follows: self.still_follows(entry),
@@ -278,7 +300,7 @@ impl Replica {
         if self.may_propose() {
             let headers: Vec<Header> = owed
                 .iter()
-                .map(|index| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
+                .map(|(index, ())| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
                 .collect();
             for batch in headers.chunks(BATCH) {
                 out.send_all(to.iter().copied(), &self.headers(group, batch.to_vec()));
@@ -288,10 +310,17 @@ impl Replica {
     }
 }
 
+impl Track {
+    /// See [`Replica::is_shown`].
+    pub(super) fn is_shown(&self, remotes: &BTreeMap<GroupId, Remote>) -> bool {
+        self.heads.iter().any(|(group, head)| head.index > remotes[&group].settled)
+    }
+}
+
 impl Remote {
     /// A group that nothing was heard of.
     pub(super) fn new(first: Epoch) -> Remote {
-        Remote { voters: BTreeMap::new(), open: BTreeMap::new(), settled: 0, epoch: first, owed: BTreeSet::new() }
+        Remote { voters: BTreeMap::new(), open: Row::new(), settled: 0, epoch: first, owed: Row::new() }
     }
 
     /// Somebody speaks for this epoch of the group. Answers whether it is the newest.

@@ -2,7 +2,7 @@
 //! a message may be delivered. How messages come in, and what happens when
 //! something breaks, is told in the other files.
 
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -10,13 +10,14 @@ use bytes::Bytes;
 use skein_machine::{
     Boot, Cluster, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time, Timestamp,
 };
+use smallvec::SmallVec;
 
 use super::early::Early;
 use super::election::Role;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
-use crate::parts::{Clock, Epoch, Index, Log, Mark, Queue, Windows, reached_by};
+use crate::parts::{Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Table, Windows, reached_by};
 use crate::{Mutant, Planted};
 
 /// How many values a logical clock reserves at once. A restart skips as many.
@@ -72,7 +73,7 @@ pub(super) struct Replica {
     pub(super) leader_ahead: Option<(Index, Timestamp)>,
 
     /// What is known of every message that is not forgotten.
-    pub(super) tracks: BTreeMap<MessageId, Track>,
+    pub(super) tracks: Table<MessageId, Track>,
     /// Messages in the log that are not delivered, by the earliest place that each can still take.
     pub(super) queue: Queue,
     pub(super) remotes: BTreeMap<GroupId, Remote>,
@@ -143,10 +144,12 @@ pub(super) struct Track {
     /// Its place in the own log.
     pub(super) index: Option<Index>,
     /// What other groups have proposed.
-    pub(super) heads: BTreeMap<GroupId, Head>,
+    pub(super) heads: Heads,
     /// Its outline, from a header: what is needed to propose it without its payload.
     pub(super) header: Option<super::wire::Header>,
     pub(super) is_delivered: bool,
+    /// Where it stands in the queue, while it is there.
+    pub(super) place: Option<Timestamp>,
     /// Destinations that may not have learned the own decision durably.
     pub(super) owed: GroupSet,
     /// Who waits for the outcome.
@@ -155,6 +158,10 @@ pub(super) struct Track {
     pub(super) age: u32,
     pub(super) tries: u32,
 }
+
+/// Proposals of other groups, by group. Most messages go to few.
+#[derive(Clone, Debug, Default, Hash)]
+pub(super) struct Heads(SmallVec<[(GroupId, Head); 2]>);
 
 /// A proposal of another group.
 #[derive(Clone, Copy, Debug, Hash)]
@@ -171,14 +178,14 @@ pub(super) struct Remote {
     /// How far each of its replicas holds the log of which epoch.
     pub(super) voters: BTreeMap<ProcessId, (Epoch, Index)>,
     /// Its proposals that are not decided yet, by epoch and place.
-    pub(super) open: BTreeMap<(Epoch, Index), MessageId>,
+    pub(super) open: Row<(Epoch, Index), MessageId>,
     /// Its log is settled up to here: what it shares with this group was delivered by a quorum of this group.
     pub(super) settled: Index,
     /// The newest epoch of that group that was heard of. What a primary of an earlier one still shows was lost,
     /// or stands in the newer one's log too: its places say nothing about what is settled.
     pub(super) epoch: Epoch,
     /// Own entries that it shares and that it may not have learned durably.
-    pub(super) owed: BTreeSet<Index>,
+    pub(super) owed: Row<Index, ()>,
 }
 
 impl Replica {
@@ -220,7 +227,7 @@ impl Replica {
             decided: 0,
             leader_clock: Timestamp::ZERO,
             leader_ahead: None,
-            tracks: BTreeMap::new(),
+            tracks: Table::new(),
             queue: Queue::new(),
             remotes: cluster
                 .groups()
@@ -348,6 +355,13 @@ impl Replica {
         Some(Timestamp(now.min(shown.after(bound)).as_nanos()))
     }
 
+    /// Writes something down that is put together for it alone.
+    pub(super) fn write(&self, record: impl FnOnce() -> Record, out: &mut Effects) {
+        if self.settings.keeps_records {
+            out.persist(record());
+        }
+    }
+
     // ---- Decisions and deliveries.
 
     /// Decides and delivers whatever has become possible.
@@ -390,26 +404,33 @@ impl Replica {
     }
 
     /// The final timestamp of a message in the log, once every destination has decided.
-    pub(super) fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Vec<Mark>)> {
-        let track = &self.tracks[&id];
+    pub(super) fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Marks)> {
+        let track = self.track(id);
         let index = track.index.filter(|index| *index <= self.decided)?;
         let entry = self.log.get(index).expect("what is on the way is kept");
         let mut highest = entry.timestamp;
-        let mut marks = Vec::new();
+        let mut marks = Marks::new();
         for group in self.other_groups(entry.message.destinations).iter() {
-            let head = track.heads.get(&group).filter(|head| head.is_decided)?;
+            let head = track.heads.get(group).filter(|head| head.is_decided)?;
             highest = highest.max(head.timestamp);
             marks.push(Mark { group, index: head.index });
         }
         Some((highest, marks))
     }
 
-    /// The lowest final timestamp that a message in the log can still get.
-    pub(super) fn bound(&self, id: MessageId) -> Timestamp {
-        let track = &self.tracks[&id];
-        let index = track.index.expect("what has a bound is in the log");
-        let own = self.log.get(index).expect("what is on the way is kept").timestamp;
-        track.heads.values().filter(|head| head.is_decided).map(|head| head.timestamp).fold(own, Timestamp::max)
+    /// What is known of a message that something is known of.
+    pub(super) fn track(&self, id: MessageId) -> &Track {
+        self.tracks.get(&id).unwrap_or_else(|| panic!("nothing is known of {id}"))
+    }
+
+    /// Whether a message is in the log, and not delivered.
+    pub(super) fn is_on_the_way(&self, id: MessageId) -> bool {
+        self.tracks.get(&id).is_some_and(|track| track.place.is_some())
+    }
+
+    /// Where a message stands in the log, if it is kept there.
+    pub(super) fn find(&self, id: MessageId) -> Option<Index> {
+        self.tracks.get(&id).and_then(|track| track.index)
     }
 
     /// The next message in the order of the group.
@@ -444,12 +465,12 @@ impl Replica {
         let track = self.tracks.get_mut(&id).expect("what is delivered is known");
         track.is_delivered = true;
         (track.age, track.tries, track.header) = (0, 0, None);
-        for (group, head) in core::mem::take(&mut track.heads) {
+        for (group, head) in core::mem::take(&mut track.heads).iter() {
             self.remotes.get_mut(&group).expect("every group is known").open.remove(&(head.epoch, head.index));
         }
         let index = track.index.expect("what is delivered is in the log");
         let message = &self.log.get(index).expect("what is delivered is kept").message;
-        self.queue.remove(id);
+        self.queue.remove(id, &mut track.place);
         self.windows.note(id, timestamp, message.expiry, &outcome.marks);
         let early = self.early.turn(id);
         let is_the_same = early.is_none_or(|early| early == timestamp);
@@ -484,13 +505,56 @@ impl Replica {
             let id = entry.message.id;
             let track = self.tracks.get(&id).unwrap_or_else(|| panic!("{id} is in the log and not known"));
             assert_eq!(track.index, Some(index), "{id} stands elsewhere");
-            assert_eq!(self.queue.contains(id), !track.is_delivered, "{id} is on the way or delivered");
+            assert_eq!(track.place.is_some(), !track.is_delivered, "{id} is on the way or delivered");
             for group in track.owed.iter() {
                 assert!(self.remotes[&group].owed.contains(&index), "{id} is owed to {group} and not listed");
             }
             pending += usize::from(!track.is_delivered);
         }
         assert_eq!(pending, self.queue.len(), "something is queued that is not in the log");
+    }
+}
+
+impl Track {
+    /// The lowest final timestamp that a message in this log can still get.
+    pub(super) fn bound(&self, log: &Log) -> Timestamp {
+        let index = self.index.expect("what has a bound is in the log");
+        let own = log.get(index).expect("what is on the way is kept").timestamp;
+        let decided = self.heads.iter().filter(|(_, head)| head.is_decided);
+        decided.map(|(_, head)| head.timestamp).fold(own, Timestamp::max)
+    }
+}
+
+impl Heads {
+    pub(super) fn get(&self, group: GroupId) -> Option<&Head> {
+        self.0.iter().find(|(other, _)| *other == group).map(|(_, head)| head)
+    }
+
+    pub(super) fn get_mut(&mut self, group: GroupId) -> Option<&mut Head> {
+        self.0.iter_mut().find(|(other, _)| *other == group).map(|(_, head)| head)
+    }
+
+    pub(super) fn insert(&mut self, group: GroupId, head: Head) {
+        match self.0.binary_search_by_key(&group, |(other, _)| *other) {
+            Ok(place) => self.0[place].1 = head,
+            Err(place) => self.0.insert(place, (group, head)),
+        }
+    }
+
+    pub(super) fn remove(&mut self, group: GroupId) {
+        self.retain(|other, _| other != group);
+    }
+
+    pub(super) fn retain(&mut self, stays: impl Fn(GroupId, &Head) -> bool) {
+        self.0.retain(|(group, head)| stays(*group, head));
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (GroupId, &Head)> {
+        self.0.iter().map(|(group, head)| (*group, head))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }
 

@@ -55,11 +55,11 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         (epoch(), outline(), any::<u64>(), rebirths()).prop_map(|(epoch, outline, delivered, rebirths)| {
             Message::NewEpoch(Candidacy { epoch, outline, delivered, rebirths })
         }),
-        promise().prop_map(Message::Promise),
+        promise().prop_map(|promise| Message::Promise(Box::new(promise))),
         (reign(), any::<Index>(), epoch(), entries()).prop_map(|(reign, previous, previous_epoch, entries)| {
             Message::NewState { reign, previous, previous_epoch, entries }
         }),
-        (reign(), any_state()).prop_map(|(reign, state)| Message::Snapshot(reign, state)),
+        (reign(), any_state()).prop_map(|(reign, state)| Message::Snapshot(reign, Box::new(state))),
         (any::<u64>(), list(outcome(), 0..=MOST))
             .prop_map(|(position, outcomes)| Message::Outcomes(position, outcomes)),
         any::<u32>().prop_map(Message::Rejoin),
@@ -104,7 +104,7 @@ pub(super) fn state() -> State {
         user: Bytes::from_static(b"user"),
         early: vec![Stamp { timestamp: Timestamp(8), id: MessageId::new(3, 1) }],
         first_outcome: 9,
-        outcomes: vec![Outcome { id: message.id, timestamp: Timestamp(7), marks: vec![mark] }],
+        outcomes: vec![Outcome { id: message.id, timestamp: Timestamp(7), marks: [mark].into_iter().collect() }],
         newest: Some(Stamp { timestamp: Timestamp(7), id: message.id }),
         base: 10,
         base_epoch: epoch(2),
@@ -233,7 +233,11 @@ fn kept() -> impl Strategy<Value = Kept> {
 }
 
 fn outcome() -> impl Strategy<Value = Outcome> {
-    (id(), timestamp(), list(mark(), 0..=MOST)).prop_map(|(id, timestamp, marks)| Outcome { id, timestamp, marks })
+    (id(), timestamp(), list(mark(), 0..=MOST)).prop_map(|(id, timestamp, marks)| Outcome {
+        id,
+        timestamp,
+        marks: marks.into(),
+    })
 }
 
 fn windows() -> impl Strategy<Value = Windows> {

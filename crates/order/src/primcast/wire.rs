@@ -65,7 +65,7 @@ pub enum Message {
     /// From a candidate: promise to follow nobody below this epoch.
     NewEpoch(Candidacy),
     /// The promise, with what its giver knows.
-    Promise(Promise),
+    Promise(Box<Promise>),
     /// From a primary that has won: the log of its epoch.
     NewState {
         /// What the epoch begins with.
@@ -78,7 +78,7 @@ pub enum Message {
         entries: Vec<Entry>,
     },
     /// The same for one that is too far behind.
-    Snapshot(Reign, State),
+    Snapshot(Reign, Box<State>),
     /// From a replica that is ahead: what the group delivered from this position on.
     Outcomes(Position, Vec<Outcome>),
     /// From one that lost its disk, to its group: take me in again as this incarnation.
@@ -277,7 +277,7 @@ impl Wire for Message {
                 writer.u8(APPEND);
                 epoch.encode(writer);
                 writer.u64(*previous);
-                writer.list(entries.iter().cloned());
+                writer.each(entries);
             }
             Message::Report(report) => {
                 writer.u8(REPORT);
@@ -291,7 +291,7 @@ impl Wire for Message {
                 writer.u8(HEADERS);
                 epoch.encode(writer);
                 writer.u64(*settled);
-                writer.list(headers.iter().cloned());
+                writer.each(headers);
             }
             Message::Acknowledge { held, index, settled } => {
                 writer.u8(ACKNOWLEDGE);
@@ -305,7 +305,7 @@ impl Wire for Message {
             }
             Message::Ask(questions) => {
                 writer.u8(ASK);
-                writer.list(questions.iter().copied());
+                writer.each(questions);
             }
             Message::Canvass => writer.u8(CANVASS),
             Message::Silent => writer.u8(SILENT),
@@ -322,7 +322,7 @@ impl Wire for Message {
                 reign.encode(writer);
                 writer.u64(*previous);
                 previous_epoch.encode(writer);
-                writer.list(entries.iter().cloned());
+                writer.each(entries);
             }
             Message::Snapshot(reign, state) => {
                 writer.u8(SNAPSHOT);
@@ -332,7 +332,7 @@ impl Wire for Message {
             Message::Outcomes(position, outcomes) => {
                 writer.u8(OUTCOMES);
                 writer.u64(*position);
-                writer.list(outcomes.iter().cloned());
+                writer.each(outcomes);
             }
             Message::Rejoin(incarnation) => {
                 writer.u8(REJOIN);
@@ -379,14 +379,14 @@ impl Wire for Message {
             CANVASS => Message::Canvass,
             SILENT => Message::Silent,
             NEW_EPOCH => Message::NewEpoch(Candidacy::decode(reader)?),
-            PROMISE => Message::Promise(Promise::decode(reader)?),
+            PROMISE => Message::Promise(Box::new(Promise::decode(reader)?)),
             NEW_STATE => Message::NewState {
                 reign: Reign::decode(reader)?,
                 previous: reader.u64()?,
                 previous_epoch: Epoch::decode(reader)?,
                 entries: reader.list("entries", MOST_ENTRIES)?,
             },
-            SNAPSHOT => Message::Snapshot(Reign::decode(reader)?, State::decode(reader)?),
+            SNAPSHOT => Message::Snapshot(Reign::decode(reader)?, Box::new(State::decode(reader)?)),
             OUTCOMES => Message::Outcomes(reader.u64()?, reader.list("outcomes", MOST_OUTCOMES)?),
             REJOIN => Message::Rejoin(reader.u32()?),
             STAND => Message::Stand,
@@ -495,7 +495,7 @@ impl Wire for Candidacy {
         self.epoch.encode(writer);
         self.outline.encode(writer);
         writer.u64(self.delivered);
-        writer.list(self.rebirths.iter().copied());
+        writer.each(&self.rebirths);
     }
 
     fn decode(reader: &mut Reader) -> Result<Candidacy, WireError> {
@@ -526,14 +526,14 @@ impl Wire for Promise {
         self.clock.encode(writer);
         self.held.encode(writer);
         self.outline.encode(writer);
-        writer.list(self.rebirths.iter().copied());
+        writer.each(&self.rebirths);
         writer.u64(self.delivered);
-        writer.list(self.outcomes.iter().cloned());
+        writer.each(&self.outcomes);
         flag(self.agreement.is_some(), writer);
         if let Some(agreement) = self.agreement {
             writer.u64(agreement);
         }
-        writer.list(self.entries.iter().cloned());
+        writer.each(&self.entries);
         flag(self.state.is_some(), writer);
         if let Some(state) = &self.state {
             state.encode(writer);
@@ -561,7 +561,7 @@ impl Wire for Reign {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.epoch.encode(writer);
         self.clock.encode(writer);
-        writer.list(self.rebirths.iter().copied());
+        writer.each(&self.rebirths);
     }
 
     fn decode(reader: &mut Reader) -> Result<Reign, WireError> {

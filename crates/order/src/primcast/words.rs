@@ -39,7 +39,7 @@ impl fmt::Debug for Message {
                 write!(f, "NEW-EPOCH {epoch} from log up to {} and #{delivered}", outline.last())
             }
             Message::Promise(promise) => {
-                let Promise { epoch, clock, held, outline, entries, delivered, .. } = promise;
+                let Promise { epoch, clock, held, outline, entries, delivered, .. } = &**promise;
                 let (last, more) = (outline.last(), entries.len());
                 write!(f, "PROMISE {epoch} at {clock}, holds {held} up to {last} and #{delivered}, sends {more}")
             }

@@ -70,7 +70,7 @@ impl Stage {
             entries: Vec::new(),
             state: None,
         };
-        self.hears(ProcessId(from), Message::Promise(promise));
+        self.hears(ProcessId(from), Message::Promise(Box::new(promise)));
     }
 
     fn hears_report(&mut self, from: u16, held: Epoch, clock: u64) {
@@ -181,5 +181,5 @@ fn what_a_deposed_primary_showed_does_not_survive_a_state() {
         settled: vec![Settlement { group: GroupId::new(1).unwrap(), index: 6, epoch: next }],
     };
     let reign = Reign { epoch: FIRST, clock: Timestamp(50), rebirths: Vec::new() };
-    assert_eq!(hear(0, Message::Snapshot(reign, state)), 0);
+    assert_eq!(hear(0, Message::Snapshot(reign, Box::new(state))), 0);
 }

@@ -75,10 +75,10 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("canvass", Message::Canvass),
         ("silent", Message::Silent),
         ("new-epoch", Message::NewEpoch(candidacy)),
-        ("promise", Message::Promise(promise)),
-        ("promise-apart", Message::Promise(apart)),
+        ("promise", Message::Promise(Box::new(promise))),
+        ("promise-apart", Message::Promise(Box::new(apart))),
         ("new-state", new_state),
-        ("snapshot", Message::Snapshot(reign(), state())),
+        ("snapshot", Message::Snapshot(reign(), Box::new(state()))),
         ("outcomes", Message::Outcomes(4, vec![outcome()])),
         ("rejoin", Message::Rejoin(2)),
         ("stand", Message::Stand),
@@ -136,7 +136,7 @@ fn mark() -> Mark {
 }
 
 fn outcome() -> Outcome {
-    Outcome { id: MessageId::new(1, 2), timestamp: Timestamp(7), marks: vec![mark()] }
+    Outcome { id: MessageId::new(1, 2), timestamp: Timestamp(7), marks: [mark()].into_iter().collect() }
 }
 
 fn state() -> State {

@@ -131,7 +131,7 @@ fn golden_vectors_of_an_election() {
     let outcome = Outcome {
         id: MessageId::new(1, 2),
         timestamp: Timestamp(7),
-        marks: vec![Mark { group: GroupId::new(1).unwrap(), index: 3 }],
+        marks: [Mark { group: GroupId::new(1).unwrap(), index: 3 }].into_iter().collect(),
     };
     let promise = Promise {
         epoch: epoch(7, 8),
@@ -149,11 +149,11 @@ fn golden_vectors_of_an_election() {
     let golden = outline_golden(Layout::of(15).u32(7).u16(8).u32(1).u64(20).u32(5).u16(6));
     let golden = golden.u32(1).u16(1).u32(2).u64(9); // the rebirth, and how much was delivered
     let golden = golden.u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3); // the outcome with its mark
-    holds(&Message::Promise(promise.clone()), &entry_golden(golden.clone().u8(1).u64(2).u32(1)).u8(0));
+    holds(&Message::Promise(Box::new(promise.clone())), &entry_golden(golden.clone().u8(1).u64(2).u32(1)).u8(0));
     let apart = Promise { agreement: None, entries: Vec::new(), ..promise };
-    holds(&Message::Promise(apart.clone()), &golden.clone().u8(0).u32(0).u8(0));
+    holds(&Message::Promise(Box::new(apart.clone())), &golden.clone().u8(0).u32(0).u8(0));
     let whole = Promise { state: Some(Box::new(state())), ..apart };
-    holds(&Message::Promise(whole), &golden.u8(0).u32(0).u8(1).value(&state()));
+    holds(&Message::Promise(Box::new(whole)), &golden.u8(0).u32(0).u8(1).value(&state()));
 
     let reign = Reign { epoch: epoch(7, 8), clock: Timestamp(20), rebirths };
     let of_reign = |tag| Layout::of(tag).u32(7).u16(8).u64(20).u32(1).u16(1).u32(2);
@@ -161,7 +161,7 @@ fn golden_vectors_of_an_election() {
         Message::NewState { reign: reign.clone(), previous: 2, previous_epoch: epoch(5, 6), entries: vec![entry()] };
     holds(&new_state, &entry_golden(of_reign(16).u64(2).u32(5).u16(6).u32(1)));
     // The layout of a state is written out among the records.
-    holds(&Message::Snapshot(reign, state()), &of_reign(17).value(&state()));
+    holds(&Message::Snapshot(reign, Box::new(state())), &of_reign(17).value(&state()));
 
     let outcomes = Message::Outcomes(4, vec![outcome]);
     holds(&outcomes, &Layout::of(18).u64(4).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3));
