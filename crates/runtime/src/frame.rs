@@ -42,7 +42,10 @@ pub enum FrameError {
     /// A piece ends beyond its frame.
     Torn,
     /// The pieces of one message are longer than a message may be.
-    Endless,
+    Endless {
+        /// How long it may be here.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for FrameError {
@@ -51,7 +54,7 @@ impl fmt::Display for FrameError {
             FrameError::TooLong { length } => write!(f, "a frame of {length} bytes, where {MAX_BODY} are the most"),
             FrameError::Checksum => f.write_str("a frame whose checksum does not match"),
             FrameError::Torn => f.write_str("a message that ends beyond its frame"),
-            FrameError::Endless => write!(f, "a message of more than {MAX_MESSAGE} bytes"),
+            FrameError::Endless { limit } => write!(f, "a message of more than {limit} bytes"),
         }
     }
 }
@@ -135,7 +138,8 @@ impl FrameWriter {
         start
     }
 
-    fn close(&mut self) {
+    /// Ends the open frame: what is said next has one of its own.
+    pub(crate) fn close(&mut self) {
         let Some(start) = self.open.take() else { return };
         let body = &self.bytes[start + HEAD..];
         let length = u32::try_from(body.len()).expect("a frame is short");
@@ -154,6 +158,8 @@ pub struct FrameReader {
     end: usize,
     /// The pieces so far of a message that goes on.
     unfinished: BytesMut,
+    /// No message in pieces may be longer.
+    limit: usize,
 }
 
 /// So much is read at once.
@@ -162,7 +168,17 @@ const READ: usize = 64 << 10;
 impl FrameReader {
     /// Nothing was read yet.
     pub fn new() -> FrameReader {
-        FrameReader { bytes: Vec::new(), start: 0, end: 0, unfinished: BytesMut::new() }
+        FrameReader { bytes: Vec::new(), start: 0, end: 0, unfinished: BytesMut::new(), limit: MAX_MESSAGE }
+    }
+
+    /// From now on no message in pieces may be longer than this.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// How many bytes are kept of a message that has not come to its end.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished.len()
     }
 
     /// Room to read into. What was read must be told by [`FrameReader::read`].
@@ -223,8 +239,8 @@ impl FrameReader {
             if head & MORE == 0 && self.unfinished.is_empty() {
                 return Ok(Some(piece));
             }
-            if self.unfinished.len() + length > MAX_MESSAGE {
-                return Err(FrameError::Endless);
+            if self.unfinished.len() + length > self.limit {
+                return Err(FrameError::Endless { limit: self.limit });
             }
             self.unfinished.extend_from_slice(&piece);
             if head & MORE == 0 {
@@ -330,6 +346,7 @@ mod tests {
         let mut reader = FrameReader::new();
         reader.unfinished = BytesMut::zeroed(MAX_MESSAGE - 2);
         let body = [&(3u32 | MORE).to_le_bytes()[..], b"abc"].concat();
-        assert_eq!(reader.next_message(&mut Bytes::from(body)), Err(FrameError::Endless));
+        let endless = FrameError::Endless { limit: MAX_MESSAGE };
+        assert_eq!(reader.next_message(&mut Bytes::from(body)), Err(endless));
     }
 }

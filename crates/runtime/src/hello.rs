@@ -66,6 +66,15 @@ pub enum Answer {
     Refused(String),
 }
 
+impl Answer {
+    /// A refusal, of which no more is said than is read.
+    pub fn refused(mut why: String) -> Answer {
+        let end = (0..=MAX_HELLO.min(why.len())).rev().find(|end| why.is_char_boundary(*end));
+        why.truncate(end.expect("it begins somewhere"));
+        Answer::Refused(why)
+    }
+}
+
 impl Hello {
     /// What this build says.
     pub fn new(cluster: ClusterId, to: ProcessId, caller: Caller) -> Hello {
@@ -226,6 +235,13 @@ mod tests {
         assert_eq!(speaks(VERSION, VERSION + 1), Ok(VERSION));
         assert!(speaks(VERSION + 1, VERSION + 2).unwrap_err().contains("upgrade the older one"));
         assert!(hello().agree(ClusterId(8)).unwrap_err().contains("0000000000000007 was called for"));
+    }
+
+    #[test]
+    fn a_refusal_is_cut_where_it_can_be_read() {
+        let answer = Answer::refused("ä".repeat(MAX_HELLO));
+        assert_eq!(from_bytes::<Answer>(to_bytes(&answer).into()).unwrap(), answer);
+        assert_eq!(Answer::refused("no".to_owned()), Answer::Refused("no".to_owned()));
     }
 
     #[test]
