@@ -24,5 +24,6 @@ pub mod wal;
 mod alarms;
 mod conn;
 mod connections;
+mod failure;
 mod identity;
 mod links;
