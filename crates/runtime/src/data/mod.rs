@@ -240,6 +240,11 @@ impl DataDir {
     }
 }
 
+/// Whether a directory belongs to a process already.
+pub fn is_somebodys(files: &dyn Files, path: &Path) -> bool {
+    list(files, path).is_ok_and(|names| names.iter().any(|name| name == IDENTITY))
+}
+
 /// The identity in a directory.
 pub(crate) fn read_identity(files: &dyn Files, path: &Path) -> Result<Identity, DataError> {
     let file = path.join(IDENTITY);
