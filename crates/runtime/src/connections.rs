@@ -234,6 +234,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             let Some(place) = self.slots.get(slot) else { continue };
             let silence = now.duration_since(place.conn.heard_at);
             match place.whose {
+                // Whoever does not listen to a farewell misses it.
+                Whose::Client(_) if place.is_leaving && silence > TAKEN_FOR_DEAD => self.lose(slot, "it lingers"),
                 Whose::Client(_) => {}
                 _ if silence > TAKEN_FOR_DEAD => self.lose(slot, &format!("nothing was heard of it for {silence:?}")),
                 Whose::Peer(_) => place.conn.keep_alive(now, SAY_SOMETHING),

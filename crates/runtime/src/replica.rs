@@ -368,6 +368,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                         }
                         self.machine.on_message(now, process, message, &mut self.out);
                     }
+                    Whose::Client(_) if place.is_leaving => {}
                     Whose::Client(client) => self.front.on_request(client, message, &mut self.desk)?,
                     Whose::Greeted(process) => self.on_answer(slot, process, message)?,
                     Whose::Dialled(_) => return Err("it speaks before it was greeted".to_owned()),
