@@ -105,7 +105,8 @@ impl Replicas {
         let mut outcome = Ok(());
         // The one that ends first says why; the others end because of it.
         while let Some(ended) = self.running.iter().next().and_then(|_| self.ends.recv().ok()) {
-            let running = self.running.remove(&ended).expect("nobody ends twice");
+            // One that could not start has said why already.
+            let Some(running) = self.running.remove(&ended) else { continue };
             let ended = match running.thread.join() {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(failure)) => Err(format!("{ended} stopped: {failure}")),

@@ -123,3 +123,17 @@ fn a_node_whose_address_is_taken_says_so_and_ends() {
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(2) && said.contains("cannot listen at"), "{said}");
 }
+
+/// The first replica runs when the second cannot start.
+#[test]
+fn a_node_of_which_a_part_cannot_start_says_why_and_ends() {
+    let place = Place::new("strange");
+    fs::create_dir_all(place.data_of(1)).unwrap();
+    fs::write(place.data_of(1).join("letters"), "not ours").unwrap();
+    let output = place.command(&[]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.code() == Some(2) && said.contains("p1 cannot start") && !said.contains("panicked"),
+        "{said}"
+    );
+}
