@@ -250,6 +250,16 @@ impl FrameReader {
         Ok(None)
     }
 
+    /// Takes every message that has come, as far as all is well.
+    pub(crate) fn take_all(&mut self, messages: &mut Vec<Bytes>) -> Result<(), FrameError> {
+        while let Some(mut body) = self.next_frame()? {
+            while let Some(message) = self.next_message(&mut body)? {
+                messages.push(message);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether something was read that is no whole frame, or no whole message, yet.
     pub fn is_waiting(&self) -> bool {
         self.start < self.end || !self.unfinished.is_empty()
@@ -266,16 +276,6 @@ impl Default for FrameReader {
 mod tests {
     use super::*;
 
-    fn read_all(reader: &mut FrameReader) -> Result<Vec<Bytes>, FrameError> {
-        let mut messages = Vec::new();
-        while let Some(mut body) = reader.next_frame()? {
-            while let Some(message) = reader.next_message(&mut body)? {
-                messages.push(message);
-            }
-        }
-        Ok(messages)
-    }
-
     fn feed(reader: &mut FrameReader, mut bytes: &[u8], step: usize) -> Result<Vec<Bytes>, FrameError> {
         let mut messages = Vec::new();
         while !bytes.is_empty() {
@@ -284,7 +284,7 @@ mod tests {
             room[..count].copy_from_slice(&bytes[..count]);
             reader.read(count);
             bytes = &bytes[count..];
-            messages.extend(read_all(reader)?);
+            reader.take_all(&mut messages)?;
         }
         Ok(messages)
     }
