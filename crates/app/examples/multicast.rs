@@ -22,7 +22,8 @@ fn main() -> Result<(), String> {
     let config = Config::spread(ClusterId(1), choices, data.clone(), &["north", "east", "south"], 3, ports()?);
 
     // The cluster: a node in each region, with a replica of every group.
-    let nodes: Result<Vec<Node>, String> = config.nodes.keys().map(|name| Node::start(&config, name, false)).collect();
+    let nodes: Result<Vec<Node>, String> =
+        config.nodes.keys().map(|name| Node::start(&config, name, false, None)).collect();
     let nodes = nodes?;
 
     // A client: one session, whose messages are delivered in the order sent.

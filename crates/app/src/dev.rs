@@ -82,7 +82,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let config = if file.exists() { read(&file)? } else { arguments.make(&folder, &file)? };
     let mut nodes = Vec::new();
     for name in config.nodes.keys() {
-        nodes.push(Node::start(&config, name, false).map_err(Mistake)?);
+        nodes.push(Node::start(&config, name, false, None).map_err(Mistake)?);
     }
     let addresses = nodes.iter().map(Node::address).collect();
     let http = nodes.iter().find_map(Node::http_address);

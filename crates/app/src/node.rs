@@ -1,16 +1,18 @@
 //! A node: the replicas that live in one process, a thread each, behind one
-//! listener.
+//! listener. They live and die together: a node of which a part is dead looks
+//! alive to whoever watches processes.
 
 use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skein_machine::{Boot, Ordering, ProcessId};
-use skein_runtime::data::Begin;
+use skein_runtime::data::{Begin, is_somebodys};
 use skein_runtime::files::Native;
 use skein_runtime::listener::{Listener, Takes, takes};
 use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
@@ -27,9 +29,16 @@ const HANDING_OVER: Duration = Duration::from_millis(500);
 
 /// A node that runs.
 pub struct Node {
-    replicas: BTreeMap<ProcessId, Running>,
+    replicas: Replicas,
     listener: Listener,
     http: Option<Http>,
+}
+
+/// The replicas of a node. Dropped, they stop.
+struct Replicas {
+    running: BTreeMap<ProcessId, Running>,
+    /// Who has stopped.
+    ends: mpsc::Receiver<ProcessId>,
 }
 
 struct Running {
@@ -37,24 +46,42 @@ struct Running {
     thread: JoinHandle<Result<(), Failure>>,
 }
 
+/// Tells that a replica has stopped, however it did.
+struct End(ProcessId, mpsc::Sender<ProcessId>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        let _ = self.1.send(self.0);
+    }
+}
+
 impl Node {
-    /// Starts everything that lives at a node.
-    pub fn start(config: &Config, name: &str, busy_poll: bool) -> Result<Node, String> {
+    /// Starts everything that lives at a node. With an incarnation, replicas whose disks are lost join again.
+    pub fn start(config: &Config, name: &str, busy_poll: bool, rejoin: Option<NonZeroU32>) -> Result<Node, String> {
         let Some(node) = config.nodes.get(name) else {
             let known: Vec<&str> = config.nodes.keys().map(String::as_str).collect();
             return Err(format!("there is no node {name} in the configuration: there are {}", known.join(", ")));
         };
         let folder = config.data.join(name);
         std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
-        let mut replicas = BTreeMap::new();
-        for process in config.replicas_at(name) {
-            replicas.insert(process, start(config, process, busy_poll)?);
+        let here = config.replicas_at(name);
+        let is_lost = |process: &ProcessId| !is_somebodys(&Native, &config.data_of(*process));
+        if rejoin.is_some() && !here.iter().any(is_lost) {
+            return Err(format!("node {name} has lost no data directory: start it without --rejoin, or move one away"));
         }
-        let doors: BTreeMap<ProcessId, Takes> =
-            replicas.iter().map(|(process, running)| (*process, takes(running.handle.clone()))).collect();
+        let (end, ends) = mpsc::channel();
+        let mut replicas = Replicas { running: BTreeMap::new(), ends };
+        for process in here {
+            let incarnation = rejoin.filter(|_| is_lost(&process));
+            let begin = incarnation.map_or(Begin::Usual, |incarnation| Begin::Rejoin { incarnation });
+            let running = start(config, process, busy_poll, begin, End(process, end.clone()))?;
+            replicas.running.insert(process, running);
+        }
+        let doors = replicas.running.iter().map(|(process, running)| (*process, takes(running.handle.clone())));
+        let doors: BTreeMap<ProcessId, Takes> = doors.collect();
         let listener = Listener::open(node.address, config.cluster.id(), doors)
             .map_err(|error| format!("node {name} cannot listen at {}: {error}", node.address))?;
-        let handles = replicas.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
+        let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
         let http = node.http.map(|address| Http::open(address, name, config, handles)).transpose()?;
         Ok(Node { replicas, listener, http })
     }
@@ -71,7 +98,7 @@ impl Node {
 
     /// Hands over what its replicas lead, gives that a moment, and stops them.
     pub fn retire(self) -> Result<(), String> {
-        for running in self.replicas.values() {
+        for running in self.replicas.running.values() {
             // One that has stopped already leads nothing.
             let _ = running.handle.call(Ask::Retire);
         }
@@ -81,25 +108,48 @@ impl Node {
 
     /// Stops all its replicas and waits for them.
     pub fn stop(self) -> Result<(), String> {
-        self.replicas.values().for_each(|running| running.handle.stop());
+        self.replicas.stop();
         self.wait()
     }
 
     /// Whether a replica has stopped that nobody asked to.
     pub fn has_stopped(&self) -> bool {
-        self.replicas.values().any(|running| running.thread.is_finished())
+        self.replicas.running.values().any(|running| running.thread.is_finished())
     }
 
-    /// Waits until all replicas have stopped.
-    fn wait(self) -> Result<(), String> {
-        for (process, running) in self.replicas {
-            match running.thread.join() {
-                Ok(Ok(())) => {}
-                Ok(Err(failure)) => return Err(format!("{process} stopped: {failure}")),
-                Err(panic) => return Err(format!("{process} stopped: {}", words_of(panic.as_ref()))),
-            }
+    /// Waits until a replica stops, and stops the others.
+    fn wait(mut self) -> Result<(), String> {
+        self.replicas.wait()
+    }
+}
+
+impl Replicas {
+    fn stop(&self) {
+        self.running.values().for_each(|running| running.handle.stop());
+    }
+
+    fn wait(&mut self) -> Result<(), String> {
+        let mut outcome = Ok(());
+        // The one that ends first says why; the others end because of it.
+        while let Some(ended) = self.running.iter().next().and_then(|_| self.ends.recv().ok()) {
+            // One that could not start has said why already.
+            let Some(running) = self.running.remove(&ended) else { continue };
+            let ended = match running.thread.join() {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(failure)) => Err(format!("{ended} stopped: {failure}")),
+                Err(panic) => Err(format!("{ended} stopped: {}", words_of(panic.as_ref()))),
+            };
+            outcome = outcome.and(ended);
+            self.stop();
         }
-        Ok(())
+        outcome
+    }
+}
+
+impl Drop for Replicas {
+    fn drop(&mut self) {
+        self.stop();
+        let _ = self.wait();
     }
 }
 
@@ -123,10 +173,11 @@ impl From<config::Storage> for Storage {
 }
 
 /// Brings one replica to life on a thread of its own.
-fn start(config: &Config, process: ProcessId, busy_poll: bool) -> Result<Running, String> {
+fn start(config: &Config, process: ProcessId, busy_poll: bool, begin: Begin, end: End) -> Result<Running, String> {
     struct Hire {
         surroundings: Surroundings,
         config: Config,
+        end: End,
     }
     impl Employer for Hire {
         type Answer = Result<Running, String>;
@@ -135,11 +186,12 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool) -> Result<Running
         where
             M: Ordering + Clone + Hash + 'static,
         {
-            let Hire { surroundings, config } = self;
+            let Hire { surroundings, config, end } = self;
             let me = surroundings.process;
             let (tell, told) = mpsc::channel();
             let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
             let thread = std::thread::Builder::new().name(me.to_string()).spawn(move || {
+                let _end = end;
                 let front = Multicasts::new(config.cluster.clone());
                 let (replica, handle) = Replica::open(surroundings, |boot| maker(me, boot), front)?;
                 let _ = tell.send(handle);
@@ -162,11 +214,11 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool) -> Result<Running
         files: Arc::new(Native),
         data: config.data_of(process),
         storage: choices.storage.into(),
-        begin: Begin::Usual,
+        begin,
         busy_poll,
     };
     let cluster = config.cluster.clone();
     let keeps_records = choices.storage != config::Storage::Memory;
-    let hire = Hire { surroundings, config: config.clone() };
+    let hire = Hire { surroundings, config: config.clone(), end };
     choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, hire)
 }

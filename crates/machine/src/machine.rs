@@ -5,6 +5,8 @@
 use core::fmt::Debug;
 use core::hash::Hash;
 
+use alloc::string::String;
+
 use crate::{Out, ProcessId, Time, Wire};
 
 /// How a process comes to life.
@@ -39,7 +41,8 @@ pub enum Boot {
 ///
 /// Late, duplicate and lost messages are weather: a machine drops what is
 /// stale. A message that could not have come from this code, given its
-/// invariants, is a bug: it panics with a sentence.
+/// invariants, is a bug: it panics with a sentence. A host that hears strangers
+/// asks [`may_say`](Machine::may_say) first, and closes the link instead.
 pub trait Machine: Sized {
     /// What its user asks for.
     type Command: Debug;
@@ -63,6 +66,13 @@ pub trait Machine: Sized {
 
     /// A peer, or the machine itself, said something.
     fn on_message(&mut self, now: Time, from: ProcessId, message: Self::Message, out: &mut Out<Self>);
+
+    /// Whether this peer may say this at all: a sentence if only a mistake in its configuration or a foreign program
+    /// could have made it. It changes nothing, and costs little.
+    fn may_say(&self, from: ProcessId, message: &Self::Message) -> Result<(), String> {
+        let _ = (from, message);
+        Ok(())
+    }
 
     /// A timer came due that was neither replaced nor disarmed.
     fn on_timer(&mut self, now: Time, timer: Self::Timer, out: &mut Out<Self>);

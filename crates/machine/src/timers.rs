@@ -38,11 +38,16 @@ impl<T: Ord> Timers<T> {
 
     /// Whether this arming still counts. If so it is used up.
     pub fn fire(&mut self, timer: &T, token: Token) -> bool {
-        let current = self.armed.get(timer) == Some(&token);
+        let current = self.counts(timer, token);
         if current {
             self.armed.remove(timer);
         }
         current
+    }
+
+    /// Whether this arming still counts, without using it up.
+    pub fn counts(&self, timer: &T, token: Token) -> bool {
+        self.armed.get(timer) == Some(&token)
     }
 
     /// Forgets every timer, as a crash does. Tokens go on counting.
@@ -71,6 +76,7 @@ mod tests {
         let mut timers = Timers::new();
         let first = timers.arm("retry");
         let second = timers.arm("retry");
+        assert!(!timers.counts(&"retry", first) && timers.counts(&"retry", second));
         assert!(!timers.fire(&"retry", first));
         assert!(timers.fire(&"retry", second));
         assert!(!timers.fire(&"retry", second), "one arming fires once");

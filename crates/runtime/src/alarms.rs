@@ -11,7 +11,12 @@ pub(crate) struct Alarms<T> {
     timers: Timers<T>,
     /// The token tells two of the same moment apart, and whether the alarm still counts.
     due: BinaryHeap<Reverse<Alarm<T>>>,
+    /// So many alarms, and those that count no more are thrown out.
+    crowd: usize,
 }
+
+/// Fewer alarms than this are no crowd.
+const SMALLEST_CROWD: usize = 64;
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Alarm<T> {
@@ -22,10 +27,16 @@ struct Alarm<T> {
 
 impl<T: Ord + Clone> Alarms<T> {
     pub(crate) fn new() -> Alarms<T> {
-        Alarms { timers: Timers::new(), due: BinaryHeap::new() }
+        Alarms { timers: Timers::new(), due: BinaryHeap::new(), crowd: SMALLEST_CROWD }
     }
 
     pub(crate) fn arm(&mut self, now: Instant, timer: T, after: Duration) {
+        if self.due.len() >= self.crowd {
+            // A timer that is put off all the time would leave an alarm behind each time, until it was due.
+            let timers = &self.timers;
+            self.due.retain(|Reverse(alarm)| timers.counts(&alarm.timer, alarm.token));
+            self.crowd = SMALLEST_CROWD.max(2 * self.due.len());
+        }
         let token = self.timers.arm(timer.clone());
         self.due.push(Reverse(Alarm { at: now + after, token, timer }));
     }
@@ -69,5 +80,17 @@ mod tests {
         alarms.arm(now, 'c', second);
         alarms.disarm(&'c');
         assert_eq!((alarms.fire(now + 3 * second), alarms.fire(now + 3 * second)), (Some('a'), None));
+    }
+
+    #[test]
+    fn a_timer_that_is_put_off_all_the_time_takes_no_more_room() {
+        let (now, hour) = (Instant::now(), Duration::from_secs(3600));
+        let mut alarms = Alarms::new();
+        alarms.arm(now, 0, hour);
+        for _ in 0..10_000 {
+            alarms.arm(now, 1, hour);
+        }
+        assert!(alarms.due.len() <= SMALLEST_CROWD, "{} alarms for two timers", alarms.due.len());
+        assert_eq!((alarms.fire(now + hour), alarms.fire(now + hour)), (Some(0), Some(1)));
     }
 }

@@ -69,12 +69,15 @@ impl Callers {
         }
         for event in &self.events {
             let number = event.token().0;
-            if event.is_writable()
-                && let Some(conn) = &mut self.conns[number]
-            {
+            let Some(conn) = &mut self.conns[number] else { continue };
+            if event.is_writable() {
                 conn.on_writable();
             }
-            if (event.is_readable() || event.is_read_closed()) && !self.ready.contains(&number) {
+            let is_closed = event.is_read_closed() || event.is_error();
+            if is_closed {
+                conn.on_read_closed();
+            }
+            if (event.is_readable() || is_closed) && !self.ready.contains(&number) {
                 self.ready.push(number);
             }
         }

@@ -24,6 +24,12 @@ pub(crate) enum Filled {
     Closed,
 }
 
+/// So much memory a connection keeps that has nothing to write.
+const MOST_ROOM: usize = 1 << 20;
+
+/// Writes in one turn of what the socket did not take before, so that nobody makes the others wait.
+const WRITES: usize = 4;
+
 /// One connection.
 pub(crate) struct Conn {
     pub(crate) stream: TcpStream,
@@ -34,6 +40,10 @@ pub(crate) struct Conn {
     written: usize,
     /// The socket takes more, as far as is known.
     is_open_for_writing: bool,
+    /// The other end says nothing more after what the socket holds.
+    is_read_closed: bool,
+    /// The longest message among those that wait for the socket.
+    longest: usize,
     /// How far away the other end pretends to be.
     distance: Duration,
     /// Frames that travel that distance, by when they arrive.
@@ -53,6 +63,8 @@ impl Conn {
             unwritten: Vec::new(),
             written: 0,
             is_open_for_writing: true,
+            is_read_closed: false,
+            longest: 0,
             distance,
             on_the_way: VecDeque::new(),
             held_back: 0,
@@ -78,8 +90,10 @@ impl Conn {
                     self.reader.read(count);
                     self.heard_at = now;
                     self.traffic.bytes_in += count as u64;
-                    // The poll tells only of what comes after a read that found the socket empty.
-                    return Ok(if count < asked { Filled::Drained } else { Filled::More });
+                    // The poll tells only of what comes after a read that found the socket empty. Of the end it
+                    // may have told already, together with the last bytes: then only a read can find it.
+                    let is_drained = count < asked && !self.is_read_closed;
+                    return Ok(if is_drained { Filled::Drained } else { Filled::More });
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Filled::Drained),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -98,7 +112,19 @@ impl Conn {
 
     /// Adds a message to what the next flush writes.
     pub(crate) fn say(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.writer.len();
         self.writer.message(encode);
+        self.longest = self.longest.max(self.writer.len() - before);
+    }
+
+    /// What is said next has a frame of its own: whoever waits for an answer takes only the first message of a frame.
+    pub(crate) fn end_frame(&mut self) {
+        self.writer.close();
+    }
+
+    /// No message from the other end may be longer.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        self.reader.limit(limit);
     }
 
     /// Lets the other end know that this one lives, if it has not heard anything for so long.
@@ -111,6 +137,11 @@ impl Conn {
     /// The socket takes more.
     pub(crate) fn on_writable(&mut self) {
         self.is_open_for_writing = true;
+    }
+
+    /// The other end has said its last.
+    pub(crate) fn on_read_closed(&mut self) {
+        self.is_read_closed = true;
     }
 
     /// Writes what there is and may arrive by now.
@@ -128,7 +159,7 @@ impl Conn {
                 self.on_the_way.push_back((now + self.distance, std::mem::take(bytes)));
             }
         }
-        while self.due().is_some_and(|due| due <= now) {
+        while self.on_the_way.front().is_some_and(|(due, _)| *due <= now) {
             let (_, mut bytes) = self.on_the_way.pop_front().expect("something is due");
             self.held_back -= bytes.len();
             self.unwritten.append(&mut bytes);
@@ -136,14 +167,28 @@ impl Conn {
         self.write_rest()
     }
 
-    /// When what is on its way arrives next.
+    /// When there is something to write again: at once if the socket takes more than one turn may give it, or when
+    /// what is on its way arrives.
     pub(crate) fn due(&self) -> Option<Instant> {
+        if self.is_open_for_writing && self.written < self.unwritten.len() {
+            return Some(self.said_at);
+        }
         self.on_the_way.front().map(|(due, _)| *due)
     }
 
     /// Bytes that were said and did not reach the socket.
     pub(crate) fn backlog(&self) -> usize {
         self.writer.len() + self.held_back + self.unwritten.len() - self.written
+    }
+
+    /// The same, but the longest message among them counts for nothing: that it takes its time is no delay.
+    pub(crate) fn delay(&self) -> usize {
+        self.backlog().saturating_sub(self.longest)
+    }
+
+    /// What this connection makes the process keep, for as long as the other end likes.
+    pub(crate) fn burden(&self) -> usize {
+        self.backlog() + self.reader.unfinished()
     }
 
     /// The usual case: everything straight from where it was encoded into the socket.
@@ -156,11 +201,15 @@ impl Conn {
             self.unwritten.extend_from_slice(&bytes[count..]);
         }
         bytes.clear();
+        bytes.shrink_to(MOST_ROOM);
         self.write_rest()
     }
 
     fn write_rest(&mut self) -> io::Result<()> {
-        while self.written < self.unwritten.len() && self.is_open_for_writing {
+        for _ in 0..WRITES {
+            if self.written == self.unwritten.len() || !self.is_open_for_writing {
+                break;
+            }
             let count = write_once(&mut self.stream, &self.unwritten[self.written..], &mut self.is_open_for_writing)?;
             self.traffic.writes += 1;
             self.traffic.bytes_out += count as u64;
@@ -169,10 +218,13 @@ impl Conn {
         if self.written == self.unwritten.len() {
             self.written = 0;
             self.unwritten.clear();
-            self.unwritten.shrink_to(1 << 20);
+            self.unwritten.shrink_to(MOST_ROOM);
         } else if self.written > self.unwritten.len() / 2 {
             self.unwritten.drain(..self.written);
             self.written = 0;
+        }
+        if self.backlog() == 0 {
+            self.longest = 0;
         }
         Ok(())
     }

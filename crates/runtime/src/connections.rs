@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mio::Interest;
 use mio::net::TcpStream;
-use skein_machine::wire::{VERSION, Version};
-use skein_machine::{Machine, ProcessId};
+use rustix::net::sockopt;
+use skein_machine::wire::{OLDEST, VERSION, Version};
+use skein_machine::{Effect, MAX_PAYLOAD, Machine, ProcessId};
 
 use crate::conn::Conn;
 use crate::frame::FrameReader;
 use crate::front::Front;
-use crate::hello::{self, Caller, Hello};
+use crate::hello::{self, Caller, Hello, Peer};
 use crate::links::{Link, Whose};
+use crate::listener::{Seat, refuse};
 use crate::replica::{Replica, time};
 
 /// After so long without a word a sign of life is sent,
@@ -21,6 +23,18 @@ const SAY_SOMETHING: Duration = Duration::from_secs(1);
 
 /// and after so long without one the other end is taken for dead.
 const TAKEN_FOR_DEAD: Duration = Duration::from_secs(5);
+
+/// A client may ask for as much as a message holds, and a little more to say what is to be done with it.
+const MAX_REQUEST: usize = MAX_PAYLOAD + (1 << 16);
+
+/// A client may be silent. After this long the system asks whether it is there at all,
+const IS_ANYBODY_THERE: Duration = Duration::from_secs(30);
+
+/// and asks so often before it gives it up,
+const QUESTIONS: u32 = 3;
+
+/// after a pause each time.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(10);
 
 impl<M: Machine, F: Front<M>> Replica<M, F> {
     pub(crate) fn dial_what_is_due(&mut self, now: Instant) {
@@ -33,7 +47,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             let (process, address) = (link.process, link.address);
             match TcpStream::connect(address) {
                 Ok(stream) => {
-                    let slot = self.take_in(stream, Whose::Dialled(process), VERSION, FrameReader::new());
+                    let slot = self.take_in(stream, Whose::Dialled(process), VERSION, FrameReader::new(), None);
                     if let Some(slot) = slot {
                         self.links[nth].dialling = Some(slot);
                     }
@@ -47,11 +61,18 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         self.links.iter().filter_map(Link::next_dial).min()
     }
 
-    fn take_in(&mut self, stream: TcpStream, whose: Whose, version: Version, rest: FrameReader) -> Option<usize> {
+    fn take_in(
+        &mut self,
+        stream: TcpStream,
+        whose: Whose,
+        version: Version,
+        rest: FrameReader,
+        seat: Option<Seat>,
+    ) -> Option<usize> {
         let _ = stream.set_nodelay(true);
         let distance = whose.process().and_then(|process| self.surroundings.distances.get(&process));
         let conn = Conn::new(stream, distance.copied().unwrap_or_default(), Instant::now()).with_reader(rest);
-        let slot = self.slots.insert(conn, whose, version);
+        let slot = self.slots.insert(conn, whose, version, seat);
         let place = self.slots.get(slot).expect("it was just put there");
         let interest = Interest::READABLE | Interest::WRITABLE;
         if let Err(error) = self.poll.registry().register(&mut place.conn.stream, mio::Token(slot), interest) {
@@ -86,7 +107,11 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             hello::Answer::Welcome { peer, .. } if peer.process != process => {
                 Err(format!("{} answers where {process} was called", peer.process))
             }
-            hello::Answer::Welcome { version, .. } => {
+            hello::Answer::Welcome { version, .. } if !(OLDEST..=VERSION).contains(&version) => {
+                Err(format!("{process} wants to speak version {version}, and {OLDEST} to {VERSION} were offered"))
+            }
+            hello::Answer::Welcome { version, peer } => {
+                self.meet(peer).inspect_err(|why| tracing::error!(peer = %process, why, "refused"))?;
                 let place = self.slots.get(slot).expect("it has just spoken");
                 place.version = version;
                 self.stands(slot, process);
@@ -98,28 +123,60 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     /// The listener hands over a connection.
     pub(crate) fn on_connection(
         &mut self,
-        stream: std::net::TcpStream,
+        mut stream: std::net::TcpStream,
         hello: &Hello,
         version: Version,
         rest: FrameReader,
+        seat: Seat,
     ) {
         let answer = hello::Answer::Welcome { version, peer: self.me };
         let whose = match hello.caller {
-            Caller::Peer(peer) => Whose::Peer(peer.process),
-            Caller::Client => Whose::Client(self.slots.next_client()),
+            Caller::Peer(peer) => {
+                if let Err(why) = self.expects(peer.process).and_then(|()| self.meet(peer)) {
+                    tracing::error!(%peer, why, "refused");
+                    return refuse(&mut stream, why);
+                }
+                Whose::Peer(peer.process)
+            }
+            Caller::Client => {
+                notice_whoever_vanishes(&stream);
+                Whose::Client(self.slots.next_client())
+            }
         };
-        let Some(slot) = self.take_in(TcpStream::from_std(stream), whose, version, rest) else { return };
+        let Some(slot) = self.take_in(TcpStream::from_std(stream), whose, version, rest, Some(seat)) else { return };
         let place = self.slots.get(slot).expect("it was just taken in");
         place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&answer)));
+        place.conn.end_frame();
         match whose {
-            Whose::Client(client) => self.front.on_client(client, &mut self.desk),
+            Whose::Client(client) => {
+                place.conn.limit(MAX_REQUEST);
+                self.front.on_client(client, &mut self.desk);
+            }
             Whose::Peer(process) => self.stands(slot, process),
             Whose::Dialled(_) | Whose::Greeted(_) => unreachable!("it was dialled elsewhere"),
         }
         // What came with the hello is heard at once.
-        if !self.ready.contains(&slot) {
-            self.ready.push(slot);
+        self.is_ready(slot);
+    }
+
+    /// Whether a process may call.
+    fn expects(&self, caller: ProcessId) -> Result<(), String> {
+        let me = self.me.process;
+        if caller == me {
+            return Err(format!("{me} calls itself: give every process a number and a data directory of its own"));
         }
+        match self.links.iter().find(|link| link.process == caller) {
+            None => Err(format!("{caller} is no process of this cluster: use the same configuration everywhere")),
+            Some(link) if link.is_mine_to_dial => {
+                Err(format!("{me} calls {caller}, and never the other way round: use the same build everywhere"))
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Refuses a process that is not who it was, and remembers one that is newer than before.
+    fn meet(&mut self, peer: Peer) -> Result<(), String> {
+        self.data.meet(peer).map_err(|error| error.to_string())
     }
 
     /// A link stands: whatever was said on an earlier one may be lost.
@@ -131,17 +188,31 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         if let Some(earlier) = self.links[nth].slot.take() {
             self.lose(earlier, "it connected anew");
         }
+        self.drop_what_was_said_to(process);
         let place = self.slots.get(slot).expect("it stands");
         place.whose = Whose::Peer(process);
-        self.links[nth].stands_at(slot);
+        self.links[nth].stands_at(slot, Instant::now());
         tracing::debug!(peer = %process, "connected");
         self.machine.on_reconnect(time(), process, &mut self.out);
+    }
+
+    /// What was said before a link stands, in this turn or while the disk was slow, may follow something that is
+    /// lost. A link loses an end, never the middle.
+    fn drop_what_was_said_to(&mut self, process: ProcessId) {
+        let is_other = |effect: &Effect<M>| match effect {
+            Effect::Send(to, _) | Effect::SendEarly(to, _) => *to != process,
+            _ => true,
+        };
+        self.held.retain(|(_, effect)| is_other(effect));
+        let mut kept: Vec<Effect<M>> = self.out.drain().filter(is_other).collect();
+        kept.drain(..).for_each(|effect| self.out.push(effect));
     }
 
     pub(crate) fn lose(&mut self, slot: usize, why: &str) {
         let Some(mut place) = self.slots.remove(slot) else { return };
         let _ = self.poll.registry().deregister(&mut place.conn.stream);
         self.ready.retain(|other| *other != slot);
+        self.desk.count(&mut place.conn);
         if let Whose::Client(client) = place.whose {
             tracing::debug!(?client, why, "a client is gone");
             self.front.on_gone(client);
@@ -163,6 +234,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             let Some(place) = self.slots.get(slot) else { continue };
             let silence = now.duration_since(place.conn.heard_at);
             match place.whose {
+                // Whoever does not listen to a farewell misses it.
+                Whose::Client(_) if place.is_leaving && silence > TAKEN_FOR_DEAD => self.lose(slot, "it lingers"),
                 Whose::Client(_) => {}
                 _ if silence > TAKEN_FOR_DEAD => self.lose(slot, &format!("nothing was heard of it for {silence:?}")),
                 Whose::Peer(_) => place.conn.keep_alive(now, SAY_SOMETHING),
@@ -170,4 +243,12 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             }
         }
     }
+}
+
+/// A client that is gone without a word, with its machine or its network, must not keep its seat.
+fn notice_whoever_vanishes(stream: &std::net::TcpStream) {
+    let _ = sockopt::set_socket_keepalive(stream, true);
+    let _ = sockopt::set_tcp_keepidle(stream, IS_ANYBODY_THERE);
+    let _ = sockopt::set_tcp_keepintvl(stream, BETWEEN_QUESTIONS);
+    let _ = sockopt::set_tcp_keepcnt(stream, QUESTIONS);
 }

@@ -42,7 +42,10 @@ pub enum FrameError {
     /// A piece ends beyond its frame.
     Torn,
     /// The pieces of one message are longer than a message may be.
-    Endless,
+    Endless {
+        /// How long it may be here.
+        limit: usize,
+    },
 }
 
 impl fmt::Display for FrameError {
@@ -51,7 +54,7 @@ impl fmt::Display for FrameError {
             FrameError::TooLong { length } => write!(f, "a frame of {length} bytes, where {MAX_BODY} are the most"),
             FrameError::Checksum => f.write_str("a frame whose checksum does not match"),
             FrameError::Torn => f.write_str("a message that ends beyond its frame"),
-            FrameError::Endless => write!(f, "a message of more than {MAX_MESSAGE} bytes"),
+            FrameError::Endless { limit } => write!(f, "a message of more than {limit} bytes"),
         }
     }
 }
@@ -135,7 +138,8 @@ impl FrameWriter {
         start
     }
 
-    fn close(&mut self) {
+    /// Ends the open frame: what is said next has one of its own.
+    pub(crate) fn close(&mut self) {
         let Some(start) = self.open.take() else { return };
         let body = &self.bytes[start + HEAD..];
         let length = u32::try_from(body.len()).expect("a frame is short");
@@ -154,6 +158,8 @@ pub struct FrameReader {
     end: usize,
     /// The pieces so far of a message that goes on.
     unfinished: BytesMut,
+    /// No message in pieces may be longer.
+    limit: usize,
 }
 
 /// So much is read at once.
@@ -162,7 +168,17 @@ const READ: usize = 64 << 10;
 impl FrameReader {
     /// Nothing was read yet.
     pub fn new() -> FrameReader {
-        FrameReader { bytes: Vec::new(), start: 0, end: 0, unfinished: BytesMut::new() }
+        FrameReader { bytes: Vec::new(), start: 0, end: 0, unfinished: BytesMut::new(), limit: MAX_MESSAGE }
+    }
+
+    /// From now on no message in pieces may be longer than this.
+    pub(crate) fn limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// How many bytes are kept of a message that has not come to its end.
+    pub(crate) fn unfinished(&self) -> usize {
+        self.unfinished.len()
     }
 
     /// Room to read into. What was read must be told by [`FrameReader::read`].
@@ -223,8 +239,8 @@ impl FrameReader {
             if head & MORE == 0 && self.unfinished.is_empty() {
                 return Ok(Some(piece));
             }
-            if self.unfinished.len() + length > MAX_MESSAGE {
-                return Err(FrameError::Endless);
+            if self.unfinished.len() + length > self.limit {
+                return Err(FrameError::Endless { limit: self.limit });
             }
             self.unfinished.extend_from_slice(&piece);
             if head & MORE == 0 {
@@ -232,6 +248,16 @@ impl FrameReader {
             }
         }
         Ok(None)
+    }
+
+    /// Takes every message that has come, as far as all is well.
+    pub(crate) fn take_all(&mut self, messages: &mut Vec<Bytes>) -> Result<(), FrameError> {
+        while let Some(mut body) = self.next_frame()? {
+            while let Some(message) = self.next_message(&mut body)? {
+                messages.push(message);
+            }
+        }
+        Ok(())
     }
 
     /// Whether something was read that is no whole frame, or no whole message, yet.
@@ -250,16 +276,6 @@ impl Default for FrameReader {
 mod tests {
     use super::*;
 
-    fn read_all(reader: &mut FrameReader) -> Result<Vec<Bytes>, FrameError> {
-        let mut messages = Vec::new();
-        while let Some(mut body) = reader.next_frame()? {
-            while let Some(message) = reader.next_message(&mut body)? {
-                messages.push(message);
-            }
-        }
-        Ok(messages)
-    }
-
     fn feed(reader: &mut FrameReader, mut bytes: &[u8], step: usize) -> Result<Vec<Bytes>, FrameError> {
         let mut messages = Vec::new();
         while !bytes.is_empty() {
@@ -268,7 +284,7 @@ mod tests {
             room[..count].copy_from_slice(&bytes[..count]);
             reader.read(count);
             bytes = &bytes[count..];
-            messages.extend(read_all(reader)?);
+            reader.take_all(&mut messages)?;
         }
         Ok(messages)
     }
@@ -330,6 +346,7 @@ mod tests {
         let mut reader = FrameReader::new();
         reader.unfinished = BytesMut::zeroed(MAX_MESSAGE - 2);
         let body = [&(3u32 | MORE).to_le_bytes()[..], b"abc"].concat();
-        assert_eq!(reader.next_message(&mut Bytes::from(body)), Err(FrameError::Endless));
+        let endless = FrameError::Endless { limit: MAX_MESSAGE };
+        assert_eq!(reader.next_message(&mut Bytes::from(body)), Err(endless));
     }
 }

@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use skein_machine::Machine;
 
+use crate::conn::Conn;
+
 /// One client, for as long as its connection stands. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub(crate) u64);
@@ -101,6 +103,14 @@ impl<M: Machine> Desk<M> {
     /// Ends the life of this machine after this turn.
     pub fn stop(&mut self) {
         self.stop = true;
+    }
+
+    /// Adds what has gone through a connection since it was counted last.
+    pub(crate) fn count(&mut self, conn: &mut Conn) {
+        let traffic = std::mem::take(&mut conn.traffic);
+        self.traffic.bytes_in += traffic.bytes_in;
+        self.traffic.bytes_out += traffic.bytes_out;
+        self.traffic.writes += traffic.writes;
     }
 
     pub(crate) fn said(&self, from: usize, to: usize) -> &[u8] {

@@ -8,6 +8,8 @@ use bytes::Bytes;
 use skein_machine::wire::{self, OLDEST, Reader, VERSION, Version, WireError, Writer};
 use skein_machine::{ClusterId, ProcessId, Wire};
 
+use crate::frame::{FrameError, FrameReader};
+
 /// A hello is short; what is longer is none.
 pub const MAX_HELLO: usize = 512;
 
@@ -66,6 +68,15 @@ pub enum Answer {
     Refused(String),
 }
 
+impl Answer {
+    /// A refusal, of which no more is said than is read.
+    pub fn refused(mut why: String) -> Answer {
+        let end = (0..=MAX_HELLO.min(why.len())).rev().find(|end| why.is_char_boundary(*end));
+        why.truncate(end.expect("it begins somewhere"));
+        Answer::Refused(why)
+    }
+}
+
 impl Hello {
     /// What this build says.
     pub fn new(cluster: ClusterId, to: ProcessId, caller: Caller) -> Hello {
@@ -101,6 +112,38 @@ pub fn to_bytes<T: Wire>(value: &T) -> Vec<u8> {
 /// A handshake message from its bytes.
 pub fn from_bytes<T: Wire>(bytes: Bytes) -> Result<T, WireError> {
     wire::from_bytes(bytes, LAYOUT)
+}
+
+/// What every listener must stand, for fuzzing: any bytes are frames or are refused, the same ones however they
+/// arrive; any body of a frame holds messages or does not; any message is a hello, or an answer, or neither.
+pub fn examine(bytes: &[u8]) {
+    let whole = hear(bytes, usize::MAX);
+    assert_eq!(whole, hear(bytes, 7), "what arrives in pieces is something else");
+    let (length, checksum) = (u32::try_from(bytes.len()).unwrap_or(u32::MAX), crc32c::crc32c(bytes));
+    let framed = [&length.to_le_bytes()[..], &checksum.to_le_bytes(), bytes].concat();
+    let (messages, _) = hear(&framed, usize::MAX);
+    let said: usize = messages.iter().map(Bytes::len).sum();
+    assert!(said <= bytes.len(), "{said} bytes of messages came out of {}", bytes.len());
+    for message in messages.iter().map(|message| &message[..]).chain([bytes]) {
+        wire::examine::<Hello>(message);
+        wire::examine::<Answer>(message);
+    }
+}
+
+/// The messages in these bytes, which arrive so many at a time, and why they end.
+fn hear(mut bytes: &[u8], step: usize) -> (Vec<Bytes>, Option<FrameError>) {
+    let (mut reader, mut messages) = (FrameReader::new(), Vec::new());
+    while !bytes.is_empty() {
+        let room = reader.room();
+        let count = bytes.len().min(step).min(room.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        reader.read(count);
+        bytes = &bytes[count..];
+        if let Err(error) = reader.take_all(&mut messages) {
+            return (messages, Some(error));
+        }
+    }
+    (messages, None)
 }
 
 const PEER: u8 = 1;
@@ -226,6 +269,13 @@ mod tests {
         assert_eq!(speaks(VERSION, VERSION + 1), Ok(VERSION));
         assert!(speaks(VERSION + 1, VERSION + 2).unwrap_err().contains("upgrade the older one"));
         assert!(hello().agree(ClusterId(8)).unwrap_err().contains("0000000000000007 was called for"));
+    }
+
+    #[test]
+    fn a_refusal_is_cut_where_it_can_be_read() {
+        let answer = Answer::refused("ä".repeat(MAX_HELLO));
+        assert_eq!(from_bytes::<Answer>(to_bytes(&answer).into()).unwrap(), answer);
+        assert_eq!(Answer::refused("no".to_owned()), Answer::Refused("no".to_owned()));
     }
 
     #[test]

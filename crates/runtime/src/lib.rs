@@ -25,5 +25,6 @@ pub mod wal;
 mod alarms;
 mod conn;
 mod connections;
+mod failure;
 mod identity;
 mod links;

@@ -10,6 +10,7 @@ use skein_machine::wire::Version;
 
 use crate::conn::Conn;
 use crate::front::ClientId;
+use crate::listener::Seat;
 
 /// The first pause between two attempts,
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -44,17 +45,23 @@ pub(crate) struct Place {
     pub(crate) version: Version,
     /// It is closed once everything is said.
     pub(crate) is_leaving: bool,
+    /// It is among those that may have something to read.
+    pub(crate) is_ready: bool,
+    /// Whoever came through the door has one.
+    _seat: Option<Seat>,
 }
 
 /// All connections of a replica.
 pub(crate) struct Slots {
     places: Vec<Option<Place>>,
+    /// Where nobody is.
+    free: Vec<usize>,
     clients: u64,
 }
 
 impl Slots {
     pub(crate) fn new() -> Slots {
-        Slots { places: Vec::new(), clients: 0 }
+        Slots { places: Vec::new(), free: Vec::new(), clients: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -65,18 +72,22 @@ impl Slots {
         self.places.get_mut(slot)?.as_mut()
     }
 
-    pub(crate) fn insert(&mut self, conn: Conn, whose: Whose, version: Version) -> usize {
+    pub(crate) fn insert(&mut self, conn: Conn, whose: Whose, version: Version, seat: Option<Seat>) -> usize {
         let slot = self.free();
-        let place = Place { conn, whose, version, is_leaving: false };
+        let place = Place { conn, whose, version, is_leaving: false, is_ready: false, _seat: seat };
         if slot == self.places.len() {
             self.places.push(None);
+        } else {
+            self.free.pop();
         }
         self.places[slot] = Some(place);
         slot
     }
 
     pub(crate) fn remove(&mut self, slot: usize) -> Option<Place> {
-        self.places.get_mut(slot)?.take()
+        let place = self.places.get_mut(slot)?.take()?;
+        self.free.push(slot);
+        Some(place)
     }
 
     /// How many clients are connected.
@@ -91,7 +102,7 @@ impl Slots {
     }
 
     fn free(&self) -> usize {
-        self.places.iter().position(Option::is_none).unwrap_or(self.places.len())
+        self.free.last().copied().unwrap_or(self.places.len())
     }
 
     /// When the first frame that pretends to come from afar arrives.
@@ -108,14 +119,17 @@ pub(crate) struct Link {
     pub(crate) slot: Option<usize>,
     /// The connection that may stand soon.
     pub(crate) dialling: Option<usize>,
-    is_mine_to_dial: bool,
+    pub(crate) is_mine_to_dial: bool,
     pause: Duration,
     again: Instant,
+    /// Since when the connection stands, if it does.
+    since: Instant,
 }
 
 impl Link {
     pub(crate) fn new(process: ProcessId, address: SocketAddr, is_mine_to_dial: bool, now: Instant) -> Link {
-        Link { process, address, slot: None, dialling: None, is_mine_to_dial, pause: FIRST_PAUSE, again: now }
+        let pause = FIRST_PAUSE;
+        Link { process, address, slot: None, dialling: None, is_mine_to_dial, pause, again: now, since: now }
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
@@ -132,8 +146,8 @@ impl Link {
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
     }
 
-    pub(crate) fn stands_at(&mut self, slot: usize) {
-        (self.slot, self.dialling, self.pause) = (Some(slot), None, FIRST_PAUSE);
+    pub(crate) fn stands_at(&mut self, slot: usize, now: Instant) {
+        (self.slot, self.dialling, self.since) = (Some(slot), None, now);
     }
 
     /// A connection is gone. Answers whether it was the one that stood.
@@ -144,7 +158,11 @@ impl Link {
         let stood = self.slot == Some(slot);
         if stood {
             self.slot = None;
-            self.again = now + FIRST_PAUSE;
+            // One that falls as soon as it stands is no better than one that never stood.
+            if now.duration_since(self.since) >= LONGEST_PAUSE {
+                self.pause = FIRST_PAUSE;
+            }
+            self.put_off(now);
         }
         stood
     }

@@ -5,40 +5,54 @@
 //! spoken to. What waits for the disk waits here; the loop goes on.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use mio::event::Event;
 use mio::{Events, Poll, Waker};
-use skein_machine::wire::{self, VERSION, Version, WireError, Writer};
+use skein_machine::wire::{self, VERSION, Version, Writer};
 use skein_machine::{Boot, ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
 
 use crate::alarms::Alarms;
 use crate::conn::Filled;
-use crate::data::{Begin, DataDir, DataError, Identity, Owner};
-use crate::files::{self, Files};
+use crate::data::{Begin, DataDir, Identity, Owner};
+use crate::files::Files;
 use crate::frame::FrameReader;
 use crate::front::{Answer, ClientId, Desk, Front};
 use crate::hello::{Hello, Peer};
 use crate::inspect::Inspection;
 use crate::links::{Link, Slots, Whose};
-use crate::wal::{self, Recovered, Storage, Wal, WalError};
+use crate::listener::Seat;
+use crate::wal::{self, Recovered, Storage, Wal};
 
-/// Bytes said to a peer and not taken by it, above which it is cut off. It catches up from the log.
+pub use crate::failure::Failure;
+
+/// Bytes said to a peer and not taken by it, above which it is cut off. It catches up from the log. The longest
+/// message among them does not count: whole states are longer than this.
 const SLOW_PEER: usize = 64 << 20;
 
 /// The same for a client, which has to connect again.
 const SLOW_CLIENT: usize = 16 << 20;
+
+/// Bytes kept for all clients together, of what they were told and of what they have begun to ask. Above this the
+/// one that has most of them is cut off.
+const ALL_SLOW_CLIENTS: usize = 128 << 20;
 
 /// Bytes that wait for the disk, above which clients are not listened to.
 const SLOW_DISK: usize = 32 << 20;
 
 /// Reads from one connection in one turn, so that nobody makes the others wait.
 const READS: usize = 4;
+
+/// Clients that are read in one turn, so that a crowd of them does not make the peers wait. The others have theirs next.
+const CLIENTS_A_TURN: usize = 8;
+
+/// Calls that are taken in one turn, for the same reason.
+const CALLS_A_TURN: usize = 256;
 
 /// What a replica has to know of the world.
 #[derive(Clone, Debug)]
@@ -71,6 +85,7 @@ pub(crate) enum Call<C> {
         hello: Hello,
         version: Version,
         rest: FrameReader,
+        seat: Seat,
     },
     Front(C),
     Inspect(Sender<Inspection>),
@@ -111,57 +126,22 @@ impl<C> Handle<C> {
         let _ = self.push(Call::Stop);
     }
 
-    pub(crate) fn push(&self, call: Call<C>) -> Result<(), Stopped> {
-        self.calls.send(call).map_err(|_| Stopped)?;
-        self.waker.wake().map_err(|_| Stopped)
+    fn push(&self, call: Call<C>) -> Result<(), Stopped> {
+        self.offer(call).map_or(Ok(()), |_| Err(Stopped))
+    }
+
+    /// Gives the call back if there is nobody to take it.
+    pub(crate) fn offer(&self, call: Call<C>) -> Option<Call<C>> {
+        if let Err(SendError(call)) = self.calls.send(call) {
+            return Some(call);
+        }
+        self.wake();
+        None
     }
 
     /// Wakes it, for whoever has left something for it elsewhere.
     pub fn wake(&self) {
         let _ = self.waker.wake();
-    }
-}
-
-/// Why a replica did not start, or stopped by itself.
-#[derive(Debug)]
-pub enum Failure {
-    /// The operating system refused something that cannot be done without.
-    System(io::Error),
-    /// Its directory is not what it should be.
-    Data(DataError),
-    /// Its log cannot be opened.
-    Open(WalError),
-    /// Its log holds a record that this build does not understand.
-    Record(WireError),
-    /// Its log can be trusted no more.
-    Log(files::Failure),
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::System(error) => write!(f, "the system refuses what cannot be done without: {error}"),
-            Failure::Data(error) => error.fmt(f),
-            Failure::Open(error) => error.fmt(f),
-            Failure::Record(error) => {
-                write!(f, "its log holds a record that this build does not understand ({error}): use the newer build")
-            }
-            Failure::Log(failure) => failure.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Failure {}
-
-impl From<DataError> for Failure {
-    fn from(error: DataError) -> Failure {
-        Failure::Data(error)
-    }
-}
-
-impl From<WalError> for Failure {
-    fn from(error: WalError) -> Failure {
-        Failure::Open(error)
     }
 }
 
@@ -171,6 +151,7 @@ pub struct Replica<M: Machine, F: Front<M>> {
     pub(crate) machine: M,
     pub(crate) front: F,
     pub(crate) log: Wal,
+    pub(crate) data: DataDir,
     pub(crate) me: Peer,
     pub(crate) poll: Poll,
     pub(crate) calls: Receiver<Call<F::Call>>,
@@ -184,6 +165,10 @@ pub struct Replica<M: Machine, F: Front<M>> {
     pub(crate) to_itself: VecDeque<M::Message>,
     /// Connections that may have something to read.
     pub(crate) ready: Vec<usize>,
+    /// One of them need not wait for the disk.
+    pub(crate) has_more: bool,
+    /// Not all calls were taken.
+    pub(crate) has_calls: bool,
     pub(crate) is_stopping: bool,
     pub(crate) next_look: Instant,
 }
@@ -229,6 +214,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             machine,
             front,
             log,
+            data,
             poll,
             calls,
             slots: Slots::new(),
@@ -239,6 +225,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             held: VecDeque::new(),
             to_itself: VecDeque::new(),
             ready: Vec::new(),
+            has_more: false,
+            has_calls: false,
             is_stopping: false,
             next_look: now,
         };
@@ -262,11 +250,11 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             for event in &events {
                 match event.token().0 {
                     WAKER => was_called = true,
-                    slot => self.on_ready(slot, event.is_readable() || event.is_read_closed(), event.is_writable()),
+                    slot => self.on_ready(slot, event),
                 }
             }
             self.read_all();
-            if was_called || self.surroundings.busy_poll {
+            if was_called || self.has_calls || self.surroundings.busy_poll {
                 self.take_calls();
             }
             let now = Instant::now();
@@ -282,7 +270,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.surroundings.busy_poll || !self.ready.is_empty() || !self.to_itself.is_empty() {
+        if self.surroundings.busy_poll || self.has_more || self.has_calls || !self.to_itself.is_empty() {
             return Some(Duration::ZERO);
         }
         let times = [self.alarms.next(), self.slots.due(), Some(self.next_look), self.next_dial()];
@@ -291,29 +279,57 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
 
     // ---- What comes in.
 
-    fn on_ready(&mut self, slot: usize, is_readable: bool, is_writable: bool) {
+    fn on_ready(&mut self, slot: usize, event: &Event) {
         let Some(place) = self.slots.get(slot) else { return };
-        if is_writable {
+        if event.is_read_closed() || event.is_error() {
+            place.conn.on_read_closed();
+        }
+        if event.is_writable() {
             place.conn.on_writable();
             if let Whose::Dialled(process) = place.whose {
                 self.greet(slot, process);
             }
         }
-        if is_readable && !self.ready.contains(&slot) {
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.is_ready(slot);
+        }
+    }
+
+    /// A connection may have something to read.
+    pub(crate) fn is_ready(&mut self, slot: usize) {
+        let Some(place) = self.slots.get(slot) else { return };
+        if !std::mem::replace(&mut place.is_ready, true) {
             self.ready.push(slot);
         }
+        self.has_more = true;
     }
 
     fn read_all(&mut self) {
         let is_slow = self.log.backlog() > SLOW_DISK;
-        let mut later = Vec::new();
-        for slot in std::mem::take(&mut self.ready) {
-            let waits = self.slots.get(slot).is_some_and(|place| matches!(place.whose, Whose::Client(_)));
-            if (waits && is_slow) || self.read(slot) {
-                later.push(slot);
+        let mut clients_left = if is_slow { 0 } else { CLIENTS_A_TURN };
+        let mut read = 0;
+        let mut ready = std::mem::take(&mut self.ready);
+        self.has_more = false;
+        ready.retain(|slot| {
+            let Some(place) = self.slots.get(*slot) else { return false };
+            if matches!(place.whose, Whose::Client(_)) {
+                if clients_left == 0 {
+                    self.has_more |= !is_slow;
+                    return true;
+                }
+                clients_left -= 1;
             }
-        }
-        self.ready = later;
+            let has_more = self.read(*slot);
+            read += usize::from(has_more);
+            self.has_more |= has_more;
+            if let Some(place) = self.slots.get(*slot) {
+                place.is_ready = has_more;
+            }
+            has_more
+        });
+        // Whoever was read is last next time.
+        ready.rotate_left(read);
+        self.ready = ready;
     }
 
     /// Reads and hears what one connection has. Answers whether there may be more.
@@ -356,8 +372,13 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                     Whose::Peer(process) => {
                         let message =
                             wire::from_bytes::<M::Message>(message, version).map_err(|error| error.to_string())?;
+                        if let Err(why) = self.machine.may_say(process, &message) {
+                            tracing::error!(peer = %process, why, "a peer says what it may not");
+                            return Err(why);
+                        }
                         self.machine.on_message(now, process, message, &mut self.out);
                     }
+                    Whose::Client(_) if place.is_leaving => {}
                     Whose::Client(client) => self.front.on_request(client, message, &mut self.desk)?,
                     Whose::Greeted(process) => self.on_answer(slot, process, message)?,
                     Whose::Dialled(_) => return Err("it speaks before it was greeted".to_owned()),
@@ -368,15 +389,22 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     }
 
     fn take_calls(&mut self) {
-        while let Ok(call) = self.calls.try_recv() {
-            match call {
-                Call::Front(call) => self.front.on_call(call, &mut self.desk),
-                Call::Connection { stream, hello, version, rest } => self.on_connection(stream, &hello, version, rest),
-                Call::Inspect(asker) => {
+        self.has_calls = true;
+        for _ in 0..CALLS_A_TURN {
+            match self.calls.try_recv() {
+                Ok(Call::Front(call)) => self.front.on_call(call, &mut self.desk),
+                Ok(Call::Connection { stream, hello, version, rest, seat }) => {
+                    self.on_connection(stream, &hello, version, rest, seat);
+                }
+                Ok(Call::Inspect(asker)) => {
                     // Whoever asked may not wait any more.
                     let _ = asker.send(self.inspect());
                 }
-                Call::Stop => self.is_stopping = true,
+                Ok(Call::Stop) => self.is_stopping = true,
+                Err(_) => {
+                    self.has_calls = false;
+                    break;
+                }
             }
         }
     }
@@ -493,28 +521,38 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     /// One write to everybody who is spoken to.
     fn flush(&mut self) {
         let now = Instant::now();
+        let (mut burden, mut heaviest) = (0, (0, 0));
         for slot in 0..self.slots.len() {
             let Some(place) = self.slots.get(slot) else { continue };
             if matches!(place.whose, Whose::Dialled(_)) {
                 continue;
             }
             let flushed = place.conn.flush(now);
-            let traffic = std::mem::take(&mut place.conn.traffic);
-            self.desk.traffic.bytes_in += traffic.bytes_in;
-            self.desk.traffic.bytes_out += traffic.bytes_out;
-            self.desk.traffic.writes += traffic.writes;
+            self.desk.count(&mut place.conn);
             if let Err(error) = flushed {
                 self.lose(slot, &error.to_string());
                 continue;
             }
             let Some(place) = self.slots.get(slot) else { continue };
             let backlog = place.conn.backlog();
-            let limit = if matches!(place.whose, Whose::Client(_)) { SLOW_CLIENT } else { SLOW_PEER };
-            if backlog > limit {
+            let is_slow = if matches!(place.whose, Whose::Client(_)) {
+                burden += place.conn.burden();
+                heaviest = heaviest.max((place.conn.burden(), slot));
+                place.conn.delay() > SLOW_CLIENT
+            } else {
+                place.conn.delay() > SLOW_PEER
+            };
+            if is_slow {
                 self.lose(slot, &format!("it does not take what it is told: {backlog} bytes wait"));
             } else if place.is_leaving && backlog == 0 {
                 self.lose(slot, "all is said");
             }
+        }
+        if burden > ALL_SLOW_CLIENTS {
+            let why = format!("{burden} bytes are kept for clients, and {} of them for this one", heaviest.0);
+            self.lose(heaviest.1, &why);
+            // If it was not enough, there is another one.
+            self.has_more = true;
         }
     }
 }

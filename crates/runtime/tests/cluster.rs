@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use skein_machine::{Cluster, ClusterId, Delivery, Down, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Up};
+use skein_machine::{
+    Cluster, ClusterId, Delivery, Down, GroupSet, MessageId, Multicast, ProcessId, Random, Timestamp, Up,
+};
 use skein_order::Planted;
 use skein_order::primcast::{PrimCast, Settings};
 use skein_runtime::data::Begin;
@@ -167,4 +169,38 @@ fn a_cluster_that_writes_without_waiting_lives_through_a_crash() {
 #[test]
 fn a_cluster_in_memory_lives_through_a_crash() {
     lives_through_a_crash("memory", Storage::Memory);
+}
+
+/// Clients that use an id for several messages, with another floor, expiry and payload each, through whichever replica
+/// and in whatever order: they may spoil what is theirs, and no replica dies of it.
+#[test]
+fn a_cluster_lives_through_clients_that_break_every_rule() {
+    let folder = Folder::new("rules");
+    let cluster = Arc::new(Cluster::regular(2, 3, 0).unwrap());
+    let addresses: BTreeMap<ProcessId, SocketAddr> =
+        cluster.processes().map(|process| (process, free_address())).collect();
+    let live = |me| start(me, &cluster, &addresses, &folder.0, Storage::Memory);
+    let nodes: BTreeMap<ProcessId, Node> = cluster.processes().map(|me| (me, live(me))).collect();
+    let mut random = Random::new(1);
+    for nth in 0..20_000 {
+        let (session, sequence) = (random.below(8), random.below(50));
+        let message = Multicast {
+            id: MessageId::new(session, if random.chance(0.01) { u64::MAX - sequence } else { sequence }),
+            destinations: GroupSet::from_bits(1 + sequence % 3),
+            floor: if random.chance(0.01) { Cluster::HIGHEST_FLOOR } else { Timestamp(random.below(1000)) },
+            expiry: if random.chance(0.1) { Timestamp(random.below(100_000)) } else { Timestamp::MAX },
+            payload: Bytes::from(vec![0; random.below(100) as usize]),
+        };
+        assert!(cluster.admit(&message).is_ok());
+        let through = ProcessId(random.below(6) as u16);
+        assert!(nodes[&through].handle.call(message).is_ok(), "{through} is dead after {nth} messages");
+        if nth % 20 == 0 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+    std::thread::sleep(Duration::from_secs(1));
+    for (process, node) in nodes {
+        node.handle.stop();
+        assert!(node.thread.join().is_ok(), "{process} died");
+    }
 }

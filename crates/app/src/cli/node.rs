@@ -1,8 +1,10 @@
 //! `skein node`: one node of a cluster, until it is told to stop.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::{Mistake, Verdict, output};
 use crate::config::Config;
@@ -25,13 +27,18 @@ pub(crate) struct Arguments {
     /// Look all the time instead of sleeping until something comes: faster, and takes a core for each replica.
     #[arg(long)]
     busy_poll: bool,
+    /// Replicas here whose data directories are lost join again without their memory. The number is higher than in
+    /// any life of theirs before: whoever refuses them says which.
+    #[arg(long, value_name = "INCARNATION")]
+    rejoin: Option<NonZeroU32>,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
     diary::begin(None).map_err(Mistake)?;
     let stop = Stop::listen().map_err(Mistake)?;
+    allow_descriptors();
     let config = Config::read(&arguments.config).map_err(|error| Mistake(error.to_string()))?;
-    let node = Node::start(&config, &arguments.node, arguments.busy_poll).map_err(Mistake)?;
+    let node = Node::start(&config, &arguments.node, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
     output::line(format_args!("node {} is ready at {}", arguments.node, node.address()));
     stop.wait(|| node.has_stopped());
     if node.has_stopped() {
@@ -40,4 +47,12 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     }
     node.retire().map_err(Mistake)?;
     Ok(true)
+}
+
+/// Every connection takes one, and most systems give a process few unless it asks.
+fn allow_descriptors() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(%error, "cannot raise the number of open files");
+    }
 }

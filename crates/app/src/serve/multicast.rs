@@ -1,7 +1,7 @@
 //! The plainest face of a node: clients multicast, and follow what is
 //! delivered. It keeps no state of its own, so its checkpoints are empty.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -15,11 +15,16 @@ use crate::speech::{Counts, Reply, Request};
 /// More sessions than one node's clients have.
 const MOST_SESSIONS: usize = 1 << 20;
 
+/// More than one client has. Whoever takes that many leaves room for others.
+const MOST_SESSIONS_OF_ONE: usize = 1 << 16;
+
 /// One replica's clients.
 pub(crate) struct Multicasts {
     cluster: Arc<Cluster>,
     /// Who is told of the deliveries of each session.
     sessions: HashMap<SessionId, ClientId>,
+    /// What each client has attached, some of it to another client since.
+    attached: BTreeMap<ClientId, Vec<SessionId>>,
     followers: BTreeSet<ClientId>,
     position: Position,
     deliveries: u64,
@@ -33,7 +38,25 @@ pub(crate) enum Ask {
 
 impl Multicasts {
     pub(crate) fn new(cluster: Arc<Cluster>) -> Multicasts {
-        Multicasts { cluster, sessions: HashMap::new(), followers: BTreeSet::new(), position: 0, deliveries: 0 }
+        let (sessions, attached) = (HashMap::new(), BTreeMap::new());
+        Multicasts { cluster, sessions, attached, followers: BTreeSet::new(), position: 0, deliveries: 0 }
+    }
+
+    fn attach(&mut self, client: ClientId, session: SessionId) -> Result<(), String> {
+        let before = self.sessions.get(&session);
+        if before == Some(&client) {
+            return Ok(());
+        }
+        if before.is_none() && self.sessions.len() >= MOST_SESSIONS {
+            return Err(format!("{MOST_SESSIONS} sessions are attached here, and that is enough"));
+        }
+        let attached = self.attached.entry(client).or_default();
+        if attached.len() >= MOST_SESSIONS_OF_ONE {
+            return Err(format!("{MOST_SESSIONS_OF_ONE} sessions are enough for one client: use several connections"));
+        }
+        attached.push(session);
+        self.sessions.insert(session, client);
+        Ok(())
     }
 
     fn deliver<M: Ordering>(&mut self, delivery: Delivery, desk: &mut Desk<M>) {
@@ -95,12 +118,7 @@ impl<M: Ordering> Front<M> for Multicasts {
                 self.cluster.admit(&message).map_err(|error| error.to_string())?;
                 desk.command(Down::Multicast(message));
             }
-            Request::Attach(session) => {
-                if self.sessions.len() >= MOST_SESSIONS {
-                    return Err(format!("{MOST_SESSIONS} sessions are attached here, and that is enough"));
-                }
-                self.sessions.insert(session, client);
-            }
+            Request::Attach(session) => self.attach(client, session)?,
             Request::Tail => {
                 self.followers.insert(client);
             }
@@ -120,6 +138,10 @@ impl<M: Ordering> Front<M> for Multicasts {
 
     fn on_gone(&mut self, client: ClientId) {
         self.followers.remove(&client);
-        self.sessions.retain(|_, other| *other != client);
+        for session in self.attached.remove(&client).into_iter().flatten() {
+            if self.sessions.get(&session) == Some(&client) {
+                self.sessions.remove(&session);
+            }
+        }
     }
 }

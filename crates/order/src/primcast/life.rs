@@ -3,6 +3,8 @@
 
 use core::time::Duration;
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use skein_machine::{Boot, Position, ProcessId, Random, Stamp, Time, Up};
@@ -10,7 +12,7 @@ use skein_machine::{Boot, Position, ProcessId, Random, Stamp, Time, Up};
 use super::election::Role;
 use super::record::Record;
 use super::replica::Replica;
-use super::wire::Message;
+use super::wire::{Message, Start};
 use super::{ClockKind, Effects, Timer};
 use crate::Mutant;
 use crate::parts::Run;
@@ -75,7 +77,9 @@ impl Replica {
         if self.role == Role::Amnesiac {
             return self.on_message_without_memory(now, from, message, out);
         }
-        self.assert_it_may_say(from, &message);
+        if let Err(why) = self.may_say(from, &message) {
+            panic!("{why}");
+        }
         match message {
             Message::Start(start) => self.on_start(now, from, start, out),
             Message::Append { epoch, previous, entries } => self.on_append(from, epoch, previous, entries, out),
@@ -106,17 +110,24 @@ impl Replica {
     }
 
     /// Who may say what: a mistake in it is a bug here or in a configuration, and would spoil a quorum silently.
-    fn assert_it_may_say(&self, from: ProcessId, message: &Message) {
-        let speaker = self.cluster.group_of(from);
+    pub(super) fn may_say(&self, from: ProcessId, message: &Message) -> Result<(), String> {
+        let (speaker, group) = (self.cluster.group_of(from), self.group);
         match message {
-            Message::Start(start) => {
-                let mine = start.message.destinations.contains(self.group);
-                assert!(mine && self.cluster.admit(&start.message).is_ok(), "{from} sent {start:?} to {}", self.group);
+            Message::Start(Start { message, .. }) => {
+                self.cluster
+                    .admit(message)
+                    .map_err(|error| format!("{from} sent {} to {group}: {error}", message.id))?;
+                let is_mine = message.destinations.contains(group);
+                is_mine.then_some(()).ok_or_else(|| format!("{from} sent {} to {group}, no destination", message.id))
             }
             Message::Headers { .. } | Message::Acknowledge { .. } | Message::Settled(_) | Message::Ask(_) => {
-                assert!(speaker.is_some_and(|group| group != self.group), "{from} said {message:?} to {}", self.group);
+                let is_other = speaker.is_some_and(|speaker| speaker != group);
+                is_other.then_some(()).ok_or_else(|| format!("{from} says to {group} what only other groups may"))
             }
-            _ => assert_eq!(speaker, Some(self.group), "{from} said {message:?} to a group that is not its own"),
+            _ => {
+                let is_own = speaker == Some(group);
+                is_own.then_some(()).ok_or_else(|| format!("{from} says to {group} what only its members may"))
+            }
         }
     }
 

@@ -41,6 +41,7 @@ mod words;
 pub use record::{Kept, Outcome, Record, Settlement, State};
 pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, Reign, Report, Start};
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -216,6 +217,14 @@ impl Machine for PrimCast {
                     replica.on_message(now, from, message, out);
                 }
             }
+        }
+    }
+
+    fn may_say(&self, from: ProcessId, message: &Message) -> Result<(), String> {
+        match (message, &self.replica) {
+            // The sender hears these.
+            (Message::Primary(_) | Message::Done(..) | Message::Refused(..), _) | (_, None) => Ok(()),
+            (message, Some(replica)) => replica.may_say(from, message),
         }
     }
 

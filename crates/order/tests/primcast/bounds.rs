@@ -219,3 +219,24 @@ fn thousands_of_entries_come_in_batches() {
     assert!(appends.iter().all(|size| *size <= BATCH), "{appends:?}");
     assert_eq!(appends.iter().sum::<usize>(), MISSED as usize, "{appends:?}");
 }
+
+/// A host asks before it hands a message of a stranger in: what would be a panic closes the stranger's link.
+#[test]
+fn what_a_process_may_not_say_is_told_apart() {
+    let ([here, friend, _], [other, ..]) = (G, H);
+    let Alone(machine) = Alone::new(here);
+    let refusal = |from, message| machine.may_say(from, &message).unwrap_err();
+    assert_eq!(machine.may_say(CLIENT, &start(message(1, 1, TO_BOTH, ""))), Ok(()));
+    assert_eq!(machine.may_say(CLIENT, &done(1, 1)), Ok(()));
+    assert!(refusal(CLIENT, start(message(1, 1, TO_H, ""))).contains("s1.1 to g0, no destination"));
+    assert!(refusal(CLIENT, start(message(1, 1, 1 << 9, ""))).contains("no group g9"));
+    assert_eq!(machine.may_say(friend, &Message::Canvass), Ok(()));
+    for stranger in [other, CLIENT, ProcessId(999)] {
+        assert!(refusal(stranger, Message::Canvass).contains("says to g0 what only its members may"));
+    }
+    let settled = || Message::Settled(Vec::new());
+    assert_eq!(machine.may_say(other, &settled()), Ok(()));
+    for stranger in [friend, CLIENT, ProcessId(999)] {
+        assert!(refusal(stranger, settled()).contains("says to g0 what only other groups may"));
+    }
+}

@@ -23,6 +23,7 @@ pub enum DataError {
     NoIdentity { path: PathBuf, file: PathBuf },
     Strange { path: PathBuf, file: PathBuf },
     NothingLost { path: PathBuf },
+    Stale { why: String },
     Files(Failure),
 }
 
@@ -83,6 +84,7 @@ impl fmt::Display for DataError {
                  start it as usual, or move the directory away first",
                 path.display()
             ),
+            DataError::Stale { why } => f.write_str(why),
             DataError::Files(failure) => failure.fmt(f),
         }
     }

@@ -5,6 +5,7 @@
 //! deletes nothing: a log that is damaged is moved aside. It never looks into
 //! the log.
 
+mod acquaintances;
 mod error;
 #[cfg(test)]
 pub(crate) mod scratch;
@@ -22,13 +23,17 @@ use std::sync::Arc;
 use skein_machine::{Boot, ClusterId, ProcessId};
 
 use crate::files::{Failure, Files, Held, Lock, Operation};
+use crate::hello::Peer;
 use crate::identity::Flaw;
 
 pub use crate::identity::Identity;
+use acquaintances::{Acquaintances, Meeting};
 pub use error::DataError;
 
 const IDENTITY: &str = "identity";
 const IDENTITY_TO_BE: &str = "identity.new";
+const PEERS: &str = "peers";
+const PEERS_TO_BE: &str = "peers.new";
 const LOCK: &str = "lock";
 const LOG: &str = "log";
 const DAMAGED: &str = "damaged-";
@@ -38,6 +43,9 @@ const NOBODYS: &[&str] = &["lost+found"];
 
 /// No identity is longer. What claims to be one and is, is none.
 const MAX_IDENTITY: usize = 4096;
+
+/// Every process that can have a number takes a line of less than this.
+const MAX_PEERS: usize = 64 << 16;
 
 /// Who wants to use a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +74,7 @@ pub struct DataDir {
     files: Arc<dyn Files>,
     path: PathBuf,
     identity: Identity,
+    acquaintances: Acquaintances,
     /// Nobody lived here before.
     is_new: bool,
     lock: Held,
@@ -89,11 +98,13 @@ impl DataDir {
         } else {
             read_identity(&*files, path)?
         };
-        let mut data = DataDir { files, path: path.to_owned(), identity, is_new, lock };
+        let acquaintances = Acquaintances::default();
+        let mut data = DataDir { files, path: path.to_owned(), identity, acquaintances, is_new, lock };
         if is_new {
             data.become_known(identity)?;
         } else {
             data.refuse_strangers(owner, begin)?;
+            data.acquaintances = data.read_acquaintances()?;
         }
         Ok(data)
     }
@@ -149,6 +160,29 @@ impl DataDir {
         Ok(boot)
     }
 
+    /// Refuses a peer that has forgotten what it promised, or is an old copy of one that was met before. One that is
+    /// new or newer is remembered, durably, when this returns.
+    pub fn meet(&mut self, peer: Peer) -> Result<(), DataError> {
+        match self.acquaintances.meet(peer).map_err(|stale| DataError::Stale { why: stale.to_string() })? {
+            Meeting::Known => Ok(()),
+            Meeting::New(newer) => {
+                self.replace(PEERS, PEERS_TO_BE, newer.to_text().as_bytes())?;
+                self.acquaintances = newer;
+                Ok(())
+            }
+        }
+    }
+
+    /// Nobody was met before if there is no such file.
+    fn read_acquaintances(&self) -> Result<Acquaintances, DataError> {
+        let file = self.path.join(PEERS);
+        match read(&*self.files, &file, MAX_PEERS) {
+            Ok(text) => Acquaintances::from_text(&text).map_err(|why| DataError::Unreadable { file, why }),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(Acquaintances::default()),
+            Err(error) => Err(Failure::new(&*self.files, Operation::Read, &file, error).into()),
+        }
+    }
+
     /// Moves the log aside, as it is, and answers where to. The next life begins without memory.
     pub fn set_log_aside(&mut self) -> Result<PathBuf, DataError> {
         // Identity first: a crash between the two finds the damage again, whereas
@@ -181,19 +215,24 @@ impl DataDir {
 
     /// Replaces the identity, durably, before anything else is done.
     fn become_known(&mut self, identity: Identity) -> Result<(), DataError> {
-        let (path, temporary) = (self.path.join(IDENTITY), self.path.join(IDENTITY_TO_BE));
+        self.replace(IDENTITY, IDENTITY_TO_BE, identity.to_text().as_bytes())?;
+        self.identity = identity;
+        Ok(())
+    }
+
+    /// Replaces a file as a whole, durably.
+    fn replace(&self, name: &str, to_be: &str, text: &[u8]) -> Result<(), DataError> {
+        let (path, temporary) = (self.path.join(name), self.path.join(to_be));
         let fails = |operation| Failure::of(&*self.files, operation, &temporary);
         match self.files.remove(&temporary) {
             Err(error) if error.kind() != ErrorKind::NotFound => return Err(fails(Operation::Remove)(error).into()),
             _ => {}
         }
         let file = self.files.create(&temporary).map_err(fails(Operation::Create))?;
-        file.write_at(&[identity.to_text().as_bytes()], 0).map_err(fails(Operation::Write))?;
+        file.write_at(&[text], 0).map_err(fails(Operation::Write))?;
         file.sync().map_err(fails(Operation::Sync))?;
         self.files.rename(&temporary, &path).map_err(fails(Operation::Rename))?;
-        self.sync_names(&self.path)?;
-        self.identity = identity;
-        Ok(())
+        self.sync_names(&self.path)
     }
 
     fn sync_names(&self, folder: &Path) -> Result<(), DataError> {
@@ -201,10 +240,15 @@ impl DataDir {
     }
 }
 
+/// Whether a directory belongs to a process already.
+pub fn is_somebodys(files: &dyn Files, path: &Path) -> bool {
+    list(files, path).is_ok_and(|names| names.iter().any(|name| name == IDENTITY))
+}
+
 /// The identity in a directory.
 pub(crate) fn read_identity(files: &dyn Files, path: &Path) -> Result<Identity, DataError> {
     let file = path.join(IDENTITY);
-    let text = read(files, &file).map_err(|error| match error.kind() {
+    let text = read(files, &file, MAX_IDENTITY).map_err(|error| match error.kind() {
         ErrorKind::NotFound => DataError::NoDataDirectory { path: path.to_owned() },
         ErrorKind::NotADirectory => DataError::NotADirectory { path: path.to_owned() },
         _ => Failure::new(files, Operation::Read, &file, error).into(),
@@ -215,8 +259,8 @@ pub(crate) fn read_identity(files: &dyn Files, path: &Path) -> Result<Identity, 
     })
 }
 
-fn read(files: &dyn Files, path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut text = vec![0; MAX_IDENTITY];
+fn read(files: &dyn Files, path: &Path, most: usize) -> std::io::Result<Vec<u8>> {
+    let mut text = vec![0; most];
     let length = files.open_to_read(path)?.read_at(&mut text, 0)?;
     text.truncate(length);
     Ok(text)
@@ -257,7 +301,7 @@ fn look_around(files: &dyn Files, path: &Path) -> Result<bool, DataError> {
     }
     for name in names {
         let (path, file) = (path.to_owned(), path.join(&name));
-        if name == LOG || name.starts_with(DAMAGED) {
+        if [LOG, PEERS, PEERS_TO_BE].contains(&name.as_str()) || name.starts_with(DAMAGED) {
             return Err(DataError::NoIdentity { path, file });
         }
         if ![LOCK, IDENTITY_TO_BE].contains(&name.as_str()) && !NOBODYS.contains(&name.as_str()) {
