@@ -114,8 +114,11 @@ impl Replica {
         // Other groups have proposed these, and this one has not. But what a deposed primary showed, and nobody
         // decided, is worth nothing here: the message may have had another place since, may have been delivered
         // there and forgotten. If not, it will be shown again.
+        let believes_all = self.planted.is(Mutant::PrimCastHearsDeposedPrimaries);
         for (id, mut track) in heard.into_sorted() {
-            track.heads.retain(|group, head| head.is_decided || head.epoch == self.remotes[&group].epoch);
+            track
+                .heads
+                .retain(|group, head| head.is_decided || head.epoch == self.remotes[&group].epoch || believes_all);
             if self.is_shown(&track) && self.windows.delivered(id).is_none() {
                 self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
             }
