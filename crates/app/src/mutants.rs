@@ -115,11 +115,6 @@ const ROWS: &[Row] = &[
     Row { is_tight: true, ..rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER) },
     swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ORDER),
     swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ORDER),
-    Row {
-        expiry: Some(30),
-        is_tight: true,
-        ..rare("primcast-hears-deposed-primaries", Mutant::PrimCastHearsDeposedPrimaries, ORDER_OR_PROGRESS)
-    },
     swarm("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ORDER),
     swarm("primcast-trusts-a-restarted-leader", Mutant::PrimCastTrustsARestartedLeader, ORDER),
     Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, &["liveness"]) },
