@@ -194,17 +194,7 @@ impl Config {
             name: format!("g{group}"),
             replicas: (0..replicas).map(|replica| node(group * replicas + replica)).collect(),
         });
-        let file = File {
-            cluster: id.to_string(),
-            protocol: choices.protocol.to_string(),
-            clock: name_of(&choices.clock),
-            storage: choices.storage,
-            data,
-            wan: choices.wan,
-            nodes: nodes.collect(),
-            groups: groups.collect(),
-        };
-        file.check().expect("it was made by the rules")
+        File::made(id, choices, data, nodes.collect(), groups.collect())
     }
 
     /// A node in each region, at ports one after the other, and so many groups with a replica at every node. Each
@@ -227,17 +217,7 @@ impl Config {
             (0..count).map(|nth| regions[(group + nth) % count].to_owned()).collect()
         };
         let groups = (0..groups).map(|group| GroupFile { name: format!("g{group}"), replicas: replicas(group) });
-        let file = File {
-            cluster: id.to_string(),
-            protocol: choices.protocol.to_string(),
-            clock: name_of(&choices.clock),
-            storage: choices.storage,
-            data,
-            wan: choices.wan,
-            nodes: nodes.collect(),
-            groups: groups.collect(),
-        };
-        file.check().expect("it was made by the rules")
+        File::made(id, choices, data, nodes.collect(), groups.collect())
     }
 
     /// Where a replica keeps what it must not forget.
@@ -278,6 +258,20 @@ fn name_of<T: ValueEnum>(value: &T) -> String {
 }
 
 impl File {
+    /// What a program describes rather than a person.
+    fn made(
+        id: ClusterId,
+        choices: Choices,
+        data: PathBuf,
+        nodes: BTreeMap<String, NodeConfig>,
+        groups: Vec<GroupFile>,
+    ) -> Config {
+        let Choices { protocol, clock, storage, wan } = choices;
+        let (cluster, protocol, clock) = (id.to_string(), protocol.to_string(), name_of(&clock));
+        let file = File { cluster, protocol, clock, storage, data, wan, nodes, groups };
+        file.check().expect("it was made by the rules")
+    }
+
     fn check(self) -> Result<Config, ConfigError> {
         let id = u64::from_str_radix(&self.cluster, 16).ok().filter(|_| self.cluster.len() == 16);
         let id = id.ok_or_else(|| {

@@ -134,12 +134,7 @@ impl Replicas {
         while let Some(ended) = self.running.iter().next().and_then(|_| self.ends.recv().ok()) {
             // One that could not start has said why already.
             let Some(running) = self.running.remove(&ended) else { continue };
-            let ended = match running.thread.join() {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(failure)) => Err(format!("{ended} stopped: {failure}")),
-                Err(panic) => Err(format!("{ended} stopped: {}", words_of(panic.as_ref()))),
-            };
-            outcome = outcome.and(ended);
+            outcome = outcome.and(end_of(running.thread).map_err(|why| format!("{ended} stopped: {why}")));
             self.stop();
         }
         outcome
@@ -153,12 +148,11 @@ impl Drop for Replicas {
     }
 }
 
-/// What a thread says that has ended and should not have.
-fn why(thread: JoinHandle<Result<(), Failure>>) -> String {
+/// How a replica's thread has ended.
+fn end_of(thread: JoinHandle<Result<(), Failure>>) -> Result<(), String> {
     match thread.join() {
-        Ok(Ok(())) => "it has stopped".to_owned(),
-        Ok(Err(failure)) => failure.to_string(),
-        Err(panic) => words_of(panic.as_ref()),
+        Ok(ended) => ended.map_err(|failure| failure.to_string()),
+        Err(panic) => Err(words_of(panic.as_ref())),
     }
 }
 
@@ -201,7 +195,10 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool, begin: Begin, end
             match told.recv() {
                 Ok(handle) => Ok(Running { handle, thread }),
                 // It ended before it could tell.
-                Err(_) => Err(format!("{me} cannot start: {}", why(thread))),
+                Err(_) => {
+                    let why = end_of(thread).err().unwrap_or_else(|| "it has stopped".to_owned());
+                    Err(format!("{me} cannot start: {why}"))
+                }
             }
         }
     }

@@ -18,7 +18,7 @@ use crate::front::Traffic;
 pub(crate) enum Filled {
     /// There may be more.
     More,
-    /// The socket is empty for now.
+    /// The socket has been read empty.
     Drained,
     /// The other end is gone.
     Closed,
