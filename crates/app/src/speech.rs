@@ -171,13 +171,11 @@ fn words(bytes: &Bytes) -> Result<String, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skein_machine::GroupSet;
     use skein_machine::wire::{VERSION, from_bytes, to_bytes};
 
     fn message() -> Multicast {
         Multicast {
-            id: MessageId::new(1, 2),
-            destinations: GroupSet::first(2),
+            id: MessageId::new(1, 2, 0b11),
             floor: Timestamp(3),
             expiry: Timestamp(9),
             payload: Bytes::from_static(b"set x"),

@@ -158,8 +158,7 @@ impl<'a> Load<'a> {
         session.sequence += 1;
         (session.begun, session.waits_for) = (Instant::now(), destinations);
         let message = Multicast {
-            id: MessageId { session: id, sequence: session.sequence },
-            destinations,
+            id: MessageId { session: id, sequence: session.sequence, destinations },
             floor: session.floor,
             expiry: Timestamp::MAX,
             payload: self.payload.clone(),

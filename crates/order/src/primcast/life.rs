@@ -117,7 +117,7 @@ impl Replica {
                 self.cluster
                     .admit(message)
                     .map_err(|error| format!("{from} sent {} to {group}: {error}", message.id))?;
-                let is_mine = message.destinations.contains(group);
+                let is_mine = message.id.destinations.contains(group);
                 is_mine.then_some(()).ok_or_else(|| format!("{from} sent {} to {group}, no destination", message.id))
             }
             Message::Headers { .. } | Message::Acknowledge { .. } | Message::Settled(_) | Message::Ask(_) => {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skein_machine::{Cluster, Down, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Up};
+use skein_machine::{Cluster, Down, MessageId, Multicast, ProcessId, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_sim::{DiskHabits, Latency, MILLISECOND, Nanos, Occurrence, SECOND, World};
@@ -57,7 +57,7 @@ impl Stage {
                     let position = delivered.len() as u64;
                     self.world.command(process, Down::Checkpointed { position, bytes: Bytes::new() });
                 }
-                Up::Install { position, .. } => delivered.resize(position as usize, (MessageId::new(0, 0), 0)),
+                Up::Install { position, .. } => delivered.resize(position as usize, (MessageId::new(0, 0, 0), 0)),
                 _ => {}
             }
         }
@@ -65,8 +65,7 @@ impl Stage {
 
     fn multicast(&mut self, at: u16, session: u64, sequence: u64, groups: u64, floor: u64, expiry: u64) {
         let message = Multicast {
-            id: MessageId::new(session, sequence),
-            destinations: GroupSet::from_bits(groups),
+            id: MessageId::new(session, sequence, groups),
             floor: Timestamp(floor),
             expiry: Timestamp(expiry),
             payload: Bytes::from_static(b"x"),
@@ -104,7 +103,7 @@ fn whoever_believes_deposed_primaries_is_caught() {
 }
 
 fn revives_nothing(mut stage: Stage) {
-    let m = MessageId::new(1, 1);
+    let m = MessageId::new(1, 1, 0b11);
     for other in [0, 1, 2, 4, 5, 6, 7] {
         stage.world.set_cut(p(3), p(other), true);
     }
