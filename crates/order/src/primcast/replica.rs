@@ -12,6 +12,7 @@ use skein_machine::{
 };
 use smallvec::SmallVec;
 
+use super::audience::Unsaid;
 use super::early::Early;
 use super::election::Role;
 use super::record::{Outcome, Record};
@@ -99,10 +100,14 @@ pub(super) struct Replica {
     /// Entries since the last checkpoint.
     pub(super) appended: usize,
 
-    /// What it has last said of itself to its group.
+    /// What it has last said of itself to those of its group who wait for it.
     pub(super) said: Option<Report>,
     /// Groups that must be told how far it holds the log.
     pub(super) acknowledge: GroupSet,
+    /// Others of the group wait for a clock that this replica has reached since it spoke.
+    pub(super) is_clock_awaited: bool,
+    /// What it has kept from those who can do without it for a moment.
+    pub(super) unsaid: Unsaid,
     /// Somebody waits until everything up to this is delivered.
     pub(super) target: Timestamp,
     /// Up to where its user was told that everything is delivered.
@@ -249,6 +254,8 @@ impl Replica {
             appended: 0,
             said: None,
             acknowledge: GroupSet::EMPTY,
+            is_clock_awaited: false,
+            unsaid: Unsaid::default(),
             target: Timestamp::ZERO,
             told: Timestamp::ZERO,
             closed: Vec::new(),

@@ -180,3 +180,27 @@ fn a_group_with_slow_clocks_elects_a_primary() {
     }
     assert!(stage.length(4) > 100, "p4 delivered {} messages in 100 seconds", stage.length(4));
 }
+
+/// p4 answers for its group to p0 and p2, and stands still: they hear p5 a moment later, long before anybody
+/// can know that p4 is gone.
+#[test]
+fn another_speaks_for_one_that_stands_still() {
+    assert_eq!(delivers_without_p4(Stage::new(2, 3, 1, Settings::DEFAULT, 1)), [1; 5]);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn what_could_wait_is_said() {
+    let planted = Planted::bug(skein_order::Mutant::PrimCastForgetsWhatCanWait);
+    let stage = Stage::with_bug(2, 3, 1, Settings::DEFAULT, 1, planted);
+    assert_eq!(delivers_without_p4(stage), [0, 1, 0, 1, 1]);
+}
+
+/// How often each of the others has delivered a message after three steps and what a later word may take.
+fn delivers_without_p4(mut stage: Stage) -> [usize; 5] {
+    stage.run(2 * SECOND);
+    stage.world.pause(p(4));
+    stage.multicast(6, 1, 1, 0b11, 0, u64::MAX);
+    stage.run(15 * MILLISECOND);
+    [0, 1, 2, 3, 5].map(|process| stage.count(process, MessageId::new(1, 1, 0b11)))
+}
