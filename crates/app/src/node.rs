@@ -79,7 +79,7 @@ impl Node {
         }
         let doors = replicas.running.iter().map(|(process, running)| (*process, takes(running.handle.clone())));
         let doors: BTreeMap<ProcessId, Takes> = doors.collect();
-        let listener = Listener::open(node.address, config.cluster.id(), doors)
+        let listener = Listener::open(node.address, config.cluster.id(), doors, None)
             .map_err(|error| format!("node {name} cannot listen at {}: {error}", node.address))?;
         let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
         let http = node.http.map(|address| Http::open(address, name, config, handles)).transpose()?;
@@ -212,6 +212,7 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool, begin: Begin, end
         data: config.data_of(process),
         storage: choices.storage.into(),
         begin,
+        tls: None,
         busy_poll,
     };
     let cluster = config.cluster.clone();
