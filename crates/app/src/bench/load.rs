@@ -117,7 +117,8 @@ fn at(nanos: u64) -> Instant {
 
 impl<'a> Load<'a> {
     fn connect(config: &Config, job: &'a Job) -> Result<Load<'a>, Mistake> {
-        let mut callers = Callers::new().map_err(|error| lost(&error))?;
+        let tls = config.tls_of_client()?;
+        let mut callers = Callers::new().map_err(|error| lost(&error))?.with_tls(tls);
         let addresses = config.addresses();
         let mut homes = Vec::new();
         for group in config.cluster.groups().iter() {

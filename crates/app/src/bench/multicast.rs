@@ -62,6 +62,9 @@ pub(crate) struct Arguments {
     /// Servers look all the time instead of sleeping until something comes.
     #[arg(long)]
     busy_poll: bool,
+    /// Servers and load speak TLS.
+    #[arg(long)]
+    tls: bool,
     /// One JSON object.
     #[arg(long)]
     json: bool,
@@ -78,6 +81,7 @@ struct Figures {
     destinations: usize,
     outstanding: usize,
     payload: u32,
+    tls: bool,
     msgs_per_s: f64,
     p50_us: f64,
     p95_us: f64,
@@ -131,7 +135,7 @@ impl Arguments {
 
     fn measure(&self) -> Result<Figures, Mistake> {
         let choices = Choices { protocol: self.protocol, clock: self.clock, storage: self.storage, wan: None };
-        let servers = Servers::start(choices, self.groups, self.replicas, self.busy_poll)?;
+        let servers = Servers::start(choices, self.groups, self.replicas, self.busy_poll, self.tls)?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let begin_nanos = (since + WARM_UP).as_nanos() as u64;
         // With fewer messages than groups, only the first groups have a load of their own.
@@ -177,6 +181,7 @@ impl Arguments {
             destinations: self.destinations,
             outstanding: self.outstanding,
             payload: self.payload,
+            tls: self.tls,
             msgs_per_s: finished as f64 / self.seconds,
             p50_us: at(0.5),
             p95_us: at(0.95),

@@ -10,7 +10,9 @@ use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{ClusterId, Wire};
 use skein_runtime::caller::{Callers, Heard};
 
-use crate::cli::Mistake;
+use crate::certificates::Certificates;
+use crate::cli::{Mistake, certificates};
+use crate::config::layers::variables;
 use crate::config::{Choices, Config};
 use crate::speech::{Counts, Reply, Request};
 
@@ -24,14 +26,24 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Starts so many groups of so many replicas and waits until each listens.
-    pub(crate) fn start(choices: Choices, groups: usize, replicas: usize, is_busy: bool) -> Result<Servers, Mistake> {
+    pub(crate) fn start(
+        choices: Choices,
+        groups: usize,
+        replicas: usize,
+        is_busy: bool,
+        is_tls: bool,
+    ) -> Result<Servers, Mistake> {
         let folder = std::env::temp_dir().join(format!("skein-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
         let config_file = folder.join("skein.toml");
         let id = ClusterId(u64::from(std::process::id()));
-        let config =
+        let mut config =
             Config::one_replica_a_node(id, choices, folder.join("data"), replicas, &free_addresses(groups * replicas)?);
+        if is_tls {
+            certificates::make(&config, &folder, 30, false)?;
+            config.tls = Some(Certificates::in_folder(&folder));
+        }
         std::fs::write(&config_file, config.to_text())
             .map_err(|error| Mistake(format!("cannot write {}: {error}", config_file.display())))?;
         let mut servers = Servers { config, config_file, folder, children: Vec::new() };
@@ -60,7 +72,8 @@ impl Servers {
     }
 
     fn count_one(&self, process: skein_machine::ProcessId, address: SocketAddr) -> Result<Counts, String> {
-        let mut callers = Callers::new().map_err(|error| error.to_string())?;
+        let tls = self.config.tls_of_client().map_err(|error| error.to_string())?;
+        let mut callers = Callers::new().map_err(|error| error.to_string())?.with_tls(tls);
         let connection = callers.call(address, self.config.cluster.id(), process).map_err(|error| error.to_string())?;
         callers.say(connection, |buffer| Request::Count.encode(&mut Writer::new(buffer, VERSION)));
         let mut heard = Vec::new();
@@ -106,6 +119,10 @@ fn start(config: &Path, name: &str, is_busy: bool) -> Result<Child, Mistake> {
     if is_busy {
         command.arg("--busy-poll");
     }
+    // What is measured is said by the command alone.
+    variables().for_each(|variable| {
+        command.env_remove(variable);
+    });
     command.env("SKEIN_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().map_err(|error| Mistake(format!("cannot start node {name}: {error}")))
 }
