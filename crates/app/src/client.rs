@@ -47,7 +47,8 @@ pub struct Delivered {
 impl Client {
     /// A new session.
     pub fn new(config: Config) -> Result<Client, String> {
-        let callers = Callers::new().map_err(|error| error.to_string())?;
+        let tls = config.tls_of_client().map_err(|error| error.to_string())?;
+        let callers = Callers::new().map_err(|error| error.to_string())?.with_tls(tls);
         let session = SessionId(crate::draw()?);
         Ok(Client { config, callers, homes: BTreeMap::new(), session, sequence: 0, floor: Timestamp::ZERO })
     }

@@ -1,6 +1,9 @@
 //! The configuration: one TOML file, the same for all nodes. It says who there
 //! is and where; a node needs nothing else but its own name. Everything is
-//! checked before anything starts, and a mistake says where it stands.
+//! checked before anything starts, and a mistake says where it stands. What may
+//! differ from node to node can also be said elsewhere: that is in `layers`.
+
+pub mod layers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -14,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use skein_machine::{Cluster, ClusterId, GroupId, ProcessId};
 use skein_sim::{PLANET, Region};
 
+use crate::certificates::Certificates;
 use crate::compose::{Clock, Protocol};
 
 /// Where records go, and what an acknowledgement is worth.
@@ -44,6 +48,14 @@ pub struct Config {
     pub choices: Choices,
     /// The folder in which each node has a folder of its own.
     pub data: PathBuf,
+    /// What nodes write down of what they do, unless somebody says otherwise.
+    pub log: Option<String>,
+    /// By what nodes and clients know each other.
+    pub tls: Option<Certificates>,
+    /// Listening beyond this machine is wanted, although anybody there may then do anything.
+    pub insecure: bool,
+    /// The same for the pages that tell how nodes are.
+    pub insecure_http: bool,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeConfig>,
     /// The names of the groups, in order.
@@ -83,8 +95,11 @@ pub struct NodeConfig {
     /// Where it stands: what is close together has the same name.
     #[serde(default)]
     pub region: String,
-    /// Where it listens to other nodes and to clients.
+    /// Where other nodes and clients find it.
     pub address: SocketAddr,
+    /// Where it listens to them, if that is called otherwise where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listen: Option<SocketAddr>,
     /// Where it tells how it is: health, metrics, status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
@@ -106,6 +121,14 @@ struct File {
     data: PathBuf,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wan: Option<Wan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    log: Option<String>,
+    #[serde(default, skip_serializing_if = "is_not")]
+    insecure: bool,
+    #[serde(default, skip_serializing_if = "is_not")]
+    insecure_http: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tls: Option<Certificates>,
     nodes: BTreeMap<String, NodeConfig>,
     groups: Vec<GroupFile>,
 }
@@ -116,6 +139,11 @@ struct GroupFile {
     name: String,
     /// The nodes that hold a replica each. The first one leads at first.
     replicas: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_not(it: &bool) -> bool {
+    !it
 }
 
 fn primcast() -> String {
@@ -145,17 +173,12 @@ impl std::error::Error for ConfigError {}
 impl Config {
     /// Reads and checks a file.
     pub fn read(path: &Path) -> Result<Config, ConfigError> {
-        let shown = path.display();
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            ConfigError(format!("cannot read {shown}: {error}; `skein config init` writes a configuration"))
-        })?;
-        Config::parse(&text).map_err(|error| ConfigError(format!("{shown}: {error}")))
+        Config::parse(&read(path)?).map_err(|error| ConfigError(format!("{}: {error}", path.display())))
     }
 
     /// Checks the text of a file.
     pub fn parse(text: &str) -> Result<Config, ConfigError> {
-        let file: File = toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim().to_owned()))?;
-        file.check()
+        File::parse(text)?.check()
     }
 
     /// The text that this was read from, or would be.
@@ -172,6 +195,10 @@ impl Config {
             storage: self.choices.storage,
             data: self.data.clone(),
             wan: self.choices.wan,
+            log: self.log.clone(),
+            insecure: self.insecure,
+            insecure_http: self.insecure_http,
+            tls: self.tls.clone(),
             nodes: self.nodes.clone(),
             groups: groups.collect(),
         };
@@ -192,8 +219,8 @@ impl Config {
             Some(Wan::Planet) => Region::of_replica(nth / replicas, nth % replicas).name.to_owned(),
             None => String::new(),
         };
-        let nodes =
-            nodes.map(|(nth, address)| (node(nth), NodeConfig { region: region(nth), address: *address, http: None }));
+        let node_at = |nth: usize, address| NodeConfig { region: region(nth), ..NodeConfig::at(address) };
+        let nodes = nodes.map(|(nth, address)| (node(nth), node_at(nth, *address)));
         let groups = (0..addresses.len() / replicas).map(|group| GroupFile {
             name: format!("g{group}"),
             replicas: (0..replicas).map(|replica| node(group * replicas + replica)).collect(),
@@ -214,7 +241,10 @@ impl Config {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let nodes = regions.iter().zip(0..).map(|(region, nth)| {
             let (address, http) = (address(ports.nodes + nth), address(ports.http + nth));
-            ((*region).to_owned(), NodeConfig { region: (*region).to_owned(), address, http: Some(http) })
+            (
+                (*region).to_owned(),
+                NodeConfig { region: (*region).to_owned(), http: Some(http), ..NodeConfig::at(address) },
+            )
         });
         let replicas = |group: usize| {
             let count = regions.len();
@@ -239,6 +269,12 @@ impl Config {
         self.homes.iter().map(|(process, node)| (*process, self.nodes[node].address)).collect()
     }
 
+    /// Where a node listens to others.
+    pub fn listens_at(&self, node: &str) -> SocketAddr {
+        let node = &self.nodes[node];
+        node.listen.unwrap_or(node.address)
+    }
+
     /// How far away the other replicas pretend to be from one of them.
     pub fn distances_from(&self, process: ProcessId) -> BTreeMap<ProcessId, Duration> {
         let Some(Wan::Planet) = self.choices.wan else { return BTreeMap::new() };
@@ -257,11 +293,29 @@ impl Config {
     }
 }
 
+impl NodeConfig {
+    /// One that is found here, and about which nothing else is known.
+    fn at(address: SocketAddr) -> NodeConfig {
+        NodeConfig { region: String::new(), address, listen: None, http: None }
+    }
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let shown = path.display();
+        ConfigError(format!("cannot read {shown}: {error}; `skein config init` writes a configuration"))
+    })
+}
+
 fn name_of<T: ValueEnum>(value: &T) -> String {
     value.to_possible_value().expect("no value is hidden").get_name().to_owned()
 }
 
 impl File {
+    fn parse(text: &str) -> Result<File, ConfigError> {
+        toml::from_str(text).map_err(|error| ConfigError(error.to_string().trim().to_owned()))
+    }
+
     /// What a program describes rather than a person.
     fn made(
         id: ClusterId,
@@ -272,7 +326,9 @@ impl File {
     ) -> Config {
         let Choices { protocol, clock, storage, wan } = choices;
         let (cluster, protocol, clock) = (id.to_string(), protocol.to_string(), name_of(&clock));
-        let file = File { cluster, protocol, clock, storage, data, wan, nodes, groups };
+        let (log, insecure, insecure_http, tls) = (None, false, false, None);
+        let file =
+            File { cluster, protocol, clock, storage, data, wan, log, insecure, insecure_http, tls, nodes, groups };
         file.check().expect("it was made by the rules")
     }
 
@@ -290,7 +346,11 @@ impl File {
             return Err(ConfigError(format!("{protocol} survives no crash and keeps nothing: storage = \"memory\"")));
         }
         self.check_addresses()?;
+        self.check_exposure()?;
         self.check_regions()?;
+        if let Some(tls) = &self.tls {
+            tls.check(self.nodes.keys())?;
+        }
 
         let mut homes = BTreeMap::new();
         let mut members = Vec::new();
@@ -335,6 +395,10 @@ impl File {
         Ok(Config {
             choices: Choices { protocol, clock, storage: self.storage, wan: self.wan },
             data: self.data,
+            log: self.log,
+            tls: self.tls,
+            insecure: self.insecure,
+            insecure_http: self.insecure_http,
             nodes: self.nodes,
             groups: self.groups.into_iter().map(|group| group.name).collect(),
             homes,
@@ -356,6 +420,28 @@ impl File {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whoever can reach a node without TLS can do anything to it, so nobody beyond this machine may unless that is
+    /// said to be so.
+    fn check_exposure(&self) -> Result<(), ConfigError> {
+        for (name, node) in &self.nodes {
+            let listens = node.listen.unwrap_or(node.address);
+            if !listens.ip().is_loopback() && self.tls.is_none() && !self.insecure {
+                return Err(ConfigError(format!(
+                    "node {name} would listen at {listens}, beyond this machine, and believe whatever anybody says \
+                     there: give it certificates ([tls]; `skein config certificates` makes some), or write \
+                     insecure = true if nobody else can reach it"
+                )));
+            }
+            if let Some(http) = node.http.filter(|http| !http.ip().is_loopback() && !self.insecure_http) {
+                return Err(ConfigError(format!(
+                    "node {name} would tell how it is to anybody who asks at {http}, beyond this machine: move it to \
+                     127.0.0.1, or write insecure_http = true if that is wanted"
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn check_addresses(&self) -> Result<(), ConfigError> {
@@ -388,57 +474,4 @@ fn choice<T: ValueEnum>(key: &str, value: &str) -> Result<T, ConfigError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-cluster = "00000000000000ab"
-storage = "memory"
-
-[nodes.a]
-region = "north"
-address = "127.0.0.1:7001"
-[nodes.b]
-address = "127.0.0.1:7002"
-[nodes.c]
-address = "127.0.0.1:7003"
-
-[[groups]]
-name = "users"
-replicas = ["a", "b", "c"]
-[[groups]]
-name = "orders"
-replicas = ["b"]
-"#;
-
-    fn mistake(from: &str, to: &str) -> String {
-        assert!(GOOD.contains(from), "{from}");
-        Config::parse(&GOOD.replace(from, to)).unwrap_err().to_string()
-    }
-
-    #[test]
-    fn replicas_are_numbered_in_the_order_of_the_file() {
-        let config = Config::parse(GOOD).unwrap();
-        assert_eq!(config.replicas_at("b"), [ProcessId(1), ProcessId(3)]);
-        assert_eq!(config.group("orders").unwrap().index(), 1);
-        assert_eq!(config.addresses()[&ProcessId(3)].port(), 7002);
-        let again = Config::parse(&config.to_text()).unwrap();
-        assert_eq!((again.cluster, again.nodes, again.homes), (config.cluster, config.nodes, config.homes));
-    }
-
-    #[test]
-    fn mistakes_are_explained() {
-        let unknown = mistake("storage =", "storrage =");
-        assert!(unknown.contains("line 3") && unknown.contains("storrage"), "{unknown}");
-        assert!(mistake("00000000000000ab", "ab").contains("sixteen hexadecimal digits"));
-        assert!(mistake("\"memory\"", "\"tape\"").contains("line 3"));
-        assert!(mistake("storage =", "protocol = \"paxos\"\nstorage =").contains("there are skeen, primcast"));
-        assert!(mistake("[\"b\"]", "[\"d\"]").contains("there is no such node: there are a, b, c"));
-        assert!(mistake("[\"b\"]", "[\"a\", \"b\"]").contains("take one more or one less"));
-        assert!(mistake("[\"b\"]", "[\"a\", \"b\", \"a\"]").contains("would die together"));
-        assert!(mistake("7002", "7001").contains("same address"));
-        assert!(mistake("7002", "0").contains("port 0"));
-        assert!(mistake("storage =", "wan = \"planet\"\nstorage =").contains("it knows us-west-2"));
-        assert!(mistake("orders", "users").contains("two groups are called users"));
-    }
-}
+mod tests;

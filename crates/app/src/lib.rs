@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 mod bench;
+pub mod certificates;
 pub mod cli;
 pub mod client;
 pub mod compose;
@@ -25,6 +26,7 @@ pub mod node;
 mod serve;
 mod signals;
 pub mod speech;
+mod supervisor;
 
 /// Processor time that this process has used, user and system.
 pub(crate) fn processor_time() -> std::time::Duration {

@@ -16,6 +16,7 @@ use skein_runtime::data::{Begin, is_somebodys};
 use skein_runtime::files::Native;
 use skein_runtime::listener::{Listener, Takes, takes};
 use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+use skein_runtime::tls::Tls;
 use skein_runtime::wal::Storage;
 use skein_sim::run::words_of;
 
@@ -32,6 +33,7 @@ pub struct Node {
     replicas: Replicas,
     listener: Listener,
     http: Option<Http>,
+    tls: Option<Tls>,
 }
 
 /// The replicas of a node. Dropped, they stop.
@@ -62,6 +64,7 @@ impl Node {
             let known: Vec<&str> = config.nodes.keys().map(String::as_str).collect();
             return Err(format!("there is no node {name} in the configuration: there are {}", known.join(", ")));
         };
+        let tls = config.tls_of(name).map_err(|error| error.to_string())?;
         let folder = config.data.join(name);
         std::fs::create_dir_all(&folder).map_err(|error| format!("cannot make {}: {error}", folder.display()))?;
         let here = config.replicas_at(name);
@@ -74,16 +77,17 @@ impl Node {
         for process in here {
             let incarnation = rejoin.filter(|_| is_lost(&process));
             let begin = incarnation.map_or(Begin::Usual, |incarnation| Begin::Rejoin { incarnation });
-            let running = start(config, process, busy_poll, begin, End(process, end.clone()))?;
+            let running = start(config, process, tls.clone(), busy_poll, begin, End(process, end.clone()))?;
             replicas.running.insert(process, running);
         }
         let doors = replicas.running.iter().map(|(process, running)| (*process, takes(running.handle.clone())));
         let doors: BTreeMap<ProcessId, Takes> = doors.collect();
-        let listener = Listener::open(node.address, config.cluster.id(), doors)
-            .map_err(|error| format!("node {name} cannot listen at {}: {error}", node.address))?;
+        let address = config.listens_at(name);
+        let listener = Listener::open(address, config.cluster.id(), doors, tls.clone())
+            .map_err(|error| format!("node {name} cannot listen at {address}: {error}"))?;
         let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
         let http = node.http.map(|address| Http::open(address, name, config, handles)).transpose()?;
-        Ok(Node { replicas, listener, http })
+        Ok(Node { replicas, listener, http, tls })
     }
 
     /// Where it listens.
@@ -94,6 +98,11 @@ impl Node {
     /// Where it tells how it is.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(|http| http.address)
+    }
+
+    /// With what it makes itself known. Whoever holds it may have it read again.
+    pub fn tls(&self) -> Option<&Tls> {
+        self.tls.as_ref()
     }
 
     /// Hands over what its replicas lead, gives that a moment, and stops them.
@@ -167,7 +176,14 @@ impl From<config::Storage> for Storage {
 }
 
 /// Brings one replica to life on a thread of its own.
-fn start(config: &Config, process: ProcessId, busy_poll: bool, begin: Begin, end: End) -> Result<Running, String> {
+fn start(
+    config: &Config,
+    process: ProcessId,
+    tls: Option<Tls>,
+    busy_poll: bool,
+    begin: Begin,
+    end: End,
+) -> Result<Running, String> {
     struct Hire {
         surroundings: Surroundings,
         config: Config,
@@ -212,6 +228,7 @@ fn start(config: &Config, process: ProcessId, busy_poll: bool, begin: Begin, end
         data: config.data_of(process),
         storage: choices.storage.into(),
         begin,
+        tls,
         busy_poll,
     };
     let cluster = config.cluster.clone();

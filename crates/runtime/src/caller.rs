@@ -1,18 +1,18 @@
 //! [`Callers`]: the client's side. Connections to replicas, all looked after by
 //! one thread, which decides when to wait. What is said is the user's affair.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use mio::{Events, Interest, Poll, Token};
-use skein_machine::wire::Version;
 use skein_machine::{ClusterId, ProcessId};
 
 use crate::conn::{Conn, Filled};
 use crate::frame::{FrameReader, FrameWriter};
-use crate::hello::{self, Answer, Caller, Hello, Peer};
+use crate::hello::{self, Answer, Caller, Hello};
+use crate::tls::{Session, Tls};
 
 /// A replica that does not answer by then is not there.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -23,6 +23,7 @@ pub struct Callers {
     events: Events,
     conns: Vec<Option<Conn>>,
     ready: Vec<usize>,
+    tls: Option<Tls>,
 }
 
 /// What came in.
@@ -37,17 +38,25 @@ pub enum Heard {
 impl Callers {
     /// No connection yet.
     pub fn new() -> io::Result<Callers> {
-        Ok(Callers { poll: Poll::new()?, events: Events::with_capacity(64), conns: Vec::new(), ready: Vec::new() })
+        let (poll, events) = (Poll::new()?, Events::with_capacity(64));
+        Ok(Callers { poll, events, conns: Vec::new(), ready: Vec::new(), tls: None })
+    }
+
+    /// From now on TLS is spoken, if there is something to speak it with.
+    pub fn with_tls(self, tls: Option<Tls>) -> Callers {
+        Callers { tls, ..self }
     }
 
     /// Connects to a replica and waits until it has answered.
     pub fn call(&mut self, address: SocketAddr, cluster: ClusterId, to: ProcessId) -> io::Result<usize> {
-        let (stream, _, _, reader) = greet(address, &Hello::new(cluster, to, Caller::Client))?;
+        let session = self.tls.as_ref().map(|tls| tls.call(to)).transpose().map_err(io::Error::other)?;
+        let (stream, session, reader) = greet(address, session, &Hello::new(cluster, to, Caller::Client))?;
         stream.set_nonblocking(true)?;
         let mut stream = mio::net::TcpStream::from_std(stream);
         let number = self.conns.len();
         self.poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
-        self.conns.push(Some(Conn::new(stream, Duration::ZERO, Instant::now()).with_reader(reader)));
+        let conn = Conn::new(stream, Duration::ZERO, Instant::now()).with_reader(reader).with_session(session);
+        self.conns.push(Some(conn));
         self.ready.push(number);
         Ok(number)
     }
@@ -129,27 +138,69 @@ fn read_frames(conn: &mut Conn, number: usize, heard: &mut Vec<Heard>) -> Result
 }
 
 /// Connects, says who calls, and waits for the welcome.
-fn greet(address: SocketAddr, hello: &Hello) -> io::Result<(TcpStream, Version, Peer, FrameReader)> {
-    use std::io::{Read, Write};
+fn greet(
+    address: SocketAddr,
+    mut session: Option<Session>,
+    hello: &Hello,
+) -> io::Result<(TcpStream, Option<Session>, FrameReader)> {
+    let end = Instant::now() + PATIENCE;
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
     let mut writer = FrameWriter::new();
     writer.message(|buffer| buffer.extend_from_slice(&hello::to_bytes(hello)));
-    stream.write_all(writer.finish())?;
+    let bytes = writer.finish();
     let mut reader = FrameReader::new();
     loop {
-        let count = stream.read(reader.room())?;
-        if count == 0 {
-            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "it closed the connection without a word"));
+        // A handshake goes to and fro, and the hello is said when it is done.
+        if let Some(session) = &mut session {
+            session.seal(bytes)?;
         }
-        reader.read(count);
-        let Some(mut body) = reader.next_frame().map_err(io::Error::other)? else { continue };
-        let message = reader.next_message(&mut body).map_err(io::Error::other)?;
-        let message = message.ok_or_else(|| io::Error::other("it says nothing"))?;
-        return match hello::from_bytes::<Answer>(message).map_err(io::Error::other)? {
-            Answer::Welcome { version, peer } => Ok((stream, version, peer, reader)),
-            Answer::Refused(why) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, why)),
+        stream.write_all(bytes)?;
+        bytes.clear();
+        // No time at all would mean for ever.
+        let left = end.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        stream.set_read_timeout(Some(left))?;
+        let is_over = match read(&mut stream, session.as_mut(), &mut reader) {
+            Ok(is_over) => is_over,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, format!("it says nothing for {PATIENCE:?}")));
+            }
+            Err(error) => {
+                // There may be something to tell the other end about it.
+                if let Some(session) = &mut session {
+                    session.seal(bytes)?;
+                    let _ = stream.write_all(bytes);
+                }
+                return Err(error);
+            }
         };
+        if let Some(mut body) = reader.next_frame().map_err(io::Error::other)? {
+            let message = reader.next_message(&mut body).map_err(io::Error::other)?;
+            let message = message.ok_or_else(|| io::Error::other("it says nothing"))?;
+            return match hello::from_bytes::<Answer>(message).map_err(io::Error::other)? {
+                Answer::Welcome { .. } => Ok((stream, session, reader)),
+                Answer::Refused(why) => Err(io::Error::new(io::ErrorKind::ConnectionRefused, why)),
+            };
+        }
+        if is_over {
+            let why = match session.is_some_and(|session| session.is_handshaking()) {
+                true => "it closed the connection instead of speaking TLS: are certificates configured there?",
+                false => "it closed the connection without a word",
+            };
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, why));
+        }
+    }
+}
+
+/// Reads once, and answers whether that was the end.
+fn read(stream: &mut TcpStream, session: Option<&mut Session>, reader: &mut FrameReader) -> io::Result<bool> {
+    match session {
+        Some(session) => session.open(stream, reader).map(|opened| opened.is_over),
+        None => {
+            let count = stream.read(reader.room())?;
+            reader.read(count);
+            Ok(count == 0)
+        }
     }
 }

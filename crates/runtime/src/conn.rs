@@ -1,7 +1,7 @@
 //! [`Conn`]: one connection, frames in and frames out, never waiting. What the
 //! socket does not take at once is kept, up to a bound that its owner watches.
-//! An emulated distance holds frames back before they reach the socket.
-//! Who is at the other end is not known here.
+//! An emulated distance holds frames back before they reach the socket, and TLS
+//! encrypts a turn's frames together. Who is at the other end is not known here.
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
@@ -12,6 +12,7 @@ use mio::net::TcpStream;
 
 use crate::frame::{FrameError, FrameReader, FrameWriter};
 use crate::front::Traffic;
+use crate::tls::Session;
 
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub(crate) struct Conn {
     pub(crate) stream: TcpStream,
     reader: FrameReader,
     writer: FrameWriter,
+    /// What stands between the frames and the socket, where nothing is said in the clear.
+    session: Option<Session>,
     /// What the socket did not take, from `written` on.
     unwritten: Vec<u8>,
     written: usize,
@@ -60,6 +63,7 @@ impl Conn {
             stream,
             reader: FrameReader::new(),
             writer: FrameWriter::new(),
+            session: None,
             unwritten: Vec::new(),
             written: 0,
             is_open_for_writing: true,
@@ -79,8 +83,16 @@ impl Conn {
         Conn { reader, ..self }
     }
 
+    /// Speaks TLS, if there is a session.
+    pub(crate) fn with_session(self, session: Option<Session>) -> Conn {
+        Conn { session, ..self }
+    }
+
     /// Reads once.
     pub(crate) fn fill(&mut self, now: Instant) -> io::Result<Filled> {
+        if self.session.is_some() {
+            return self.fill_and_decrypt(now);
+        }
         let room = self.reader.room();
         let asked = room.len();
         loop {
@@ -90,15 +102,50 @@ impl Conn {
                     self.reader.read(count);
                     self.heard_at = now;
                     self.traffic.bytes_in += count as u64;
-                    // The poll tells only of what comes after a read that found the socket empty. Of the end it
-                    // may have told already, together with the last bytes: then only a read can find it.
-                    let is_drained = count < asked && !self.is_read_closed;
-                    return Ok(if is_drained { Filled::Drained } else { Filled::More });
+                    return Ok(self.after(count, asked));
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Filled::Drained),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// The poll tells only of what comes after a read that found the socket empty. Of the end it may have told
+    /// already, together with the last bytes: then only a read can find it.
+    fn after(&self, count: usize, asked: usize) -> Filled {
+        if count < asked && !self.is_read_closed { Filled::Drained } else { Filled::More }
+    }
+
+    /// The same through TLS. Only what comes out of it is a sign of life: a handshake has to end some time.
+    fn fill_and_decrypt(&mut self, now: Instant) -> io::Result<Filled> {
+        let session = self.session.as_mut().expect("there is one");
+        let opened = loop {
+            match session.open(&mut self.stream, &mut self.reader) {
+                Ok(opened) => break opened,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Filled::Drained),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.say_why();
+                    return Err(error);
+                }
+            }
+        };
+        self.traffic.bytes_in += opened.raw as u64;
+        if opened.plain > 0 {
+            self.heard_at = now;
+        }
+        Ok(if opened.is_over { Filled::Closed } else { self.after(opened.raw, Session::ASKED) })
+    }
+
+    /// Tells the other end by TLS what is wrong, if its socket takes that at once.
+    fn say_why(&mut self) {
+        let mut bytes = Vec::new();
+        if let Some(session) = &mut self.session
+            && session.seal(&mut bytes).is_ok()
+            && self.unwritten.is_empty()
+        {
+            let _ = self.stream.write(&bytes);
         }
     }
 
@@ -146,8 +193,12 @@ impl Conn {
 
     /// Writes what there is and may arrive by now.
     pub(crate) fn flush(&mut self, now: Instant) -> io::Result<()> {
-        if !self.writer.is_empty() {
+        let has_to_speak = self.session.as_ref().is_some_and(Session::has_to_speak);
+        if !self.writer.is_empty() || has_to_speak {
             self.said_at = now;
+            if let Some(session) = &mut self.session {
+                session.seal(self.writer.finish())?;
+            }
             if self.distance.is_zero() && self.unwritten.is_empty() && self.is_open_for_writing {
                 return self.write_through();
             }
@@ -194,6 +245,9 @@ impl Conn {
     /// The usual case: everything straight from where it was encoded into the socket.
     fn write_through(&mut self) -> io::Result<()> {
         let bytes = self.writer.finish();
+        if bytes.is_empty() {
+            return Ok(()); // a handshake goes first, and it waits for the other end
+        }
         let count = write_once(&mut self.stream, bytes, &mut self.is_open_for_writing)?;
         self.traffic.writes += 1;
         self.traffic.bytes_out += count as u64;

@@ -1,6 +1,7 @@
 //! How a replica comes by its connections and loses them: it dials peers, is
 //! handed those who have called, and cuts off whoever has gone silent.
 
+use std::io::{self, ErrorKind};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -11,11 +12,11 @@ use skein_machine::wire::{OLDEST, VERSION, Version};
 use skein_machine::{Effect, MAX_PAYLOAD, Machine, ProcessId};
 
 use crate::conn::Conn;
-use crate::frame::FrameReader;
 use crate::front::Front;
+use crate::guest::Guest;
 use crate::hello::{self, Caller, Hello, Peer};
 use crate::links::{Link, Whose};
-use crate::listener::{Seat, refuse};
+use crate::listener::Seat;
 use crate::replica::{Replica, time};
 
 /// After so long without a word a sign of life is sent,
@@ -45,10 +46,17 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             }
             link.put_off(now);
             let (process, address) = (link.process, link.address);
+            let session = match self.surroundings.tls.as_ref().map(|tls| tls.call(process)).transpose() {
+                Ok(session) => session,
+                Err(why) => {
+                    tracing::error!(peer = %process, why, "cannot speak TLS");
+                    continue;
+                }
+            };
             match TcpStream::connect(address) {
                 Ok(stream) => {
-                    let slot = self.take_in(stream, Whose::Dialled(process), VERSION, FrameReader::new(), None);
-                    if let Some(slot) = slot {
+                    let conn = self.conn(stream, Some(process)).with_session(session);
+                    if let Some(slot) = self.take_in(conn, Whose::Dialled(process), VERSION, None) {
                         self.links[nth].dialling = Some(slot);
                     }
                 }
@@ -61,17 +69,13 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         self.links.iter().filter_map(Link::next_dial).min()
     }
 
-    fn take_in(
-        &mut self,
-        stream: TcpStream,
-        whose: Whose,
-        version: Version,
-        rest: FrameReader,
-        seat: Option<Seat>,
-    ) -> Option<usize> {
+    fn conn(&self, stream: TcpStream, peer: Option<ProcessId>) -> Conn {
         let _ = stream.set_nodelay(true);
-        let distance = whose.process().and_then(|process| self.surroundings.distances.get(&process));
-        let conn = Conn::new(stream, distance.copied().unwrap_or_default(), Instant::now()).with_reader(rest);
+        let distance = peer.and_then(|process| self.surroundings.distances.get(&process));
+        Conn::new(stream, distance.copied().unwrap_or_default(), Instant::now())
+    }
+
+    fn take_in(&mut self, conn: Conn, whose: Whose, version: Version, seat: Option<Seat>) -> Option<usize> {
         let slot = self.slots.insert(conn, whose, version, seat);
         let place = self.slots.get(slot).expect("it was just put there");
         let interest = Interest::READABLE | Interest::WRITABLE;
@@ -121,29 +125,25 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     }
 
     /// The listener hands over a connection.
-    pub(crate) fn on_connection(
-        &mut self,
-        mut stream: std::net::TcpStream,
-        hello: &Hello,
-        version: Version,
-        rest: FrameReader,
-        seat: Seat,
-    ) {
+    pub(crate) fn on_connection(&mut self, guest: Guest, seat: Seat) {
+        let version = guest.version;
         let answer = hello::Answer::Welcome { version, peer: self.me };
-        let whose = match hello.caller {
+        let whose = match guest.hello.caller {
             Caller::Peer(peer) => {
                 if let Err(why) = self.expects(peer.process).and_then(|()| self.meet(peer)) {
                     tracing::error!(%peer, why, "refused");
-                    return refuse(&mut stream, why);
+                    return guest.refuse(why);
                 }
                 Whose::Peer(peer.process)
             }
             Caller::Client => {
-                notice_whoever_vanishes(&stream);
+                notice_whoever_vanishes(&guest.stream);
                 Whose::Client(self.slots.next_client())
             }
         };
-        let Some(slot) = self.take_in(TcpStream::from_std(stream), whose, version, rest, Some(seat)) else { return };
+        let Guest { stream, session, rest, .. } = guest;
+        let conn = self.conn(TcpStream::from_std(stream), whose.process()).with_reader(rest).with_session(session);
+        let Some(slot) = self.take_in(conn, whose, version, Some(seat)) else { return };
         let place = self.slots.get(slot).expect("it was just taken in");
         place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&answer)));
         place.conn.end_frame();
@@ -206,6 +206,17 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         self.held.retain(|(_, effect)| is_other(effect));
         let mut kept: Vec<Effect<M>> = self.out.drain().filter(is_other).collect();
         kept.drain(..).for_each(|effect| self.out.push(effect));
+    }
+
+    /// A connection cannot be read. That certificates do not fit is for people to mend, so they have to know.
+    pub(crate) fn fail(&mut self, slot: usize, error: &io::Error) {
+        let whose = self.slots.get(slot).map(|place| place.whose);
+        if error.kind() == ErrorKind::InvalidData
+            && let Some(peer) = whose.and_then(Whose::process)
+        {
+            tracing::warn!(%peer, why = %error, "no link by TLS");
+        }
+        self.lose(slot, &error.to_string());
     }
 
     pub(crate) fn lose(&mut self, slot: usize, why: &str) {

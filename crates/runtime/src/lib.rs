@@ -16,10 +16,12 @@ pub mod data;
 pub mod files;
 pub mod frame;
 pub mod front;
+pub mod guest;
 pub mod hello;
 pub mod inspect;
 pub mod listener;
 pub mod replica;
+pub mod tls;
 pub mod wal;
 
 mod alarms;
@@ -28,3 +30,4 @@ mod connections;
 mod failure;
 mod identity;
 mod links;
+mod stranger;

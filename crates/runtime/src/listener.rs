@@ -1,10 +1,11 @@
 //! [`Listener`]: the one address of a node. A thread accepts connections, reads
 //! who calls and whom, and hands each over to the thread of the replica that is
 //! wanted. Whoever says nothing, too much, or something else, is gone soon, and
-//! so is whoever finds no room.
+//! so is whoever finds no room. Where TLS is spoken, it comes first, and whoever
+//! claims to be a peer has to have the certificate of that peer's node.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -15,12 +16,13 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, getrlimit};
-use skein_machine::wire::Version;
 use skein_machine::{ClusterId, ProcessId};
 
-use crate::frame::{FrameReader, FrameWriter};
-use crate::hello::{self, Answer, Caller, Hello, MAX_HELLO};
+use crate::guest::Guest;
+use crate::hello::{Caller, Hello};
 use crate::replica::{Call, Handle};
+use crate::stranger::{Stranger, Unfit};
+use crate::tls::Tls;
 
 /// Whoever has not said who it is by then will not.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,7 +50,7 @@ const DOOR: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
 
 /// Takes a connection over, or refuses it.
-pub type Takes = Box<dyn Fn(std::net::TcpStream, Hello, Version, FrameReader) + Send>;
+pub type Takes = Box<dyn Fn(Guest) + Send>;
 
 /// A connection that a replica was given and has not let go of yet.
 pub(crate) struct Seat(Arc<AtomicUsize>);
@@ -68,14 +70,6 @@ impl Drop for Seat {
     }
 }
 
-/// Somebody at the door.
-struct Stranger {
-    stream: TcpStream,
-    reader: FrameReader,
-    said: usize,
-    since: Instant,
-}
-
 /// Accepts connections until it is dropped.
 pub struct Listener {
     address: SocketAddr,
@@ -92,21 +86,21 @@ pub fn takes<C: Send + 'static>(handle: Handle<C>) -> Takes {
 /// The same, with another bound on its clients.
 pub fn takes_up_to<C: Send + 'static>(most_clients: usize, handle: Handle<C>) -> Takes {
     let taken = Arc::new(AtomicUsize::new(0));
-    Box::new(move |mut stream, hello, version, rest| {
-        let most = match hello.caller {
+    Box::new(move |guest| {
+        let most = match guest.hello.caller {
             Caller::Client => most_clients,
             Caller::Peer(_) => most_clients + SEATS_FOR_PEERS,
         };
-        let process = hello.to;
-        let is_short = hello.caller == Caller::Client && is_short_of_descriptors(&stream, 2 * SPARE_DESCRIPTORS);
+        let process = guest.hello.to;
+        let is_client = guest.hello.caller == Caller::Client;
+        let is_short = is_client && is_short_of_descriptors(&guest.stream, 2 * SPARE_DESCRIPTORS);
         let seat = Seat::take(&taken, most).filter(|_| !is_short);
         let Some(seat) = seat else {
             let why = format!("{process} has as many clients as it can serve: connect to another replica of its group");
-            return refuse(&mut stream, why);
+            return guest.refuse(why);
         };
-        let call = Call::Connection { stream, hello, version, rest, seat };
-        if let Some(Call::Connection { mut stream, .. }) = handle.offer(call) {
-            refuse(&mut stream, format!("{process} has stopped: look into the log of its node"));
+        if let Some(Call::Connection(guest, _)) = handle.offer(Call::Connection(Box::new(guest), seat)) {
+            guest.refuse(format!("{process} has stopped: look into the log of its node"));
         }
     })
 }
@@ -117,17 +111,14 @@ fn is_short_of_descriptors(stream: &impl AsRawFd, spare: u64) -> bool {
     u64::try_from(stream.as_raw_fd()).is_ok_and(|number| number + spare >= limit)
 }
 
-/// Tells somebody why not. If the socket does not take the few bytes at once, it does not matter.
-pub(crate) fn refuse(stream: &mut impl Write, why: String) {
-    tracing::warn!(why, "refused a connection");
-    let mut writer = FrameWriter::new();
-    writer.message(|buffer| buffer.extend_from_slice(&hello::to_bytes(&Answer::refused(why))));
-    let _ = stream.write(writer.finish());
-}
-
 impl Listener {
-    /// Listens at an address, for the replicas of this node.
-    pub fn open(address: SocketAddr, cluster: ClusterId, replicas: BTreeMap<ProcessId, Takes>) -> io::Result<Listener> {
+    /// Listens at an address, for the replicas of this node. With TLS, nothing else is spoken.
+    pub fn open(
+        address: SocketAddr,
+        cluster: ClusterId,
+        replicas: BTreeMap<ProcessId, Takes>,
+        tls: Option<Tls>,
+    ) -> io::Result<Listener> {
         let mut door = TcpListener::bind(address)?;
         let address = door.local_addr()?;
         let poll = Poll::new()?;
@@ -136,7 +127,7 @@ impl Listener {
         let is_closing = Arc::new(AtomicBool::new(false));
         let closing = is_closing.clone();
         let strangers = BTreeMap::new();
-        let mut porter = Porter { poll, door, cluster, replicas, strangers, next: 0, knocks: None };
+        let mut porter = Porter { poll, door, cluster, replicas, tls, strangers, next: 0, knocks: None };
         let thread = std::thread::Builder::new().name("listener".to_owned()).spawn(move || porter.work(&closing))?;
         Ok(Listener { address, is_closing, waker, thread: Some(thread) })
     }
@@ -162,6 +153,7 @@ struct Porter {
     door: TcpListener,
     cluster: ClusterId,
     replicas: BTreeMap<ProcessId, Takes>,
+    tls: Option<Tls>,
     /// In the order in which they came.
     strangers: BTreeMap<usize, Stranger>,
     next: usize,
@@ -201,24 +193,7 @@ impl Porter {
         self.knocks = Some(now);
         for _ in 0..ACCEPTS_A_TURN {
             match self.door.accept() {
-                Ok((mut stream, _)) if is_short_of_descriptors(&stream, SPARE_DESCRIPTORS) => {
-                    refuse(&mut stream, "this node has too many connections: try again later".to_owned());
-                }
-                Ok((mut stream, _)) => {
-                    if self.strangers.len() >= MOST_STRANGERS
-                        && let Some((_, mut longest)) = self.strangers.pop_first()
-                    {
-                        let why = "too many others have come, and nothing was said here: say at once who calls";
-                        refuse(&mut longest.stream, why.to_owned());
-                    }
-                    let number = self.next % WAKER.0;
-                    self.next += 1;
-                    if self.poll.registry().register(&mut stream, Token(number), Interest::READABLE).is_ok() {
-                        let stranger = Stranger { stream, reader: FrameReader::new(), said: 0, since: now };
-                        self.strangers.insert(number, stranger);
-                        self.listen(number);
-                    }
-                }
+                Ok((stream, _)) => self.let_in(stream, now),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.knocks = None;
                     return;
@@ -233,6 +208,28 @@ impl Porter {
         }
     }
 
+    fn let_in(&mut self, mut stream: TcpStream, now: Instant) {
+        let session = match self.tls.as_ref().map(Tls::answer).transpose() {
+            Ok(session) => session,
+            Err(why) => return tracing::error!(why, "cannot speak TLS"),
+        };
+        let is_short = is_short_of_descriptors(&stream, SPARE_DESCRIPTORS);
+        let registered = self.poll.registry().register(&mut stream, Token(self.next), interest(session.is_some()));
+        let stranger = Stranger::new(stream, session, now);
+        if is_short || registered.is_err() {
+            return stranger.refuse("this node has too many connections: try again later");
+        }
+        if self.strangers.len() >= MOST_STRANGERS
+            && let Some((_, longest)) = self.strangers.pop_first()
+        {
+            longest.refuse("too many others have come, and nothing was said here: say at once who calls");
+        }
+        let number = self.next;
+        self.next = (self.next + 1) % WAKER.0;
+        self.strangers.insert(number, stranger);
+        self.listen(number);
+    }
+
     fn listen(&mut self, number: usize) {
         let Some(stranger) = self.strangers.get_mut(&number) else { return };
         match stranger.hello() {
@@ -241,8 +238,13 @@ impl Porter {
                 let stranger = self.strangers.remove(&number).expect("it was just there");
                 self.hand_over(stranger, hello);
             }
-            Err(why) => {
+            Err(Unfit::Silly(why)) => {
                 tracing::debug!(why, "whoever connected is no caller of ours");
+                self.strangers.remove(&number);
+            }
+            Err(Unfit::Barred(why)) => {
+                let from = stranger.stream.peer_addr().map_or_else(|_| "nowhere".to_owned(), |from| from.to_string());
+                tracing::warn!(from, why, "refused a connection");
                 self.strangers.remove(&number);
             }
         }
@@ -250,47 +252,26 @@ impl Porter {
 
     fn hand_over(&mut self, mut stranger: Stranger, hello: Hello) {
         let _ = self.poll.registry().deregister(&mut stranger.stream);
-        let version = match (hello.agree(self.cluster), self.replicas.contains_key(&hello.to)) {
-            (Ok(version), true) => version,
-            (Ok(_), false) => {
-                let here: Vec<String> = self.replicas.keys().map(ToString::to_string).collect();
-                let why = format!("{} is not here; this node has {}", hello.to, here.join(", "));
-                return refuse(&mut stranger.stream, why);
-            }
-            (Err(why), _) => return refuse(&mut stranger.stream, why),
+        let version = match self.admit(&stranger, &hello).and_then(|()| hello.agree(self.cluster)) {
+            Ok(version) => version,
+            Err(why) => return stranger.refuse(&why),
         };
-        let Stranger { stream, reader, .. } = stranger;
-        self.replicas[&hello.to](std::net::TcpStream::from(stream), hello, version, reader);
+        let Some(takes) = self.replicas.get(&hello.to) else {
+            let here: Vec<String> = self.replicas.keys().map(ToString::to_string).collect();
+            return stranger.refuse(&format!("{} is not here; this node has {}", hello.to, here.join(", ")));
+        };
+        takes(stranger.into_guest(hello, version));
+    }
+
+    /// Whether somebody may be who it says. Anybody with a certificate may be a client.
+    fn admit(&self, stranger: &Stranger, hello: &Hello) -> Result<(), String> {
+        let (Some(tls), Caller::Peer(peer)) = (&self.tls, hello.caller) else { return Ok(()) };
+        let session = stranger.session.as_ref().ok_or("only TLS is spoken here")?;
+        tls.may_be(session, peer.process)
     }
 }
 
-impl Stranger {
-    /// Its hello, once all of it has come.
-    fn hello(&mut self) -> Result<Option<Hello>, String> {
-        loop {
-            let room = self.reader.room();
-            let room_for_a_hello = room.len().min(MAX_HELLO);
-            match self.stream.read(&mut room[..room_for_a_hello]) {
-                Ok(0) => return Err("it closed the connection".to_owned()),
-                Ok(count) => {
-                    self.reader.read(count);
-                    self.said += count;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error.to_string()),
-            }
-            if let Some(mut body) = self.reader.next_frame().map_err(|error| error.to_string())? {
-                let message = self.reader.next_message(&mut body).map_err(|error| error.to_string())?;
-                let message = message.ok_or("it says nothing")?;
-                if !body.is_empty() {
-                    return Err("it says more than who it is".to_owned());
-                }
-                return hello::from_bytes(message).map(Some).map_err(|error| error.to_string());
-            }
-            if self.said >= MAX_HELLO {
-                return Err("it says more than who it is".to_owned());
-            }
-        }
-    }
+/// A handshake also waits for its turn to write.
+fn interest(is_tls: bool) -> Interest {
+    if is_tls { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
 }

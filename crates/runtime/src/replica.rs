@@ -14,19 +14,20 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::event::Event;
 use mio::{Events, Poll, Waker};
-use skein_machine::wire::{self, VERSION, Version, Writer};
+use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{Boot, ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
 
 use crate::alarms::Alarms;
 use crate::conn::Filled;
 use crate::data::{Begin, DataDir, Identity, Owner};
 use crate::files::Files;
-use crate::frame::FrameReader;
 use crate::front::{Answer, ClientId, Desk, Front};
-use crate::hello::{Hello, Peer};
+use crate::guest::Guest;
+use crate::hello::Peer;
 use crate::inspect::Inspection;
 use crate::links::{Link, Slots, Whose};
 use crate::listener::Seat;
+use crate::tls::Tls;
 use crate::wal::{self, Recovered, Storage, Wal};
 
 pub use crate::failure::Failure;
@@ -73,6 +74,8 @@ pub struct Surroundings {
     pub storage: Storage,
     /// What it expects to find in its directory.
     pub begin: Begin,
+    /// With what it makes itself known to others, and knows them. Without, everybody believes everybody.
+    pub tls: Option<Tls>,
     /// Look all the time instead of sleeping until something comes up.
     pub busy_poll: bool,
 }
@@ -80,13 +83,7 @@ pub struct Surroundings {
 /// What other threads hand to a replica.
 pub(crate) enum Call<C> {
     /// A connection whose hello was read.
-    Connection {
-        stream: std::net::TcpStream,
-        hello: Hello,
-        version: Version,
-        rest: FrameReader,
-        seat: Seat,
-    },
+    Connection(Box<Guest>, Seat),
     Front(C),
     Inspect(Sender<Inspection>),
     Stop,
@@ -339,7 +336,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             let filled = match place.conn.fill(Instant::now()) {
                 Ok(filled) => filled,
                 Err(error) => {
-                    self.lose(slot, &error.to_string());
+                    self.fail(slot, &error);
                     return false;
                 }
             };
@@ -393,9 +390,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         for _ in 0..CALLS_A_TURN {
             match self.calls.try_recv() {
                 Ok(Call::Front(call)) => self.front.on_call(call, &mut self.desk),
-                Ok(Call::Connection { stream, hello, version, rest, seat }) => {
-                    self.on_connection(stream, &hello, version, rest, seat);
-                }
+                Ok(Call::Connection(guest, seat)) => self.on_connection(*guest, seat),
                 Ok(Call::Inspect(asker)) => {
                     // Whoever asked may not wait any more.
                     let _ = asker.send(self.inspect());

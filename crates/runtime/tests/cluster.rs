@@ -66,12 +66,13 @@ fn start(
         data: folder.join(me.to_string()),
         storage,
         begin: Begin::Usual,
+        tls: None,
         busy_poll: false,
     };
     let maker = |boot| PrimCast::new(me, cluster.clone(), boot, Settings::DEFAULT, Planted::NONE);
     let clerk = Clerk::default();
     let (replica, handle) = Replica::open(surroundings, maker, clerk.clone()).unwrap();
-    let listener = Listener::open(addresses[&me], CLUSTER, [(me, takes(handle.clone()))].into()).unwrap();
+    let listener = Listener::open(addresses[&me], CLUSTER, [(me, takes(handle.clone()))].into(), None).unwrap();
     let thread = std::thread::spawn(move || replica.run(u64::from(me.0) + 1));
     Node { handle, clerk, thread, listener }
 }

@@ -34,10 +34,10 @@ pub(crate) struct Shape {
     storage: Storage,
     /// How many groups.
     #[arg(long, default_value_t = 2, value_name = "G")]
-    groups: usize,
+    pub(crate) groups: usize,
     /// How many replicas each group has.
     #[arg(long, default_value_t = 3, value_name = "R")]
-    replicas: usize,
+    pub(crate) replicas: usize,
     /// Bytes of payload.
     #[arg(long, default_value_t = 16, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     payload: u32,
@@ -47,10 +47,13 @@ pub(crate) struct Shape {
     wan: Option<Wan>,
     /// Run all servers in this process, each on a thread of its own.
     #[arg(long)]
-    in_process: bool,
+    pub(crate) in_process: bool,
     /// Servers look all the time instead of sleeping until something comes.
     #[arg(long)]
-    busy_poll: bool,
+    pub(crate) busy_poll: bool,
+    /// Servers and load speak TLS.
+    #[arg(long)]
+    pub(crate) tls: bool,
     /// Measure also when the last replica delivers, by the messages of one session of each group. It costs the
     /// servers an answer of every replica.
     #[arg(long)]
@@ -80,6 +83,7 @@ pub(crate) struct Figures {
     pub(crate) destinations: usize,
     pub(crate) outstanding: usize,
     pub(crate) payload: u32,
+    pub(crate) tls: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) rate: Option<f64>,
     pub(crate) msgs_per_s: f64,
@@ -143,7 +147,7 @@ impl Shape {
     fn measure_cluster(&self, pressure: &Pressure) -> Result<Figures, Mistake> {
         let Pressure { protocol, destinations, outstanding, rate, seconds } = *pressure;
         let choices = Choices { protocol, clock: self.clock, storage: self.storage, wan: self.wan };
-        let servers = Servers::start(choices, self.groups, self.replicas, self.busy_poll, self.in_process)?;
+        let servers = Servers::start(choices, self)?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let begin_nanos = (since + WARM_UP).as_nanos() as u64;
         // With fewer messages than groups, only the first groups have a load of their own.
@@ -186,6 +190,7 @@ impl Shape {
             destinations,
             outstanding,
             payload: self.payload,
+            tls: self.tls,
             rate,
             msgs_per_s: finished as f64 / seconds,
             p50_us: at(0.5),

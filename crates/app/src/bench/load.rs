@@ -172,7 +172,7 @@ impl<'a> Load<'a> {
         let mut load = Load {
             job,
             config,
-            callers: Callers::new().map_err(|error| lost(&error))?,
+            callers: Callers::new().map_err(|error| lost(&error))?.with_tls(config.tls_of_client()?),
             lines: Vec::new(),
             idle: sessions.keys().copied().collect(),
             watched: sessions.keys().next().copied().filter(|_| job.watches_all),

@@ -11,7 +11,10 @@ use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{ClusterId, Wire};
 use skein_runtime::caller::{Callers, Heard};
 
-use crate::cli::Mistake;
+use super::experiment::Shape;
+use crate::certificates::Certificates;
+use crate::cli::{Mistake, certificates};
+use crate::config::layers::variables;
 use crate::config::{Choices, Config};
 use crate::node::Node;
 use crate::processor_time;
@@ -32,30 +35,29 @@ pub(crate) struct Servers {
 
 impl Servers {
     /// Starts so many groups of so many replicas and waits until each listens.
-    pub(crate) fn start(
-        choices: Choices,
-        groups: usize,
-        replicas: usize,
-        is_busy: bool,
-        in_process: bool,
-    ) -> Result<Servers, Mistake> {
+    pub(crate) fn start(choices: Choices, shape: &Shape) -> Result<Servers, Mistake> {
+        let Shape { groups, replicas, .. } = *shape;
         let folder = std::env::temp_dir().join(format!("skein-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
         let config_file = folder.join("skein.toml");
         let id = ClusterId(u64::from(std::process::id()));
-        let config =
+        let mut config =
             Config::one_replica_a_node(id, choices, folder.join("data"), replicas, &free_addresses(groups * replicas)?);
+        if shape.tls {
+            certificates::make(&config, &folder, 30, false)?;
+            config.tls = Some(Certificates::in_folder(&folder));
+        }
         std::fs::write(&config_file, config.to_text())
             .map_err(|error| Mistake(format!("cannot write {}: {error}", config_file.display())))?;
         let mut servers = Servers { config, config_file, folder, children: Vec::new(), nodes: Vec::new() };
         let names: Vec<String> = servers.config.nodes.keys().cloned().collect();
         for name in names {
-            if in_process {
-                let node = Node::start(&servers.config, &name, is_busy, None);
+            if shape.in_process {
+                let node = Node::start(&servers.config, &name, shape.busy_poll, None);
                 servers.nodes.push(node.map_err(|why| Mistake(format!("cannot start node {name}: {why}")))?);
             } else {
-                servers.children.push(start(&servers.config_file, &name, is_busy)?);
+                servers.children.push(start(&servers.config_file, &name, shape.busy_poll)?);
             }
         }
         for child in &mut servers.children {
@@ -106,7 +108,8 @@ impl Servers {
     }
 
     fn count_one(&self, process: skein_machine::ProcessId, address: SocketAddr) -> Result<Counts, String> {
-        let mut callers = Callers::new().map_err(|error| error.to_string())?;
+        let tls = self.config.tls_of_client().map_err(|error| error.to_string())?;
+        let mut callers = Callers::new().map_err(|error| error.to_string())?.with_tls(tls);
         let connection = callers.call(address, self.config.cluster.id(), process).map_err(|error| error.to_string())?;
         callers.say(connection, |buffer| Request::Count.encode(&mut Writer::new(buffer, VERSION)));
         let mut heard = Vec::new();
@@ -156,6 +159,10 @@ fn start(config: &Path, name: &str, is_busy: bool) -> Result<Child, Mistake> {
     if is_busy {
         command.arg("--busy-poll");
     }
+    // What is measured is said by the command alone.
+    variables().for_each(|variable| {
+        command.env_remove(variable);
+    });
     command.env("SKEIN_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::piped());
     command.spawn().map_err(|error| Mistake(format!("cannot start node {name}: {error}")))
 }

@@ -1,13 +1,14 @@
 //! `skein config`: writes a configuration to begin with, and says what is wrong
 //! with one before anything is started.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use skein_machine::ClusterId;
 
-use super::{Mistake, Verdict, output};
+use super::{Mistake, Verdict, certificates, output};
 use crate::compose::{Clock, Protocol};
+use crate::config::layers::Flags;
 use crate::config::{Choices, Config, Ports, Storage};
 
 #[derive(Subcommand)]
@@ -16,8 +17,10 @@ pub(crate) enum ConfigCommand {
     Init(Init),
     /// Say what is wrong with a configuration, or what it describes.
     Check(Check),
-    /// Print a configuration with everything that it leaves to defaults.
-    Show(Check),
+    /// Print a configuration with everything that it leaves to defaults, or what a node would make of it.
+    Show(Show),
+    /// Make certificates for the nodes and the clients of a cluster.
+    Certificates(certificates::Arguments),
 }
 
 #[derive(Args)]
@@ -39,10 +42,35 @@ pub(crate) struct Init {
 }
 
 #[derive(Args)]
+#[command(
+    after_help = "Certificates that it names are read too: those of every node that are here, or those of one node.
+
+Examples:
+  skein config check
+  skein config check skein.toml --node a"
+)]
 pub(crate) struct Check {
     /// The configuration.
     #[arg(value_name = "FILE", default_value = "skein.toml")]
     file: PathBuf,
+    /// The node whose certificate has to be here.
+    #[arg(long, value_name = "NAME")]
+    node: Option<String>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  skein config show skein.toml
+  SKEIN_STORAGE=async skein config show skein.toml --node a --log debug")]
+pub(crate) struct Show {
+    /// The configuration.
+    #[arg(value_name = "FILE", default_value = "skein.toml")]
+    file: PathBuf,
+    /// Show the settings of this node, and where each comes from: its flags, the environment, the configuration.
+    #[arg(long, value_name = "NAME", env = "SKEIN_NODE")]
+    node: Option<String>,
+    #[command(flatten)]
+    flags: Flags,
 }
 
 /// What stands at the head of a new configuration.
@@ -55,27 +83,48 @@ const HEAD: &str = "\
 # clock      what its timestamps follow: logical, or hybrid for hardware clocks too
 # storage    sync, async, or memory: what an acknowledgement is worth
 # data       the folder in which every node has a folder of its own
-# nodes      where each listens to others (address) and tells how it is (http), and in which region it stands
+# log        what nodes write down: error, warn, info, debug, or skein_runtime=debug and the like
+# nodes      where each is found by others (address), where it listens to them if that is something else (listen),
+#            where it tells how it is (http), and in which region it stands
 # groups     the nodes that hold a replica of each; the first one leads at first. Replicas are numbered in
 #            this order, so add groups at the end and never take one out
 
+";
+
+/// What stands at its end.
+const TAIL: &str = "
+# Certificates, by which nodes and clients know each other. With them, nothing is said in the clear; without, nodes
+# listen on this machine only, unless insecure = true says above that nobody else is there. `skein config certificates certificates` makes them; {node} is the node's name.
+# [tls]
+# ca = \"certificates/ca.pem\"
+# cert = \"certificates/{node}.pem\"
+# key = \"certificates/{node}.key\"
+# client_cert = \"certificates/client.pem\"
+# client_key = \"certificates/client.key\"
 ";
 
 pub(crate) fn command(command: &ConfigCommand) -> Verdict {
     match command {
         ConfigCommand::Init(init) => init.print(),
         ConfigCommand::Check(check) => {
-            let config = check.read()?;
+            let config = read(&check.file)?;
+            if let Some(node) = check.node.as_ref().filter(|node| !config.nodes.contains_key(*node)) {
+                let known: Vec<&str> = config.nodes.keys().map(String::as_str).collect();
+                return Err(Mistake(format!("there is no node {node}: there are {}", known.join(", "))));
+            }
             let (nodes, groups) = (config.nodes.len(), config.groups.len());
             let replicas = config.homes.len();
             output::line(format_args!("{}: {nodes} nodes, {groups} groups, {replicas} replicas", check.file.display()));
+            certificates::check(&config, check.node.as_deref())?;
             Ok(true)
         }
-        ConfigCommand::Show(check) => {
-            output::text(&check.read()?.to_text());
-            Ok(true)
-        }
+        ConfigCommand::Show(show) => show.print(),
+        ConfigCommand::Certificates(arguments) => certificates::command(arguments),
     }
+}
+
+fn read(file: &Path) -> Result<Config, Mistake> {
+    Config::read(file).map_err(|error| Mistake(error.to_string()))
 }
 
 impl Init {
@@ -96,12 +145,20 @@ impl Init {
         let config = Config::spread(id, choices, PathBuf::from("skein-data"), &names, usize::from(self.groups), ports);
         output::text(HEAD);
         output::text(&config.to_text());
+        output::text(TAIL);
         Ok(true)
     }
 }
 
-impl Check {
-    fn read(&self) -> Result<Config, Mistake> {
-        Config::read(&self.file).map_err(|error| Mistake(error.to_string()))
+impl Show {
+    fn print(&self) -> Verdict {
+        let Some(node) = &self.node else {
+            output::text(&read(&self.file)?.to_text());
+            return Ok(true);
+        };
+        let layered = Config::read_for(&self.file, node, &self.flags, |name| std::env::var(name).ok());
+        let (_, settings) = layered.map_err(|error| Mistake(error.to_string()))?;
+        settings.iter().for_each(output::line);
+        Ok(true)
     }
 }

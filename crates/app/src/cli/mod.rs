@@ -1,8 +1,9 @@
 //! The command line: what there is, how it is asked for, and what a mistake
 //! answers. Data goes to standard output, everything else to standard error.
 //! Exit codes: 0 all is well, 1 something that was checked does not hold,
-//! 2 the question makes no sense.
+//! 2 the question makes no sense, 78 a node refuses its configuration.
 
+pub(crate) mod certificates;
 mod config;
 mod log;
 mod node;
@@ -133,6 +134,21 @@ impl From<skein_machine::ClusterError> for Mistake {
     }
 }
 
+impl From<skein_runtime::tls::TlsError> for Mistake {
+    fn from(error: skein_runtime::tls::TlsError) -> Mistake {
+        Mistake(error.to_string())
+    }
+}
+
+impl From<crate::config::ConfigError> for Mistake {
+    fn from(error: crate::config::ConfigError) -> Mistake {
+        Mistake(error.to_string())
+    }
+}
+
+/// What a node answers whose configuration is refused, as `sysexits.h` has it: starting it again is of no use.
+const CONFIGURATION: u8 = 78;
+
 /// Whether what was checked holds.
 pub(crate) type Verdict = Result<bool, Mistake>;
 
@@ -148,7 +164,13 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => talk::tail(&arguments),
         Command::Status(arguments) => status::command(&arguments),
         Command::Config(command) => config::command(&command),
-        Command::Node(arguments) => node::command(&arguments),
+        Command::Node(arguments) => match node::command(&arguments) {
+            Ok(verdict) => verdict,
+            Err(mistake) => {
+                eprintln!("error: {mistake}");
+                return ExitCode::from(CONFIGURATION);
+            }
+        },
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Sweep(arguments)) => crate::bench::sweep::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),

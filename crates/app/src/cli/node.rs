@@ -2,21 +2,33 @@
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use skein_runtime::tls::Tls;
 
 use super::{Mistake, Verdict, output};
 use crate::config::Config;
+use crate::config::layers::Flags;
 use crate::diary;
 use crate::node::Node;
 use crate::signals::Stop;
+use crate::supervisor::Supervisor;
+
+/// A certificate that ends sooner is spoken of,
+const NOTICE: Duration = Duration::from_secs(14 * 86400);
+
+/// so often.
+const REMIND: Duration = Duration::from_secs(86400);
 
 #[derive(Args)]
 #[command(after_help = "Example:
   skein node --config skein.toml --node a
 
-It says on one line of standard output that it is ready, and where it listens.")]
+It says on one line of standard output that it is ready, and where it listens; a supervisor that listens to
+sd_notify is told so too. SIGHUP makes it read its certificates again. Exit codes: 0 it was asked to stop,
+78 its configuration is refused, 2 anything else.")]
 pub(crate) struct Arguments {
     /// The configuration of the cluster, the same for all nodes.
     #[arg(long, value_name = "FILE", env = "SKEIN_CONFIG")]
@@ -31,22 +43,67 @@ pub(crate) struct Arguments {
     /// any life of theirs before: whoever refuses them says which.
     #[arg(long, value_name = "INCARNATION")]
     rejoin: Option<NonZeroU32>,
+    #[command(flatten)]
+    flags: Flags,
 }
 
-pub(crate) fn command(arguments: &Arguments) -> Verdict {
-    diary::begin(None).map_err(Mistake)?;
-    let stop = Stop::listen().map_err(Mistake)?;
+/// The outer mistake is one in the configuration.
+pub(crate) fn command(arguments: &Arguments) -> Result<Verdict, Mistake> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let (config, _) = Config::read_for(&arguments.config, &arguments.node, &arguments.flags, environment)?;
+    diary::begin_with(config.log.as_deref().unwrap_or(diary::USUAL)).map_err(Mistake)?;
+    // Read once before anything starts, to tell a mistake in it from anything else.
+    config.tls_of(&arguments.node)?;
+    Ok(live(arguments, &config))
+}
+
+fn live(arguments: &Arguments, config: &Config) -> Verdict {
+    let stop = Stop::listen_to_hangups_too().map_err(Mistake)?;
+    let supervisor = Supervisor::of_environment();
     allow_descriptors();
-    let config = Config::read(&arguments.config).map_err(|error| Mistake(error.to_string()))?;
-    let node = Node::start(&config, &arguments.node, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
-    output::line(format_args!("node {} is ready at {}", arguments.node, node.address()));
-    stop.wait(|| node.has_stopped());
+    let name = &arguments.node;
+    let node = Node::start(config, name, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
+    output::line(format_args!("node {name} is ready at {}", node.address()));
+    supervisor.ready();
+    let mut reminded: Option<Instant> = None;
+    let is_over = || {
+        if reminded.is_none_or(|at| at.elapsed() > REMIND) {
+            reminded = Some(Instant::now());
+            remind(node.tls());
+        }
+        node.has_stopped()
+    };
+    stop.wait_and(is_over, || {
+        supervisor.reloading();
+        reload(node.tls());
+        supervisor.ready();
+    });
+    supervisor.stopping();
     if node.has_stopped() {
         node.stop().map_err(Mistake)?;
-        return Err(Mistake(format!("a replica of node {} has stopped by itself", arguments.node)));
+        return Err(Mistake(format!("a replica of node {name} has stopped by itself")));
     }
     node.retire().map_err(Mistake)?;
     Ok(true)
+}
+
+fn reload(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        None => tracing::info!("there are no certificates to read again"),
+        Some(Ok(())) => {
+            tracing::info!("certificates are read again; new connections use them");
+            remind(tls);
+        }
+        Some(Err(error)) => tracing::error!(%error, "the certificates that were read before stay in force"),
+    }
+}
+
+/// A certificate that ends stops a cluster, one link after the other.
+fn remind(tls: Option<&Tls>) {
+    if let Some(left) = tls.and_then(|tls| tls.expires_within(NOTICE)) {
+        let hours = left.as_secs() / 3600;
+        tracing::warn!(hours, "the certificate of this node ends soon: make a new one, then send SIGHUP");
+    }
 }
 
 /// Every connection takes one, and most systems give a process few unless it asks.

@@ -20,6 +20,20 @@ pub(crate) struct Where {
     config: Option<PathBuf>,
 }
 
+/// What makes a client known to a cluster that speaks TLS.
+#[derive(Args)]
+pub(crate) struct Identity {
+    /// The certificate of the cluster's authority, if the configuration does not say.
+    #[arg(long, value_name = "FILE", env = "SKEIN_CA")]
+    ca: Option<PathBuf>,
+    /// The own certificate.
+    #[arg(long, value_name = "FILE", env = "SKEIN_CERT", requires = "key")]
+    cert: Option<PathBuf>,
+    /// Its key.
+    #[arg(long, value_name = "FILE", env = "SKEIN_KEY", requires = "cert")]
+    key: Option<PathBuf>,
+}
+
 #[derive(Args)]
 #[command(
     after_help = "Each message is sent when the one before it is delivered. Its timestamp says where it stands in
@@ -32,6 +46,8 @@ Examples:
 pub(crate) struct MulticastArguments {
     #[command(flatten)]
     place: Where,
+    #[command(flatten)]
+    identity: Identity,
     /// The groups, with commas between them.
     #[arg(value_name = "GROUPS")]
     groups: String,
@@ -50,6 +66,8 @@ pub(crate) struct MulticastArguments {
 pub(crate) struct TailArguments {
     #[command(flatten)]
     place: Where,
+    #[command(flatten)]
+    identity: Identity,
     /// The group.
     #[arg(value_name = "GROUP")]
     group: String,
@@ -93,8 +111,23 @@ impl Where {
     }
 }
 
+impl Identity {
+    /// What is said here counts before what the configuration says of clients.
+    fn put_into(&self, mut config: Config) -> Config {
+        if let Some(ca) = &self.ca {
+            config.tls.get_or_insert_default().ca.clone_from(ca);
+        }
+        if let Some(tls) = &mut config.tls
+            && self.cert.is_some()
+        {
+            (tls.client_cert, tls.client_key) = (self.cert.clone(), self.key.clone());
+        }
+        config
+    }
+}
+
 pub(crate) fn multicast(arguments: &MulticastArguments) -> Verdict {
-    let config = arguments.place.read()?;
+    let config = arguments.identity.put_into(arguments.place.read()?);
     let groups: Result<GroupSet, Mistake> = arguments.groups.split(',').map(|name| group(&config, name)).collect();
     let groups = groups?;
     let mut client = Client::new(config.clone()).map_err(Mistake)?;
@@ -114,7 +147,7 @@ pub(crate) fn multicast(arguments: &MulticastArguments) -> Verdict {
 }
 
 pub(crate) fn tail(arguments: &TailArguments) -> Verdict {
-    let config = arguments.place.read()?;
+    let config = arguments.identity.put_into(arguments.place.read()?);
     let group = group(&config, &arguments.group)?;
     let mut client = Client::new(config.clone()).map_err(Mistake)?;
     let each = |delivery: Delivery| {

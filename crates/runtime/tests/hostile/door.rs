@@ -29,7 +29,7 @@ fn silent_strangers_do_not_lock_the_door() {
 fn a_refusal_is_never_too_long_to_be_read() {
     let stage = Ground::of(0).start();
     let doors = (0..300).map(|process| (ProcessId(process), takes(stage.handle.clone()))).collect();
-    let listener = Listener::open(free_address(), CLUSTER, doors).unwrap();
+    let listener = Listener::open(free_address(), CLUSTER, doors, None).unwrap();
     let mut raw = Raw::connect(listener.address());
     raw.say(&[&hello(999, Caller::Client)]);
     let why = raw.refusal();
@@ -78,7 +78,7 @@ fn child_without_descriptors() {
         std::mem::forget(stage);
         takes
     };
-    let listener = Listener::open(free_address(), CLUSTER, [(ProcessId(0), takes)].into()).unwrap();
+    let listener = Listener::open(free_address(), CLUSTER, [(ProcessId(0), takes)].into(), None).unwrap();
     // The kernel has taken this connection, and it costs the process nothing yet.
     let mut raw = Raw::connect(listener.address());
     raw.say(&[&hello(0, Caller::Client)]);

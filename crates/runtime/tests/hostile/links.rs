@@ -2,10 +2,12 @@
 //! link stands, what comes on it is what was said since it stood, in order,
 //! without a gap.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::proxy::Proxy;
 use crate::stage::{Do, Ground, HERE_I_AM, Saw, Stage, free_address};
+use crate::tls::Office;
 
 /// Reads what a replica heard of a peer, and answers how many links stood.
 fn judge(stage: &Stage, peer: u16) -> usize {
@@ -48,7 +50,17 @@ fn assert_no_gap(stage: &Stage, peer: u16) {
 
 #[test]
 fn a_link_keeps_the_order_and_loses_only_an_end() {
-    for seed in 1..=3 {
+    keeps_the_order(1..=3, None);
+}
+
+/// What is cut, split and delayed under TLS are records, in any place.
+#[test]
+fn so_does_one_by_tls() {
+    keeps_the_order(4..=4, Some(&Office::new("links")));
+}
+
+fn keeps_the_order(seeds: RangeInclusive<u64>, office: Option<&Office>) {
+    for seed in seeds {
         let (here, there) = (free_address(), free_address());
         let proxy = Proxy::to(there, seed);
         let disk = Duration::from_millis(3);
@@ -56,6 +68,7 @@ fn a_link_keeps_the_order_and_loses_only_an_end() {
         near.addresses.insert(skein_machine::ProcessId(0), here);
         let mut far = Ground::of(1).with_peer(0, here).with_slow_disk(disk);
         far.addresses.insert(skein_machine::ProcessId(1), there);
+        (near.tls, far.tls) = (office.map(|office| office.node(0)), office.map(|office| office.node(1)));
         let (near, far) = (near.start(), far.start());
         const WORDS: u64 = 3000;
         for number in 1..=WORDS {

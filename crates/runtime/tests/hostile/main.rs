@@ -10,3 +10,4 @@ mod peers;
 mod proxy;
 mod raw;
 mod stage;
+mod tls;

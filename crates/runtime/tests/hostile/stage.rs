@@ -17,6 +17,7 @@ use skein_runtime::files::{Faults, Faulty, Files, Ram};
 use skein_runtime::front::{ClientId, Desk, Front};
 use skein_runtime::listener::{Listener, takes_up_to};
 use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+use skein_runtime::tls::Tls;
 use skein_runtime::wal::Storage;
 
 pub(crate) const CLUSTER: ClusterId = ClusterId(7);
@@ -199,6 +200,7 @@ pub(crate) struct Ground {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) begin: Begin,
     pub(crate) storage: Storage,
+    pub(crate) tls: Option<Tls>,
 }
 
 pub(crate) struct Stage {
@@ -223,7 +225,14 @@ impl Ground {
             files: Arc::new(Ram::default()),
             begin: Begin::Usual,
             storage: Storage::Sync,
+            tls: None,
         }
+    }
+
+    /// Where nothing is said in the clear.
+    pub(crate) fn with_tls(mut self, tls: Tls) -> Ground {
+        self.tls = Some(tls);
+        self
     }
 
     pub(crate) fn with_peer(mut self, peer: u16, address: SocketAddr) -> Ground {
@@ -247,6 +256,7 @@ impl Ground {
             data: PathBuf::from(format!("p{}", self.me)),
             storage: self.storage,
             begin: self.begin,
+            tls: self.tls.clone(),
             busy_poll: false,
         };
         let (clerk, turns) = (Clerk::default(), Arc::new(AtomicU64::new(0)));
@@ -255,7 +265,7 @@ impl Ground {
         let (replica, handle) = Replica::open(surroundings, maker, clerk.clone())?;
         let address = self.addresses[&ProcessId(self.me)];
         let doors = [(ProcessId(self.me), takes_up_to(MOST_CLIENTS, handle.clone()))].into();
-        let listener = Listener::open(address, CLUSTER, doors).unwrap();
+        let listener = Listener::open(address, CLUSTER, doors, self.tls.clone()).unwrap();
         let thread = std::thread::spawn(move || replica.run(1));
         Ok(Stage { address, handle, listener: Some(listener), thread: Some(thread), clerk, turns })
     }

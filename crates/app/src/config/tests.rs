@@ -1,0 +1,74 @@
+//! Configurations that are right, and what is said of those that are not.
+
+use super::*;
+
+const GOOD: &str = r#"
+cluster = "00000000000000ab"
+storage = "memory"
+
+[nodes.a]
+region = "north"
+address = "127.0.0.1:7001"
+[nodes.b]
+address = "127.0.0.1:7002"
+[nodes.c]
+address = "127.0.0.1:7003"
+
+[[groups]]
+name = "users"
+replicas = ["a", "b", "c"]
+[[groups]]
+name = "orders"
+replicas = ["b"]
+"#;
+
+fn mistake(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    Config::parse(&GOOD.replace(from, to)).unwrap_err().to_string()
+}
+
+#[test]
+fn replicas_are_numbered_in_the_order_of_the_file() {
+    let config = Config::parse(GOOD).unwrap();
+    assert_eq!(config.replicas_at("b"), [ProcessId(1), ProcessId(3)]);
+    assert_eq!(config.group("orders").unwrap().index(), 1);
+    assert_eq!(config.addresses()[&ProcessId(3)].port(), 7002);
+    let again = Config::parse(&config.to_text()).unwrap();
+    assert_eq!((again.cluster, again.nodes, again.homes), (config.cluster, config.nodes, config.homes));
+}
+
+#[test]
+fn mistakes_are_explained() {
+    let unknown = mistake("storage =", "storrage =");
+    assert!(unknown.contains("line 3") && unknown.contains("storrage"), "{unknown}");
+    assert!(mistake("00000000000000ab", "ab").contains("sixteen hexadecimal digits"));
+    assert!(mistake("\"memory\"", "\"tape\"").contains("line 3"));
+    assert!(mistake("storage =", "protocol = \"paxos\"\nstorage =").contains("there are skeen, primcast"));
+    assert!(mistake("[\"b\"]", "[\"d\"]").contains("there is no such node: there are a, b, c"));
+    assert!(mistake("[\"b\"]", "[\"a\", \"b\"]").contains("take one more or one less"));
+    assert!(mistake("[\"b\"]", "[\"a\", \"b\", \"a\"]").contains("would die together"));
+    assert!(mistake("7002", "7001").contains("same address"));
+    assert!(mistake("7002", "0").contains("port 0"));
+    assert!(mistake("storage =", "wan = \"planet\"\nstorage =").contains("it knows us-west-2"));
+    assert!(mistake("orders", "users").contains("two groups are called users"));
+}
+
+#[test]
+fn nobody_listens_to_the_world_by_accident() {
+    let why = mistake("127.0.0.1:7002", "10.0.0.2:7002");
+    assert!(why.contains("node b would listen at 10.0.0.2:7002") && why.contains("insecure = true"), "{why}");
+    let why = mistake("\"127.0.0.1:7002\"", "\"127.0.0.1:7002\"\nlisten = \"0.0.0.0:7002\"");
+    assert!(why.contains("would listen at 0.0.0.0:7002"), "{why}");
+    let why = mistake("\"127.0.0.1:7002\"", "\"127.0.0.1:7002\"\nhttp = \"[::]:7080\"");
+    assert!(why.contains("insecure_http = true"), "{why}");
+    let far = GOOD.replace("127.0.0.1:7002", "10.0.0.2:7002");
+    assert!(Config::parse(&format!("insecure = true\n{far}")).is_ok());
+    let tls = "[tls]\nca = \"ca\"\ncert = \"{node}.pem\"\nkey = \"{node}.key\"\n";
+    let config = Config::parse(&format!("{far}{tls}")).unwrap();
+    assert!(Config::parse(&config.to_text()).unwrap().tls == config.tls && config.tls.is_some());
+    let names = |from: &str, to: &str| Config::parse(&format!("{GOOD}{tls}").replace(from, to)).unwrap_err().0;
+    assert!(names("[nodes.a]", "[nodes.C]").contains("no certificate can tell them apart"));
+    assert!(names("[nodes.a]", "[nodes.\"b.\"]").contains("no certificate can tell them apart"));
+    let why = names("[nodes.a]", "[nodes.\"a b\"]");
+    assert!(why.contains("no certificate can name the node \"a b\""), "{why}");
+}

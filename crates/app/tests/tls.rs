@@ -1,0 +1,272 @@
+//! A cluster whose nodes are processes and speak TLS, as an operator meets it:
+//! certificates are made, checked, replaced while it runs, and refused when
+//! they are not what they should be.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A folder that is gone with the test, with the configuration of three nodes and their certificates.
+struct Place {
+    folder: PathBuf,
+    nodes: Vec<(String, Child)>,
+}
+
+impl Place {
+    fn new(name: &str) -> Place {
+        let folder = std::env::temp_dir().join(format!("skein-tls-{}-{name}", std::process::id()));
+        let _ = fs::remove_dir_all(&folder);
+        fs::create_dir(&folder).unwrap();
+        let mut config = "cluster = \"00000000000000ab\"\ndata = \"data\"\n".to_owned();
+        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        for (node, listener) in ["a", "b", "c"].into_iter().zip(&listeners) {
+            config += &format!("nodes.{node}.address = \"{}\"\n", listener.local_addr().unwrap());
+        }
+        config += "[tls]\nca = \"papers/ca.pem\"\ncert = \"papers/{node}.pem\"\nkey = \"papers/{node}.key\"\n";
+        config += "client_cert = \"papers/client.pem\"\nclient_key = \"papers/client.key\"\n";
+        config += "[[groups]]\nname = \"g\"\nreplicas = [\"a\", \"b\", \"c\"]\n";
+        fs::write(folder.join("skein.toml"), config).unwrap();
+        let place = Place { folder, nodes: Vec::new() };
+        let made = place.says(&["config", "certificates", "papers"]);
+        assert!(made.contains("4 certificates made, 0 were there"), "{made}");
+        place
+    }
+
+    fn skein(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
+        command.args(arguments).current_dir(&self.folder).env_remove("SKEIN_LOG");
+        command
+    }
+
+    fn output(&self, arguments: &[&str]) -> Output {
+        self.skein(arguments).output().unwrap()
+    }
+
+    /// Everything that a command prints.
+    fn says(&self, arguments: &[&str]) -> String {
+        let output = self.output(arguments);
+        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
+    }
+
+    fn log_of(&self, node: &str) -> String {
+        fs::read_to_string(self.folder.join(format!("{node}.log"))).unwrap()
+    }
+
+    fn start(&mut self, node: &str) {
+        let log = fs::File::create(self.folder.join(format!("{node}.log"))).unwrap();
+        let mut command = self.skein(&["node", "--config", "skein.toml", "--node", node]);
+        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.contains("is ready"), "{line}{}", self.log_of(node));
+        self.nodes.push((node.to_owned(), child));
+    }
+
+    fn take(&mut self, node: &str) -> Child {
+        let nth = self.nodes.iter().position(|(name, _)| name == node).unwrap();
+        self.nodes.remove(nth).1
+    }
+
+    fn kill(&mut self, node: &str) {
+        let mut child = self.take(node);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Waits until a node has said something so many times.
+    fn wait_for(&self, node: &str, text: &str, times: usize) {
+        let begin = Instant::now();
+        while self.log_of(node).matches(text).count() < times {
+            assert!(begin.elapsed() < Duration::from_secs(20), "{node} never says {text}: {}", self.log_of(node));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Tells a node to read its certificates again, and waits until it says what came of it.
+    fn reload(&self, node: &str, comes_to: &str) {
+        let before = self.log_of(node).matches(comes_to).count();
+        let (_, child) = self.nodes.iter().find(|(name, _)| name == node).unwrap();
+        signal("HUP", child);
+        self.wait_for(node, comes_to, before + 1);
+    }
+
+    /// Sends a message and answers what is said of it.
+    fn multicast(&self, text: &str) -> String {
+        self.says(&["multicast", "--config", "skein.toml", "g", text])
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        for (_, child) in &mut self.nodes {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn signal(name: &str, child: &Child) {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+#[test]
+fn a_cluster_by_tls_lives_through_kills_and_new_certificates() {
+    let mut place = Place::new("cluster");
+    ["a", "b", "c"].into_iter().for_each(|node| place.start(node));
+    assert!(place.multicast("one").contains(" at 1: g "));
+
+    // The primary goes, and comes back to what was said without it.
+    place.kill("a");
+    assert!(place.multicast("two").contains(" at "));
+    place.start("a");
+    assert!(place.multicast("three").contains(" at "));
+
+    // Certificates of the same authority, while everything runs.
+    let renewed = place.says(&["config", "certificates", "papers", "--renew", "--days", "3"]);
+    assert!(renewed.contains("4 certificates made"), "{renewed}");
+    assert!(place.says(&["config", "check"]).contains("node b: papers/b.pem is sound, for 2 days"));
+    for node in ["a", "b", "c"] {
+        place.reload(node, "certificates are read again");
+        place.wait_for(node, "the certificate of this node ends soon", 1);
+    }
+    assert!(place.multicast("four").contains(" at "));
+    place.kill("b");
+    place.start("b");
+    // It takes two of three, and the third has seen nothing but the new certificates.
+    place.kill("c");
+    assert!(place.multicast("five").contains(" at "));
+
+    // Half of a pair is refused, and what was read before stays in force.
+    fs::copy(place.folder.join("papers/b.key"), place.folder.join("papers/a.key")).unwrap();
+    place.reload("a", "the certificates that were read before stay in force");
+    assert!(place.log_of("a").contains("papers/a.key is not the key of papers/a.pem"), "{}", place.log_of("a"));
+    assert!(place.multicast("six").contains(" at "));
+}
+
+#[test]
+fn whoever_does_not_belong_there_is_told_why() {
+    let mut place = Place::new("strangers");
+    ["a", "b"].into_iter().for_each(|node| place.start(node));
+    assert!(place.multicast("one").contains(" at 1: g "));
+    let config = fs::read_to_string(place.folder.join("skein.toml")).unwrap();
+
+    // A client without TLS, one without a certificate, one with another authority's.
+    let plain: String = config.split("[tls]").next().unwrap().to_owned()
+        + "[[groups]]\nname = \"g\"\nreplicas = [\"a\", \"b\", \"c\"]\n";
+    fs::write(place.folder.join("plain.toml"), &plain).unwrap();
+    let told = place.says(&["multicast", "--config", "plain.toml", "g", "x"]);
+    assert!(told.contains("only TLS is spoken here"), "{told}");
+    place.wait_for("a", "it does not speak TLS", 1);
+    let nameless: String =
+        config.lines().filter(|line| !line.starts_with("client_")).map(|line| format!("{line}\n")).collect();
+    fs::write(place.folder.join("nameless.toml"), nameless).unwrap();
+    let told = place.says(&["multicast", "--config", "nameless.toml", "g", "x"]);
+    assert!(told.contains("name a certificate and its key by --cert and --key"), "{told}");
+    let flags = ["--cert", "papers/client.pem", "--key", "papers/client.key"];
+    let sent = place.says(&[&["multicast", "--config", "nameless.toml", "g", "x"][..], &flags].concat());
+    assert!(sent.contains(" at "), "{sent}");
+    place.says(&["config", "certificates", "others"]);
+    let flags = ["--ca", "others/ca.pem", "--cert", "others/client.pem", "--key", "others/client.key"];
+    let told = place.says(&[&["multicast", "--config", "skein.toml", "g", "x"][..], &flags].concat());
+    assert!(told.contains("not signed by the authority that is trusted here"), "{told}");
+    let flags = ["--cert", "others/client.pem", "--key", "others/client.key"];
+    let told = place.says(&[&["multicast", "--config", "skein.toml", "g", "x"][..], &flags].concat());
+    assert!(told.contains("others/client.pem would be refused"), "{told}");
+
+    // A node with the papers of another, or with none, is not even started: exit code 78.
+    fs::copy(place.folder.join("papers/b.pem"), place.folder.join("papers/c.pem")).unwrap();
+    fs::copy(place.folder.join("papers/b.key"), place.folder.join("papers/c.key")).unwrap();
+    let refused = |more: &[&str]| {
+        let output = place.output(&[&["node", "--config", "skein.toml", "--node", "c"][..], more].concat());
+        assert_eq!(output.status.code(), Some(78));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let why = refused(&[]);
+    assert!(why.contains("papers/c.pem would be refused") && why.contains("and not c"), "{why}");
+    let checked = place.output(&["config", "check", "skein.toml", "--node", "c"]);
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&checked.stderr).contains("and not c"));
+    let why = refused(&["--cert", "nowhere.pem"]);
+    assert!(why.contains("cannot read nowhere.pem"), "{why}");
+
+    // One that trusts others is no peer, and both sides say so.
+    fs::copy(place.folder.join("others/c.pem"), place.folder.join("papers/c.pem")).unwrap();
+    fs::copy(place.folder.join("others/c.key"), place.folder.join("papers/c.key")).unwrap();
+    fs::write(place.folder.join("skein.toml"), config.replace("papers/ca.pem", "others/ca.pem")).unwrap();
+    place.start("c");
+    place.wait_for("a", "no link by TLS", 1);
+    assert!(place.log_of("a").contains("not signed by the authority"), "{}", place.log_of("a"));
+    place.wait_for("c", "it does not trust the authority that signed our certificate", 1);
+}
+
+#[test]
+fn a_supervisor_hears_of_the_beginning_and_the_end() {
+    let mut place = Place::new("supervisor");
+    let path = place.folder.join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let mut command = place.skein(&["node", "--config", "skein.toml", "--node", "a", "--storage", "memory"]);
+    let child = command.env("NOTIFY_SOCKET", &path).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut bytes = [0; 100];
+    let mut hear = || {
+        let count = socket.recv(&mut bytes).unwrap();
+        String::from_utf8(bytes[..count].to_vec()).unwrap()
+    };
+    assert_eq!(hear(), "READY=1");
+    signal("HUP", &child);
+    assert!(hear().starts_with("RELOADING=1\nMONOTONIC_USEC="));
+    assert_eq!(hear(), "READY=1");
+    signal("TERM", &child);
+    assert_eq!(hear(), "STOPPING=1");
+    place.nodes.push(("a".to_owned(), child));
+    let mut child = place.take("a");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert!(child.wait().unwrap().success() && said.contains("certificates are read again"), "{said}");
+}
+
+#[test]
+fn keys_are_for_their_owner_and_what_is_there_stays() {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::new("keys");
+    for key in ["ca.key", "a.key", "client.key"] {
+        let mode = fs::metadata(place.folder.join("papers").join(key)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{key}");
+    }
+    let before = fs::read(place.folder.join("papers/a.pem")).unwrap();
+    fs::remove_file(place.folder.join("papers/b.key")).unwrap();
+    let again = place.says(&["config", "certificates", "papers"]);
+    assert!(again.contains("1 certificates made, 3 were there"), "{again}");
+    assert_eq!(fs::read(place.folder.join("papers/a.pem")).unwrap(), before);
+    assert!(place.says(&["config", "check"]).contains("node b: papers/b.pem is sound, for 364 days"));
+    fs::remove_file(place.folder.join("papers/ca.key")).unwrap();
+    let lost = place.says(&["config", "certificates", "papers", "--renew"]);
+    assert!(lost.contains("papers/ca.pem is there and papers/ca.key is not"), "{lost}");
+    assert!(place.says(&["config", "init"]).contains("# cert = \"certificates/{node}.pem\""));
+}
+
+#[test]
+fn a_node_says_where_its_settings_come_from() {
+    let place = Place::new("layers");
+    let mut command = place.skein(&["config", "show", "skein.toml", "--node", "b", "--storage", "memory"]);
+    let output = command.env("SKEIN_STORAGE", "async").env("SKEIN_DATA", "elsewhere").output().unwrap();
+    let shown = String::from_utf8(output.stdout).unwrap();
+    let line = |name: &str| shown.lines().find(|line| line.starts_with(name)).unwrap().to_owned();
+    assert!(line("storage").contains("memory") && line("storage").ends_with("--storage"), "{shown}");
+    assert!(line("data").contains("elsewhere") && line("data").ends_with("SKEIN_DATA"), "{shown}");
+    assert!(line("cert").contains("papers/b.pem") && line("cert").ends_with("the configuration"), "{shown}");
+    assert!(line("log").contains("info") && line("log").ends_with("default"), "{shown}");
+    let refused =
+        place.skein(&["node", "--config", "skein.toml", "--node", "b"]).env("SKEIN_PROTOCOL", "skeen").output();
+    let refused = refused.unwrap();
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("protocol has to be the same at all nodes"));
+    let absent = place.output(&["node", "--config", "nowhere.toml", "--node", "a"]);
+    assert_eq!(absent.status.code(), Some(78));
+}

@@ -1,0 +1,131 @@
+//! [`Tls`]: what a process needs to speak in secret and to know whom it speaks
+//! to. Both ends present a certificate that the cluster's own authority has
+//! signed, and a node's certificate names the node: a process is believed to be
+//! who it says only where the names agree. This file opens no socket.
+
+mod mint;
+mod papers;
+mod reason;
+mod session;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use rustls::pki_types::ServerName;
+use rustls::server::NoServerSessionStorage;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use skein_machine::ProcessId;
+
+pub use mint::{Authority, Issued, Validity};
+pub use papers::{Files, Papers, TlsError};
+pub(crate) use session::Session;
+
+/// Certificates in force, for the connections to come. Clones share them.
+#[derive(Clone)]
+pub struct Tls(Arc<Shared>);
+
+struct Shared {
+    files: Files,
+    /// The node whose papers these are; clients are none.
+    node: Option<String>,
+    /// What the certificate of whoever speaks for a process has to be valid for: the name of its node.
+    homes: BTreeMap<ProcessId, ServerName<'static>>,
+    current: RwLock<Configs>,
+}
+
+/// The two sides of a handshake, and until when they are of use.
+#[derive(Clone)]
+struct Configs {
+    calls: Arc<ClientConfig>,
+    answers: Arc<ServerConfig>,
+    expires: Option<SystemTime>,
+}
+
+/// Whether a certificate can name a node that is called like this.
+pub fn check_name(node: &str) -> Result<(), TlsError> {
+    papers::name_of(node).map(|_| ())
+}
+
+impl Tls {
+    /// Reads and checks the papers of a node, or those of a client if no node is named.
+    pub fn open(files: Files, node: Option<&str>, homes: &BTreeMap<ProcessId, String>) -> Result<Tls, TlsError> {
+        let named = |(process, node): (&ProcessId, &String)| Ok((*process, papers::name_of(node)?));
+        let homes = homes.iter().map(named).collect::<Result<_, TlsError>>()?;
+        let current = RwLock::new(Configs::of(Papers::read(&files, node)?)?);
+        Ok(Tls(Arc::new(Shared { files, node: node.map(str::to_owned), homes, current })))
+    }
+
+    /// Reads the files again. Connections that stand are left alone, new ones use what was read. If anything is
+    /// wrong with it, all stays as it was.
+    pub fn reload(&self) -> Result<(), TlsError> {
+        let configs = Configs::of(Papers::read(&self.0.files, self.0.node.as_deref())?)?;
+        // Whoever died while holding the lock had nothing half done.
+        *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = configs;
+        Ok(())
+    }
+
+    /// How long the own certificate is valid from now on, if that is less than `notice`.
+    pub fn expires_within(&self, notice: Duration) -> Option<Duration> {
+        let left = self.current().expires?.duration_since(SystemTime::now()).unwrap_or_default();
+        (left < notice).then_some(left)
+    }
+
+    fn current(&self) -> Configs {
+        self.0.current.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Our end of a connection to where a process lives.
+    pub(crate) fn call(&self, process: ProcessId) -> Result<Session, String> {
+        let name = self.0.homes.get(&process).ok_or_else(|| format!("nobody knows where {process} lives"))?;
+        let made = ClientConnection::new(self.current().calls, name.clone());
+        made.map(|end| Session::new(end.into())).map_err(|error| reason::of(&error))
+    }
+
+    /// Our end of a connection that somebody else has opened.
+    pub(crate) fn answer(&self) -> Result<Session, String> {
+        let made = ServerConnection::new(self.current().answers);
+        made.map(|end| Session::new(end.into())).map_err(|error| reason::of(&error))
+    }
+
+    /// Whether the other end may speak for a process: its certificate names the node where that one lives.
+    pub(crate) fn may_be(&self, session: &Session, process: ProcessId) -> Result<(), String> {
+        let home = self.0.homes.get(&process);
+        let home = home
+            .ok_or_else(|| format!("{process} is no process of this cluster: use the same configuration everywhere"))?;
+        session.is_valid_for(home).map_err(|why| {
+            let home = home.to_str();
+            format!("{process} lives at node {home}, and the certificate that was presented is another's: {why}")
+        })
+    }
+}
+
+impl Configs {
+    fn of(papers: Papers) -> Result<Configs, TlsError> {
+        let Papers { chain, key, verifies_nodes, verifies_callers, expires, shown } = papers;
+        let broken = |error: rustls::Error| TlsError(format!("{shown} cannot be used: {}", reason::of(&error)));
+        let (versions, provider) = (&[&rustls::version::TLS13], papers::provider());
+        let calls = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions);
+        let calls = calls.map_err(broken)?.with_webpki_verifier(verifies_nodes);
+        let mut calls = calls.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(broken)?;
+        let answers = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
+        let answers = answers.map_err(broken)?.with_client_cert_verifier(verifies_callers);
+        let mut answers = answers.with_single_cert(chain, key).map_err(broken)?;
+        // A session that is resumed is not asked for its certificate again, and outlives a reload. Connections here
+        // last: there is little to save.
+        calls.resumption = rustls::client::Resumption::disabled();
+        calls.enable_sni = false;
+        answers.session_storage = Arc::new(NoServerSessionStorage {});
+        answers.send_tls13_tickets = 0;
+        Ok(Configs { calls: Arc::new(calls), answers: Arc::new(answers), expires })
+    }
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").field("files", &self.0.files).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;
