@@ -264,6 +264,15 @@ impl Config {
         self.homes.iter().filter(|(_, home)| *home == node).map(|(process, _)| *process).collect()
     }
 
+    /// What all nodes must have been told alike, summed up. Who moves to another address or another node is the
+    /// same to the others.
+    pub fn plan(&self) -> u32 {
+        let Choices { protocol, clock, .. } = self.choices;
+        let groups: Vec<String> =
+            self.cluster.groups().iter().map(|group| format!("{:?}", self.cluster.members(group))).collect();
+        skein_runtime::hello::plan_of(&format!("{protocol} {} {}", name_of(&clock), groups.join(" ")))
+    }
+
     /// Where every replica is reached.
     pub fn addresses(&self) -> BTreeMap<ProcessId, SocketAddr> {
         self.homes.iter().map(|(process, node)| (*process, self.nodes[node].address)).collect()

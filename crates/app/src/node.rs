@@ -221,6 +221,7 @@ fn start(
     let choices = config.choices;
     let surroundings = Surroundings {
         cluster: config.cluster.id(),
+        plan: config.plan(),
         process,
         addresses: config.addresses(),
         distances: config.distances_from(process),

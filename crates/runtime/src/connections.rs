@@ -96,7 +96,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         if place.conn.stream.peer_addr().is_err() {
             return; // not yet
         }
-        let hello = Hello::new(self.surroundings.cluster, process, Caller::Peer(self.me));
+        let hello =
+            Hello::new(self.surroundings.cluster, process, Caller::Peer(self.me)).with_plan(self.surroundings.plan);
         place.whose = Whose::Greeted(process);
         place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&hello)));
     }
@@ -130,7 +131,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         let answer = hello::Answer::Welcome { version, peer: self.me };
         let whose = match guest.hello.caller {
             Caller::Peer(peer) => {
-                if let Err(why) = self.expects(peer.process).and_then(|()| self.meet(peer)) {
+                let expected = self.expects(peer.process).and_then(|()| self.agrees(guest.hello.plan));
+                if let Err(why) = expected.and_then(|()| self.meet(peer)) {
                     tracing::error!(%peer, why, "refused");
                     return guest.refuse(why);
                 }
@@ -172,6 +174,17 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             }
             Some(_) => Ok(()),
         }
+    }
+
+    /// Whether a process was told the same of the cluster: otherwise the two would count different quorums, or speak
+    /// different protocols.
+    fn agrees(&self, plan: u32) -> Result<(), String> {
+        if plan == self.surroundings.plan {
+            return Ok(());
+        }
+        Err("its configuration is another one: protocol, clock and groups with their replicas must be the same at \
+             every node. Compare the files, or use the same build everywhere"
+            .to_owned())
     }
 
     /// Refuses a process that is not who it was, and remembers one that is newer than before.

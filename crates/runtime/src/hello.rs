@@ -32,6 +32,9 @@ pub struct Hello {
     pub to: ProcessId,
     /// Who it is.
     pub caller: Caller,
+    /// What it was told of the cluster, as [`plan_of`] sums it up: peers must have been told the same. A client
+    /// says nothing of it.
+    pub plan: u32,
 }
 
 /// Who opens a connection.
@@ -80,7 +83,12 @@ impl Answer {
 impl Hello {
     /// What this build says.
     pub fn new(cluster: ClusterId, to: ProcessId, caller: Caller) -> Hello {
-        Hello { oldest: OLDEST, newest: VERSION, cluster, to, caller }
+        Hello { oldest: OLDEST, newest: VERSION, cluster, to, caller, plan: 0 }
+    }
+
+    /// The same with a plan.
+    pub fn with_plan(self, plan: u32) -> Hello {
+        Hello { plan, ..self }
     }
 
     /// The version that both can speak, or a sentence that says why there is none.
@@ -100,6 +108,11 @@ impl Hello {
         }
         Ok(version)
     }
+}
+
+/// Sums up what every process must have been told alike. It finds mistakes; it keeps nobody out.
+pub fn plan_of(told: &str) -> u32 {
+    crc32c::crc32c(told.as_bytes())
 }
 
 /// The bytes of a handshake message.
@@ -157,6 +170,7 @@ impl Wire for Hello {
         writer.u16(self.oldest);
         writer.u16(self.newest);
         writer.u64(self.cluster.0);
+        writer.u32(self.plan);
         self.to.encode(writer);
         match self.caller {
             Caller::Peer(peer) => {
@@ -175,6 +189,7 @@ impl Wire for Hello {
             oldest: reader.u16()?,
             newest: reader.u16()?,
             cluster: ClusterId(reader.u64()?),
+            plan: reader.u32()?,
             to: ProcessId::decode(reader)?,
             caller: match reader.u8()? {
                 PEER => Caller::Peer(Peer::decode(reader)?),
@@ -241,7 +256,7 @@ mod tests {
 
     fn hello() -> Hello {
         let peer = Peer { process: ProcessId(2), incarnation: 1, birth: 9 };
-        Hello::new(ClusterId(7), ProcessId(3), Caller::Peer(peer))
+        Hello::new(ClusterId(7), ProcessId(3), Caller::Peer(peer)).with_plan(5)
     }
 
     /// Every version must read this, for ever: it is how versions find out about each other.
@@ -252,6 +267,7 @@ mod tests {
             &b"skein\x01\r\n"[..],
             &[1, 0, 1, 0],
             &7u64.to_le_bytes(),
+            &[5, 0, 0, 0],
             &[3, 0],
             &[1, 2, 0, 1, 0, 0, 0],
             &9u64.to_le_bytes(),

@@ -60,6 +60,8 @@ const CALLS_A_TURN: usize = 256;
 pub struct Surroundings {
     /// Which cluster.
     pub cluster: ClusterId,
+    /// What all processes must have been told alike, as [`hello::plan_of`](crate::hello::plan_of) sums it up.
+    pub plan: u32,
     /// Who it is.
     pub process: ProcessId,
     /// Where the others are.

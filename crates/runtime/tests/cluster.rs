@@ -59,6 +59,7 @@ fn start(
 ) -> Node {
     let surroundings = Surroundings {
         cluster: CLUSTER,
+        plan: 0,
         process: me,
         addresses: addresses.clone(),
         distances: BTreeMap::new(),

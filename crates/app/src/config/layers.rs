@@ -1,7 +1,7 @@
 //! Layers: where a setting of a node comes from. A flag counts before the
 //! environment, that before the file, that before what is usual. Only what may
 //! differ from node to node can be said outside the file; what has to be the
-//! same everywhere is refused there, since nobody would notice the difference.
+//! same everywhere is refused there: one file says it for all of them.
 
 use std::fmt;
 use std::net::SocketAddr;

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use skein_machine::ProcessId;
 use skein_runtime::data::Begin;
 use skein_runtime::files::{Faults, Faulty, Files, Ram};
-use skein_runtime::hello::{Caller, Peer};
+use skein_runtime::hello::{self, Caller, Hello, Peer};
 use skein_runtime::replica::Failure;
 use skein_runtime::wal::Storage;
 
-use crate::raw::{Raw, hello, peer};
-use crate::stage::{Do, Ground, HERE_I_AM, Saw, Stage, free_address};
+use crate::raw::{Raw, peer};
+use crate::stage::{CLUSTER, Do, Ground, HERE_I_AM, Saw, Stage, free_address};
 
 fn refusal(stage: &Stage, peer: Peer) -> String {
     let mut raw = Raw::connect(stage.address);
-    raw.say(&[&hello(1, Caller::Peer(peer))]);
+    raw.say(&[&crate::raw::hello(1, Caller::Peer(peer))]);
     raw.refusal()
 }
 
@@ -58,6 +58,18 @@ fn whoever_has_forgotten_is_refused_where_it_answers() {
     }
     assert_eq!(answer(Peer { incarnation: 3, birth: 9, ..peer(1) }).hear_word(), HERE_I_AM);
     assert_eq!(stage.seen(), [Saw::Reconnect(1), Saw::Reconnect(1)]);
+}
+
+/// A node with another configuration counts other quorums, or speaks another protocol.
+#[test]
+fn whoever_was_told_otherwise_is_refused() {
+    let stage = Ground::of(1).with_peer(0, free_address()).start();
+    let hello = Hello::new(CLUSTER, ProcessId(1), Caller::Peer(peer(0))).with_plan(9);
+    let mut raw = Raw::connect(stage.address);
+    raw.say(&[&hello::to_bytes(&hello)]);
+    let refusal = raw.refusal();
+    assert!(refusal.contains("its configuration is another one: protocol, clock and groups"), "{refusal}");
+    assert_eq!(Raw::peer(stage.address, 1, peer(0)).hear_word(), HERE_I_AM);
 }
 
 /// Two replicas, of which one loses its disk and comes back as if nothing had happened; then as it should.

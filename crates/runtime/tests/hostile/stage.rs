@@ -249,6 +249,7 @@ impl Ground {
     pub(crate) fn open(&self) -> Result<Stage, Failure> {
         let surroundings = Surroundings {
             cluster: CLUSTER,
+            plan: 0,
             process: ProcessId(self.me),
             addresses: self.addresses.clone(),
             distances: BTreeMap::new(),
