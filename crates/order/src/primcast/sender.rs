@@ -59,6 +59,8 @@ struct Open {
     tries: u32,
     /// How often START was sent to any one group.
     copies: u32,
+    /// A new primary was asked, which may not have been ready to propose: it is asked again at the next look.
+    asks_again: bool,
 }
 
 impl Sender {
@@ -107,7 +109,7 @@ impl Sender {
         }
         let follows =
             if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { self.last_before(&message) };
-        self.open.insert(id, Open { message, follows, age: 0, tries: 0, copies: 0 });
+        self.open.insert(id, Open { message, follows, age: 0, tries: 0, copies: 0, asks_again: false });
         self.start(id, None, out);
         if !self.is_looking {
             self.is_looking = true;
@@ -168,6 +170,9 @@ impl Sender {
         *known = epoch;
         let concerned: Vec<MessageId> = self.to(group).collect();
         for id in concerned {
+            // So far it asked in turn, less and less often, where there was no primary.
+            let open = self.open.get_mut(&id).expect("it was just found");
+            (open.age, open.tries, open.asks_again) = (0, 0, true);
             self.start(id, Some(group), out);
         }
     }
@@ -245,7 +250,9 @@ impl Sender {
         let mut overdue = Vec::new();
         for (id, open) in &mut self.open {
             open.age += 1;
-            if open.age >= PATIENCE << open.tries.min(3) {
+            if core::mem::take(&mut open.asks_again) {
+                overdue.push(*id);
+            } else if open.age >= PATIENCE << open.tries.min(3) {
                 (open.age, open.tries) = (0, open.tries.saturating_add(1));
                 overdue.push(*id);
             }

@@ -204,3 +204,46 @@ fn delivers_without_p4(mut stage: Stage) -> [usize; 5] {
     stage.run(15 * MILLISECOND);
     [0, 1, 2, 3, 5].map(|process| stage.count(process, MessageId::new(1, 1, 0b11)))
 }
+
+/// Somebody wants something ordered by a group whose primary has died a while ago. Nobody hears START until there is
+/// another primary, and that one is asked as soon as it is known, and ready.
+#[test]
+fn whoever_asked_a_dead_primary_asks_the_next_one_at_once() {
+    for (pause, asker) in (0..30).flat_map(|nth| [4, 5, 6].map(|asker| (nth * 50 * MILLISECOND, asker))) {
+        let mut stage = Stage::new(2, 3, 2, Settings::DEFAULT, 1);
+        stage.run(2 * SECOND);
+        stage.world.crash(p(3));
+        stage.run(pause);
+        stage.multicast(asker, 1, 1, 0b10, 0, u64::MAX);
+        asks_the_next_primary_at_once(stage, &format!("p{asker} asked {pause} ns after the crash"));
+    }
+}
+
+/// The same where it has asked for so long that it asks rarely. (An outsider hears of a new primary only when it
+/// asks.)
+#[test]
+fn whoever_has_asked_for_long_asks_the_next_primary_at_once() {
+    for pause in (0..30).map(|nth| nth * 200 * MILLISECOND) {
+        let mut stage = Stage::new(2, 3, 2, Settings::DEFAULT, 1);
+        stage.run(2 * SECOND);
+        stage.world.crash(p(3));
+        stage.world.crash(p(4));
+        stage.multicast(5, 1, 1, 0b10, 0, u64::MAX);
+        stage.run(10 * SECOND + pause);
+        stage.world.restart(p(4));
+        asks_the_next_primary_at_once(stage, &format!("p5 asked {pause} ns and ten seconds before"));
+    }
+}
+
+fn asks_the_next_primary_at_once(mut stage: Stage, what: &str) {
+    // Whoever asks all the time is answered as soon as there is a primary.
+    let mut sequence = 0;
+    while stage.delivered.get(&5).is_none_or(|all| all.iter().all(|(id, _)| id.session.0 != 2)) {
+        sequence += 1;
+        stage.multicast(7, 2, sequence, 0b10, 0, u64::MAX);
+        stage.run(20 * MILLISECOND);
+    }
+    stage.run(120 * MILLISECOND);
+    let id = MessageId::new(1, 1, 0b10);
+    assert_eq!([4, 5].map(|process| stage.count(process, id)), [1; 2], "{what}");
+}
