@@ -25,6 +25,7 @@ pub mod node;
 mod serve;
 mod signals;
 pub mod speech;
+mod torture;
 
 /// Processor time that this process has used, user and system.
 pub(crate) fn processor_time() -> std::time::Duration {

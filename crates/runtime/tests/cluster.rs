@@ -14,6 +14,7 @@ use skein_machine::{
 };
 use skein_order::Planted;
 use skein_order::primcast::{PrimCast, Settings};
+use skein_runtime::clock::HardwareClock;
 use skein_runtime::data::Begin;
 use skein_runtime::files::Native;
 use skein_runtime::front::{Desk, Front};
@@ -66,6 +67,7 @@ fn start(
         distances: BTreeMap::new(),
         files: Arc::new(Native),
         data: folder.join(me.to_string()),
+        clock: HardwareClock::default(),
         storage,
         begin: Begin::Usual,
         busy_poll: false,

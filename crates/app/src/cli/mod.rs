@@ -5,7 +5,7 @@
 
 mod config;
 mod log;
-mod node;
+pub(crate) mod node;
 pub(crate) mod output;
 mod run;
 mod search;
@@ -26,7 +26,7 @@ pub(crate) use run::{jobs, seed_of};
 pub(crate) use search::in_words;
 #[cfg(feature = "mutants")]
 pub(crate) use search::search_of;
-pub(crate) use settings::{Mode, ScenarioName, Shape};
+pub(crate) use settings::{Mode, ScenarioName, Shape, name_of};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;
 
@@ -66,6 +66,8 @@ enum Command {
     /// Measure a cluster on this machine.
     #[command(subcommand)]
     Bench(Bench),
+    /// Torment a cluster of processes on this machine, and judge what it did.
+    Torture(crate::torture::Arguments),
     /// Look at the log of a replica that does not run.
     #[command(subcommand)]
     Log(log::Log),
@@ -149,6 +151,7 @@ pub fn main() -> ExitCode {
         Command::Node(arguments) => node::command(&arguments),
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
+        Command::Torture(arguments) => crate::torture::command(&arguments),
         Command::Log(log) => log::command(&log),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::diary;
 use crate::node::Node;
 use crate::signals::Stop;
+use crate::torture::leash;
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -31,6 +32,9 @@ pub(crate) struct Arguments {
     /// any life of theirs before: whoever refuses them says which.
     #[arg(long, value_name = "INCARNATION")]
     rejoin: Option<NonZeroU32>,
+    /// Hand disk and clock to whoever writes to standard input, and write journals into this folder: `skein torture`.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    tortured_in: Option<PathBuf>,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
@@ -38,7 +42,9 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let stop = Stop::listen().map_err(Mistake)?;
     allow_descriptors();
     let config = Config::read(&arguments.config).map_err(|error| Mistake(error.to_string()))?;
-    let node = Node::start(&config, &arguments.node, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
+    let ground = arguments.tortured_in.as_deref().map(leash::put_on).transpose().map_err(Mistake)?.unwrap_or_default();
+    let Arguments { node: name, busy_poll, rejoin, .. } = arguments;
+    let node = Node::start_on(&ground, &config, name, *busy_poll, *rejoin).map_err(Mistake)?;
     output::line(format_args!("node {} is ready at {}", arguments.node, node.address()));
     stop.wait(|| node.has_stopped());
     if node.has_stopped() {
@@ -50,7 +56,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
 }
 
 /// Every connection takes one, and most systems give a process few unless it asks.
-fn allow_descriptors() {
+pub(crate) fn allow_descriptors() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         tracing::warn!(%error, "cannot raise the number of open files");
