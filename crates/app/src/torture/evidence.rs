@@ -173,3 +173,71 @@ fn in_order<'a>(
         each(moment, event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use skein_machine::{Delivery, GroupSet};
+    use skein_sim::check::{Claims, judge};
+
+    const TWO: [ProcessId; 2] = [ProcessId(0), ProcessId(1)];
+
+    /// One message, acknowledged after both of a group have delivered it. What the second life of the second says
+    /// is up to the test.
+    fn evidence(name: &str, second_life: Option<&Said>) -> (Vec<&'static str>, usize) {
+        let folder = std::env::temp_dir().join(format!("skein-evidence-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let id = MessageId::new(1, 1);
+        let message = |id| Multicast {
+            id,
+            destinations: GroupSet::first(1),
+            floor: Timestamp::ZERO,
+            expiry: Timestamp::MAX,
+            payload: Bytes::new(),
+        };
+        let delivered = Said::Delivered(Delivery { position: 0, timestamp: Timestamp(7), message: message(id) });
+        let write = |name: &str, said: Option<(u64, &Said)>| {
+            let mut line = String::new();
+            said.inspect(|(moment, said)| said.write_line(*moment, &mut line));
+            std::fs::write(folder.join(name), line).unwrap();
+            folder.join(name)
+        };
+        let first = vec![write("p0.1", Some((20, &delivered)))];
+        let second = vec![write("p1.1", Some((21, &delivered))), write("p1.2", second_life.map(|said| (50, said)))];
+        let notes = Notes {
+            asked: vec![(10, TWO[1], message(id))],
+            told: vec![(30, TWO[1], id, Timestamp(7))],
+            ..Notes::default()
+        };
+        let cluster = Arc::new(Cluster::regular(1, 2, 0).unwrap());
+        let evidence = Evidence::gather(&cluster, &[notes], &TWO.into_iter().zip([first, second]).collect()).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let found = judge(&evidence.history, &Claims::CLASSIC);
+        (found.iter().map(|violation| violation.property).collect(), evidence.lost.len())
+    }
+
+    #[test]
+    fn a_replica_holds_what_its_last_life_says() {
+        assert_eq!(evidence("installed", Some(&Said::Installed(1))), (vec![], 0));
+        let other = Said::Delivered(Delivery {
+            position: 0,
+            timestamp: Timestamp(8),
+            message: Multicast {
+                id: MessageId::new(2, 1),
+                destinations: GroupSet::first(1),
+                floor: Timestamp::ZERO,
+                expiry: Timestamp::MAX,
+                payload: Bytes::new(),
+            },
+        });
+        assert!(matches!(evidence("other", Some(&other)), (found, 1) if found.contains(&"prefix order")));
+    }
+
+    /// Every life before has delivered it, so the history alone is sound.
+    #[test]
+    fn what_a_replica_has_forgotten_is_lost() {
+        assert_eq!(evidence("nothing", None), (vec![], 1));
+        assert_eq!(evidence("empty", Some(&Said::Installed(0))), (vec![], 1));
+    }
+}

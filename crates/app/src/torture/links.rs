@@ -222,7 +222,9 @@ mod tests {
     fn dial(links: &Links, target: &TcpListener) -> (TcpStream, TcpStream) {
         let near = TcpStream::connect(links.doors[&(A, B)]).unwrap();
         let far = target.accept().unwrap().0;
-        [&near, &far].map(|socket| socket.set_read_timeout(Some(PATIENCE)).unwrap());
+        for socket in [&near, &far] {
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        }
         (near, far)
     }
 

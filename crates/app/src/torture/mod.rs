@@ -151,7 +151,8 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     torment.calm(&load, arguments.patience())?;
     let notes = load.end()?;
     await_the_rest(&mut torment, &notes, arguments.patience())?;
-    if arguments.faults().contains(&Trouble::Power) {
+    // One that is stuck is left as it is, for whoever wants to know why.
+    if torment.violations.is_empty() && arguments.faults().contains(&Trouble::Power) {
         torment.wake_everybody(arguments.patience())?;
     }
     torment.nodes.kill_all();
@@ -275,6 +276,8 @@ impl Arguments {
         violations.iter().for_each(|violation| show(self.json, violation.property, &violation.detail));
         if place.stays && !self.json {
             let flag = |name, value: &dyn std::fmt::Display| format!(" --{name} {value}");
+            let faults: Vec<String> = self.faults.iter().flatten().map(name_of).collect();
+            let faults = if faults.is_empty() { String::new() } else { flag("faults", &faults.join(",")) };
             let again: String = [
                 flag("minutes", &self.minutes),
                 flag("seed", &summary.seed),
@@ -282,6 +285,7 @@ impl Arguments {
                 flag("replicas", &self.replicas),
                 flag("clock", &summary.clock),
                 flag("storage", &summary.storage),
+                faults,
             ]
             .concat();
             output::line(format_args!("  logs, journals and configurations are in {}", place.folder.display()));

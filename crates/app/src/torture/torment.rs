@@ -141,7 +141,8 @@ impl Torment {
         self.nodes.listen()?;
         for ended in self.nodes.ended() {
             let (process, why) = (ended.process, ended.why);
-            if ended.was_doomed && why.contains("stopped: cannot") {
+            let has_said_why = ["stopped: cannot ", "cannot start: cannot "].iter().any(|words| why.contains(words));
+            if ended.was_doomed && has_said_why {
                 self.counts.disk_faults += 1;
                 self.tell(format_args!("{process} has stopped because of its disk"));
             } else {
@@ -233,7 +234,6 @@ impl Torment {
         let count = self.nodes.kill_all();
         self.tell(format_args!("the power goes: {count} processes are killed at once"));
         self.counts.power_cuts += 1;
-        self.counts.kills += count as u64;
         for (process, nth) in self.nodes.processes().into_iter().zip(0..) {
             let at = until.min(Instant::now() + self.longest / 4) + LOOK * nth;
             self.agenda.push((at, End::Restart(process, self.nodes.life(process))));
@@ -338,7 +338,7 @@ impl Torment {
         loop {
             std::thread::sleep(LOOK);
             self.look()?;
-            if was.iter().all(|(process, next)| self.nodes.next(*process) >= *next) {
+            if self.agenda.is_empty() && was.iter().all(|(process, next)| self.nodes.next(*process) >= *next) {
                 return Ok(());
             }
             if begin.elapsed() > patience {
