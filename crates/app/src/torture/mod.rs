@@ -69,7 +69,7 @@ pub(crate) struct Arguments {
     /// What an acknowledgement is worth.
     #[arg(long, value_enum, default_value_t = Storage::Sync)]
     storage: Storage,
-    /// Only these kinds of trouble. All, unless told; in memory nothing survives the loss of power, nor meets a disk.
+    /// Only these kinds of trouble. All, unless told; in memory, power, disk and lose are left out.
     #[arg(long, value_enum, value_delimiter = ',', value_name = "KINDS")]
     faults: Option<Vec<Trouble>>,
     /// How long it may take after the trouble until everything is well.
@@ -182,9 +182,8 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         counts: torment.counts,
     };
     let is_clean = violations.is_empty() && evidence.lost.is_empty();
-    if is_clean {
-        place.stays = keep;
-    } else {
+    place.stays = keep || !is_clean;
+    if place.stays {
         evidence::write_down(&notes, &journals, &place.folder.join("history"))?;
     }
     arguments.report(&evidence, &violations, &summary, &place);
@@ -239,8 +238,9 @@ impl Arguments {
     }
 
     fn faults(&self) -> Vec<Trouble> {
-        let survivable =
-            |trouble: &&Trouble| self.storage != Storage::Memory || !matches!(trouble, Trouble::Power | Trouble::Disk);
+        let survivable = |trouble: &&Trouble| {
+            self.storage != Storage::Memory || !matches!(trouble, Trouble::Power | Trouble::Disk | Trouble::Lose)
+        };
         let usual = || Trouble::value_variants().iter().filter(survivable).copied().collect();
         self.faults.clone().unwrap_or_else(usual)
     }
@@ -307,7 +307,7 @@ fn show(is_json: bool, property: &str, detail: &str) {
 
 impl Summary {
     fn print(&self) {
-        let Counts { kills, power_cuts, stops, cuts, slow, disk_faults, clock_jumps } = self.counts;
+        let Counts { kills, power_cuts, stops, cuts, slow, disk_faults, lost_disks, clock_jumps } = self.counts;
         let Summary { protocol, clock, storage, seed, seconds, .. } = self;
         let (asked, acknowledged) = (thousands(self.multicasts), thousands(self.acknowledged));
         let deliveries = thousands(self.deliveries);
@@ -316,9 +316,9 @@ impl Summary {
             "  {asked} multicasts, {acknowledged} acknowledged, {deliveries} deliveries in {seconds} s"
         ));
         output::line(format_args!(
-            "  {kills} kills, {power_cuts} power cuts, {stops} stops, {disk_faults} disk faults, {clock_jumps} clock jumps"
+            "  {kills} kills, {power_cuts} power cuts, {stops} stops, {cuts} cuts, {slow} slow links"
         ));
-        output::line(format_args!("  {cuts} cuts, {slow} slow links"));
+        output::line(format_args!("  {disk_faults} disk faults, {lost_disks} lost disks, {clock_jumps} clock jumps"));
         match (self.lost, self.violations) {
             (0, 0) => output::line("  nothing was lost, every property held, everything came alive"),
             (lost, violations) => output::line(format_args!("  {lost} LOST, {violations} VIOLATIONS")),

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use skein_machine::{GroupId, Position, ProcessId, Random};
+use skein_runtime::data::is_somebodys;
+use skein_runtime::files::Native;
 
 use super::journal::{Reader, Said, file_of};
 use super::leash::Order;
@@ -42,6 +44,8 @@ struct Node {
     is_paused: bool,
     /// Its disk was told to fail it.
     is_doomed: bool,
+    /// Its disk was lost, and its group has not told it yet what it forgot.
+    is_forgetful: bool,
     journal: Reader,
     /// What this life delivers next; none if it has said nothing yet.
     next: Option<Position>,
@@ -76,6 +80,7 @@ impl Nodes {
                 child: None,
                 is_paused: false,
                 is_doomed: false,
+                is_forgetful: false,
                 journal,
                 next: None,
                 deliveries: 0,
@@ -101,6 +106,10 @@ impl Nodes {
         command.arg("node").arg("--config").arg(self.folder.join(&node.name).join("skein.toml"));
         command.args(["--node", &node.name]).arg("--tortured-in").arg(&place);
         command.env("SKEIN_LOG", "info").stdin(Stdio::piped()).stdout(file("output")?).stderr(file("log")?);
+        if node.life > 1 && !is_somebodys(&Native, &self.config.data_of(process)) {
+            // Higher than any before: a life loses its memory at most once.
+            command.args(["--rejoin", &node.life.to_string()]);
+        }
         // What a person types at a terminal to stop torture is not for its nodes.
         command.process_group(0);
         let child = command.spawn().map_err(|error| Mistake(format!("cannot start node {}: {error}", node.name)))?;
@@ -130,6 +139,14 @@ impl Nodes {
     pub(crate) fn kill(&mut self, process: ProcessId) {
         let node = self.nodes.get_mut(&process).expect("a process of the cluster");
         node.kill();
+    }
+
+    /// Kills a node and takes away everything that its replica has kept.
+    pub(crate) fn lose_disk(&mut self, process: ProcessId) -> Result<(), Mistake> {
+        self.kill(process);
+        self.nodes.get_mut(&process).expect("a process of the cluster").is_forgetful = true;
+        let data = self.config.data_of(process);
+        fs::remove_dir_all(&data).map_err(|error| Mistake(format!("cannot remove {}: {error}", data.display())))
     }
 
     /// Kills all nodes as nearly at once as one can.
@@ -198,6 +215,8 @@ impl Nodes {
                     Said::Done(..) | Said::Expired(_) | Said::SafeTime(_) => {}
                 }
             }
+            // It says nothing of any delivery before what it was given is durable.
+            node.is_forgetful &= node.next.is_none();
         }
         Ok(())
     }
@@ -222,6 +241,11 @@ impl Nodes {
 
     pub(crate) fn is_doomed(&self, process: ProcessId) -> bool {
         self.nodes[&process].is_doomed
+    }
+
+    /// Has nothing to count on but its group.
+    pub(crate) fn is_forgetful(&self, process: ProcessId) -> bool {
+        self.nodes[&process].is_forgetful
     }
 
     /// What a life delivers next; none if it has said nothing yet.

@@ -25,10 +25,12 @@ pub(crate) enum Trouble {
     Clock,
     /// All processes are killed at once.
     Power,
+    /// A process is killed, its data directory is gone, and it joins again without memory.
+    Lose,
 }
 
 /// How often each strikes in a minute. A shorter run has at least one of each.
-const A_MINUTE: [(Trouble, f64); 7] = [
+const A_MINUTE: [(Trouble, f64); 8] = [
     (Trouble::Kill, 10.0),
     (Trouble::Stop, 6.0),
     (Trouble::Cut, 8.0),
@@ -36,6 +38,7 @@ const A_MINUTE: [(Trouble, f64); 7] = [
     (Trouble::Disk, 4.0),
     (Trouble::Clock, 6.0),
     (Trouble::Power, 1.0),
+    (Trouble::Lose, 2.0),
 ];
 
 /// One thing that happens.

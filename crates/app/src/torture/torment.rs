@@ -49,6 +49,7 @@ pub(crate) struct Counts {
     pub(crate) cuts: u64,
     pub(crate) slow: u64,
     pub(crate) disk_faults: u64,
+    pub(crate) lost_disks: u64,
     pub(crate) clock_jumps: u64,
 }
 
@@ -225,6 +226,15 @@ impl Torment {
                 self.counts.clock_jumps += 1;
             }
             Trouble::Power => self.cut_power(until),
+            Trouble::Lose => {
+                let Some(victim) = self.victim(random).filter(|victim| self.may_forget(*victim)) else {
+                    return Ok(false);
+                };
+                self.tell(format_args!("{victim} is killed and its disk is lost, for {lasts:.1?}"));
+                self.nodes.lose_disk(victim)?;
+                self.counts.lost_disks += 1;
+                self.agenda.push((until, End::Restart(victim, self.nodes.life(victim))));
+            }
         }
         Ok(true)
     }
@@ -291,6 +301,13 @@ impl Torment {
         let well = self.nodes.processes().into_iter().filter(|process| self.nodes.is_well(*process));
         let candidates: Vec<ProcessId> = well.filter(can_be_spared).collect();
         (!candidates.is_empty()).then(|| *random.pick(&candidates))
+    }
+
+    /// Whether a group can bear that one more of its replicas forgets everything.
+    fn may_forget(&self, process: ProcessId) -> bool {
+        let members = self.nodes.members(process);
+        let forgetful = members.iter().filter(|other| **other != process && self.nodes.is_forgetful(**other)).count();
+        forgetful + 1 + members.len() / 2 < members.len()
     }
 
     /// The end of all trouble: links heal, everybody is up and goes on. Then everything that was asked for must be
