@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skein_machine::{Boot, Ordering, ProcessId};
+use skein_order::Planted;
 use skein_runtime::clock::HardwareClock;
 use skein_runtime::data::{Begin, is_somebodys};
 use skein_runtime::files::{Files, Native};
@@ -45,11 +46,13 @@ pub(crate) struct Ground {
     pub(crate) clock: HardwareClock,
     /// The folder in which each replica writes down what its machine says.
     pub(crate) journals: Option<PathBuf>,
+    /// The bug that its machines are built with, if any.
+    pub(crate) planted: Planted,
 }
 
 impl Default for Ground {
     fn default() -> Ground {
-        Ground { files: Arc::new(Native), clock: HardwareClock::default(), journals: None }
+        Ground { files: Arc::new(Native), clock: HardwareClock::default(), journals: None, planted: Planted::NONE }
     }
 }
 
@@ -255,5 +258,5 @@ fn start(
     let keeps_records = choices.storage != config::Storage::Memory;
     let journal = ground.journals.as_ref().map(|folder| Journal::begin(folder, process)).transpose()?;
     let hire = Hire { surroundings, front: Multicasts::new(cluster.clone(), journal), end };
-    choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, hire)
+    choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire)
 }

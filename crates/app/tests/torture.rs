@@ -68,6 +68,18 @@ fn a_cluster_that_forgets_is_found_out_and_its_logs_are_kept() {
     }
 }
 
+/// One of the bugs of `skein sim mutants`, on sockets and disks.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_planted_bug_is_found_by_the_judges() {
+    let folder = Folder::new("planted");
+    let mut command = torture(&["--minutes", "0.03", "--patience", "5", "--json", "--keep", folder.name()]);
+    let output = command.env("SKEIN_PLANTED", "primcast-ignores-pending-stamps").output().unwrap();
+    let (summary, said) = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(number(&summary, "violations") > 0 && said.contains("\"property\":\"timestamps\""), "{said}");
+}
+
 #[test]
 fn questions_that_make_no_sense_are_refused() {
     let mistakes = [

@@ -56,7 +56,12 @@ pub(crate) fn put_on(folder: &Path) -> Result<Ground, String> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|error| format!("cannot be bound to the process that torments this one: {error}"))?;
     let (files, clock) = (Faulty::new(Arc::new(Native), Faults::default()), HardwareClock::default());
-    let ground = Ground { files: Arc::new(files.clone()), clock: clock.clone(), journals: Some(folder.to_owned()) };
+    let ground = Ground {
+        files: Arc::new(files.clone()),
+        clock: clock.clone(),
+        journals: Some(folder.to_owned()),
+        planted: planted()?,
+    };
     let obey = move || {
         for line in stdin().lines().map_while(Result::ok) {
             tracing::warn!(order = line, "is tormented");
@@ -71,6 +76,19 @@ pub(crate) fn put_on(folder: &Path) -> Result<Ground, String> {
     let thread = std::thread::Builder::new().name("leash".to_owned()).spawn(obey);
     thread.map_err(|error| format!("there is no thread to be tormented by: {error}"))?;
     Ok(ground)
+}
+
+/// The bug that torture is to find: in a build that can have one, and whose user names one of `skein sim mutants`.
+#[cfg(feature = "mutants")]
+fn planted() -> Result<skein_order::Planted, String> {
+    let Ok(name) = std::env::var("SKEIN_PLANTED") else { return Ok(skein_order::Planted::NONE) };
+    let mutant = crate::mutants::named(&name).ok_or_else(|| format!("SKEIN_PLANTED=\"{name}\": there is no such bug"));
+    mutant.map(skein_order::Planted::bug)
+}
+
+#[cfg(not(feature = "mutants"))]
+fn planted() -> Result<skein_order::Planted, String> {
+    Ok(skein_order::Planted::NONE)
 }
 
 #[cfg(test)]

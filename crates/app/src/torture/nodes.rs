@@ -105,7 +105,11 @@ impl Nodes {
         let mut command = Command::new(program);
         command.arg("node").arg("--config").arg(self.folder.join(&node.name).join("skein.toml"));
         command.args(["--node", &node.name]).arg("--tortured-in").arg(&place);
-        command.env("SKEIN_LOG", "info").stdin(Stdio::piped()).stdout(file("output")?).stderr(file("log")?);
+        if std::env::var_os("SKEIN_LOG").is_none() {
+            // Who is connected to whom is what one wants to know of a node that stood still.
+            command.env("SKEIN_LOG", "debug");
+        }
+        command.stdin(Stdio::piped()).stdout(file("output")?).stderr(file("log")?);
         if node.life > 1 && !is_somebodys(&Native, &self.config.data_of(process)) {
             // Higher than any before: a life loses its memory at most once.
             command.args(["--rejoin", &node.life.to_string()]);
@@ -195,9 +199,10 @@ impl Nodes {
             (node.child, node.is_paused) = (None, false);
             let was_doomed = std::mem::take(&mut node.is_doomed);
             let log = self.output_of(process, "log");
-            let last: Vec<&str> = log.lines().rev().take(3).collect();
-            let last: Vec<&str> = last.into_iter().rev().collect();
-            ended.push(Ended { process, was_doomed, why: format!("{status}: {}", last.join(" / ")) });
+            // Others go on writing while the one that failed says why.
+            let errors: Vec<&str> = log.lines().filter(|line| line.starts_with("error: ")).collect();
+            let last = if errors.is_empty() { log.lines().last().unwrap_or_default() } else { &errors.join(" / ") };
+            ended.push(Ended { process, was_doomed, why: format!("{status}: {last}") });
         }
         ended
     }
