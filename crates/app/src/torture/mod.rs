@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use skein_machine::{ClusterId, Random};
+use skein_sim::History;
 use skein_sim::check::{Claims, Violation, judge};
 
 use crate::cli::{Mistake, Verdict, name_of, node, output, thousands};
@@ -99,6 +100,8 @@ struct Summary {
     lost: usize,
     violations: usize,
     deliveries: u64,
+    /// The longest that a session had to wait for an answer.
+    slowest_seconds: f64,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -129,7 +132,9 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     diary::begin(Some("warn")).map_err(Mistake)?;
     let stop = Stop::listen().map_err(Mistake)?;
     node::allow_descriptors();
-    let seed = arguments.seed.map_or_else(crate::draw, Ok).map_err(Mistake)?;
+    // One that people can type, and any reader of JSON takes as it is.
+    let drawn = || crate::draw().map(|word| word >> 32);
+    let seed = arguments.seed.map_or_else(drawn, Ok).map_err(Mistake)?;
     let mut place = arguments.place()?;
     let begin = Instant::now();
     let mut random = Random::new(seed);
@@ -179,6 +184,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         lost: evidence.lost.len(),
         violations: violations.len(),
         deliveries: evidence.history.delivery_count(),
+        slowest_seconds: slowest(&evidence.history, &notes),
         counts: torment.counts,
     };
     let is_clean = violations.is_empty() && evidence.lost.is_empty();
@@ -204,6 +210,13 @@ fn await_the_rest(torment: &mut Torment, notes: &[Notes], patience: Duration) ->
         torment.tell(format_args!("{} messages are not at all their destinations yet", history.unfinished()));
         torment.wait(Duration::from_secs(1))?;
     }
+}
+
+/// The longest time from the first question to the answer.
+fn slowest(history: &History, notes: &[Notes]) -> f64 {
+    let told = notes.iter().flat_map(|notes| &notes.told);
+    let nanos = told.map(|(moment, _, id, _)| moment - history.casts()[id].at).max().unwrap_or(0);
+    (nanos as f64 / 1e8).round() / 10.0
 }
 
 impl Arguments {
@@ -308,13 +321,14 @@ fn show(is_json: bool, property: &str, detail: &str) {
 impl Summary {
     fn print(&self) {
         let Counts { kills, power_cuts, stops, cuts, slow, disk_faults, lost_disks, clock_jumps } = self.counts;
-        let Summary { protocol, clock, storage, seed, seconds, .. } = self;
+        let Summary { protocol, clock, storage, seed, seconds, slowest_seconds, .. } = self;
         let (asked, acknowledged) = (thousands(self.multicasts), thousands(self.acknowledged));
         let deliveries = thousands(self.deliveries);
         output::line(format_args!("skein torture: {protocol}, {clock} clock, {storage} storage, seed {seed}"));
         output::line(format_args!(
             "  {asked} multicasts, {acknowledged} acknowledged, {deliveries} deliveries in {seconds} s"
         ));
+        output::line(format_args!("  {slowest_seconds} s until the slowest acknowledgement"));
         output::line(format_args!(
             "  {kills} kills, {power_cuts} power cuts, {stops} stops, {cuts} cuts, {slow} slow links"
         ));

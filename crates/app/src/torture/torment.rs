@@ -107,8 +107,8 @@ impl Torment {
                 waiting.extend(plan.pop_front());
             }
             let due = std::mem::take(&mut waiting);
-            for mut blow in due {
-                if !self.strike(&mut blow)? {
+            for blow in due {
+                if !self.strike(&blow)? {
                     waiting.push(blow);
                 }
             }
@@ -179,8 +179,9 @@ impl Torment {
     }
 
     /// Does what a blow says, if there is somebody to be hit.
-    fn strike(&mut self, blow: &mut Blow) -> Result<bool, Mistake> {
-        let random = &mut blow.random;
+    fn strike(&mut self, blow: &Blow) -> Result<bool, Mistake> {
+        // However often it is tried: what the seed says stays said.
+        let random = &mut blow.random.clone();
         let lasts = span(random, Duration::from_millis(50), self.longest);
         let until = Instant::now() + lasts;
         match blow.trouble {
