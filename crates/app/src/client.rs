@@ -58,8 +58,8 @@ impl Client {
             return Err(format!("{} bytes are too many for one message; {MAX_PAYLOAD} are the most", payload.len()));
         }
         self.sequence += 1;
-        let id = MessageId { session: self.session, sequence: self.sequence };
-        let message = Multicast { id, destinations, floor: self.floor, expiry: Timestamp::MAX, payload };
+        let id = MessageId { session: self.session, sequence: self.sequence, destinations };
+        let message = Multicast { id, floor: self.floor, expiry: Timestamp::MAX, payload };
         let begin = Instant::now();
         let mut took = BTreeMap::new();
         let mut timestamp = Timestamp::ZERO;
@@ -166,7 +166,7 @@ impl Client {
 
     /// Through a destination: a message concerns nobody else.
     fn ask(&mut self, message: &Multicast) {
-        let first = message.destinations.iter().next().expect("a message has a destination");
+        let first = message.id.destinations.iter().next().expect("a message has a destination");
         let (_, connection) = self.homes[&first];
         let request = Request::Multicast(message.clone());
         self.callers.say(connection, |buffer| request.encode(&mut Writer::new(buffer, VERSION)));

@@ -12,7 +12,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use skein_machine::{Cluster, ClusterId, GroupId, ProcessId};
-use skein_sim::PLANET;
+use skein_sim::{PLANET, Region};
 
 use crate::compose::{Clock, Protocol};
 
@@ -188,8 +188,12 @@ impl Config {
     ) -> Config {
         let node = |nth: usize| format!("n{nth}");
         let nodes = addresses.iter().enumerate();
-        let nodes = nodes
-            .map(|(nth, address)| (node(nth), NodeConfig { region: String::new(), address: *address, http: None }));
+        let region = |nth: usize| match choices.wan {
+            Some(Wan::Planet) => Region::of_replica(nth / replicas, nth % replicas).name.to_owned(),
+            None => String::new(),
+        };
+        let nodes =
+            nodes.map(|(nth, address)| (node(nth), NodeConfig { region: region(nth), address: *address, http: None }));
         let groups = (0..addresses.len() / replicas).map(|group| GroupFile {
             name: format!("g{group}"),
             replicas: (0..replicas).map(|replica| node(group * replicas + replica)).collect(),

@@ -65,6 +65,8 @@ pub struct Counts {
     pub writes: u64,
     /// Processor time of the whole process, user and system, in nanoseconds.
     pub processor_nanos: u64,
+    /// Other replicas that are linked with it now.
+    pub peers: u64,
 }
 
 const MULTICAST: u8 = 1;
@@ -140,6 +142,7 @@ impl Wire for Reply {
                 writer.u64(counts.bytes_out);
                 writer.u64(counts.writes);
                 writer.u64(counts.processor_nanos);
+                writer.u64(counts.peers);
             }
         }
     }
@@ -157,7 +160,8 @@ impl Wire for Reply {
             }
             COUNTS => {
                 let (deliveries, bytes_out, writes) = (reader.u64()?, reader.u64()?, reader.u64()?);
-                Reply::Counts(Counts { deliveries, bytes_out, writes, processor_nanos: reader.u64()? })
+                let (processor_nanos, peers) = (reader.u64()?, reader.u64()?);
+                Reply::Counts(Counts { deliveries, bytes_out, writes, processor_nanos, peers })
             }
             tag => return Err(WireError::UnknownTag { what: "replies", tag }),
         })
@@ -171,13 +175,11 @@ fn words(bytes: &Bytes) -> Result<String, WireError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use skein_machine::GroupSet;
     use skein_machine::wire::{VERSION, from_bytes, to_bytes};
 
     fn message() -> Multicast {
         Multicast {
-            id: MessageId::new(1, 2),
-            destinations: GroupSet::first(2),
+            id: MessageId::new(1, 2, 0b11),
             floor: Timestamp(3),
             expiry: Timestamp(9),
             payload: Bytes::from_static(b"set x"),
@@ -197,7 +199,7 @@ mod tests {
             Reply::Expired(id),
             Reply::Done { id, timestamp: Timestamp(5) },
             Reply::Next(Delivery { position: 5, timestamp: Timestamp(6), message: message() }),
-            Reply::Counts(Counts { deliveries: 1, bytes_out: 2, writes: 3, processor_nanos: 4 }),
+            Reply::Counts(Counts { deliveries: 1, bytes_out: 2, writes: 3, processor_nanos: 4, peers: 5 }),
         ];
         for reply in replies {
             assert_eq!(from_bytes::<Reply>(to_bytes(&reply), VERSION).unwrap(), reply);

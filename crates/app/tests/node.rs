@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use skein::machine::wire::Writer;
-use skein::machine::{ClusterId, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Wire};
+use skein::machine::{ClusterId, MessageId, Multicast, ProcessId, Timestamp, Wire};
 use skein::runtime::caller::Callers;
 use skein::speech::Request;
 
@@ -83,8 +83,7 @@ fn a_node_of_which_a_part_fails_ends_and_says_why() {
         for _ in 0..500 {
             sequence += 1;
             let message = Multicast {
-                id: MessageId::new(1, sequence),
-                destinations: GroupSet::from_bits(0b10),
+                id: MessageId::new(1, sequence, 0b10),
                 floor: Timestamp::ZERO,
                 expiry: Timestamp::MAX,
                 payload: Bytes::from_static(b"something"),

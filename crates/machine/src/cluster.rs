@@ -154,10 +154,10 @@ impl Cluster {
 
     /// Refuses a message that could not be delivered as it is.
     pub fn admit(&self, message: &Multicast) -> Result<(), ClusterError> {
-        if message.destinations.is_empty() {
+        if message.id.destinations.is_empty() {
             return Err(ClusterError::NoDestination);
         }
-        self.check_groups(message.destinations)?;
+        self.check_groups(message.id.destinations)?;
         if message.floor > Cluster::HIGHEST_FLOOR {
             return Err(ClusterError::HighFloor { floor: message.floor });
         }
@@ -310,18 +310,17 @@ mod tests {
     fn a_message_must_fit_the_cluster() {
         let cluster = cluster(&[&[0], &[1]], &[]).unwrap();
         let mut message = Multicast {
-            id: MessageId::new(1, 1),
-            destinations: GroupSet::first(2),
+            id: MessageId::new(1, 1, 0b11),
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
             payload: Bytes::new(),
         };
         assert!(cluster.admit(&message).is_ok());
-        message.destinations = GroupSet::first(3);
+        message.id.destinations = GroupSet::first(3);
         assert!(cluster.admit(&message).unwrap_err().to_string().contains("no group g2; this cluster has g0 to g1"));
-        message.destinations = GroupSet::EMPTY;
+        message.id.destinations = GroupSet::EMPTY;
         assert_eq!(cluster.admit(&message), Err(ClusterError::NoDestination));
-        message.destinations = GroupSet::first(1);
+        message.id.destinations = GroupSet::first(1);
         message.payload = Bytes::from(vec![0; crate::MAX_PAYLOAD]);
         assert!(cluster.admit(&message).is_ok());
         message.payload = Bytes::from(vec![0; crate::MAX_PAYLOAD + 1]);

@@ -52,13 +52,12 @@ impl fmt::Debug for Conflicts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{GroupSet, MessageId, Timestamp};
+    use crate::{MessageId, Timestamp};
     use bytes::Bytes;
 
     fn message(session: u64, payload: &'static [u8]) -> Multicast {
         Multicast {
-            id: MessageId::new(session, 1),
-            destinations: GroupSet::first(1),
+            id: MessageId::new(session, 1, 0b1),
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
             payload: Bytes::from_static(payload),

@@ -4,6 +4,8 @@
 
 use core::fmt;
 
+use crate::GroupSet;
+
 /// Tells one cluster from another, so that nodes of two never mix.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId(pub u64);
@@ -16,7 +18,9 @@ pub struct ProcessId(pub u16);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub u64);
 
-/// One multicast message: the session that sent it, and its number there.
+/// One multicast message: the session that sent it, its number there, and the
+/// groups that it is for. The groups belong to the name, so that nobody can
+/// give two of them different ideas of one message.
 ///
 /// Ids also break ties between equal timestamps, so their order is part of
 /// the protocols.
@@ -26,12 +30,14 @@ pub struct MessageId {
     pub session: SessionId,
     /// Counts up within the session.
     pub sequence: u64,
+    /// The groups that it concerns.
+    pub destinations: GroupSet,
 }
 
 impl MessageId {
-    /// The message `sequence` of session `session`.
-    pub const fn new(session: u64, sequence: u64) -> MessageId {
-        MessageId { session: SessionId(session), sequence }
+    /// The message `sequence` of session `session`, to the groups of these bits.
+    pub const fn new(session: u64, sequence: u64, groups: u64) -> MessageId {
+        MessageId { session: SessionId(session), sequence, destinations: GroupSet::from_bits(groups) }
     }
 }
 
@@ -90,13 +96,13 @@ mod tests {
 
     #[test]
     fn names_print_as_a_trace_wants_them() {
-        assert_eq!(format!("{:?} {:?}", ProcessId(3), MessageId::new(7, 2)), "p3 s7.2");
+        assert_eq!(format!("{:?} {:?}", ProcessId(3), MessageId::new(7, 2, 1)), "p3 s7.2");
         assert_eq!(format!("{}", ClusterId(0xabc)), "0000000000000abc");
     }
 
     #[test]
     fn messages_order_by_session_then_number() {
-        assert!(MessageId::new(1, 9) < MessageId::new(2, 1));
-        assert!(MessageId::new(2, 1) < MessageId::new(2, 2));
+        assert!(MessageId::new(1, 9, 1) < MessageId::new(2, 1, 1));
+        assert!(MessageId::new(2, 1, 2) < MessageId::new(2, 2, 1));
     }
 }

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 
 use crate::wire::{Reader, WireError, Writer};
-use crate::{GroupSet, Machine, MessageId, Timestamp, Wire};
+use crate::{Machine, MessageId, Timestamp, Wire};
 
 /// The longest payload, in bytes. A message crosses every link in one piece
 /// and is held until delivered, so this bounds what one session can pin down.
@@ -22,10 +22,8 @@ pub type Position = u64;
 /// A message to be delivered at every process of its destination groups.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Multicast {
-    /// Its name, for ever.
+    /// Its name, for ever, and the groups that it concerns.
     pub id: MessageId,
-    /// The groups that it concerns.
-    pub destinations: GroupSet,
     /// Its final timestamp must lie above this: what its session has seen.
     pub floor: Timestamp,
     /// With a final timestamp above this it is void: delivered, without effect.
@@ -143,21 +141,14 @@ impl<M: Machine<Command = Down, Event = Up>> Ordering for M {}
 impl Wire for Multicast {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.id.encode(writer);
-        self.destinations.encode(writer);
         self.floor.encode(writer);
         self.expiry.encode(writer);
         writer.bytes(&self.payload);
     }
 
     fn decode(reader: &mut Reader) -> Result<Multicast, WireError> {
-        let id = MessageId::decode(reader)?;
-        let destinations = GroupSet::decode(reader)?;
-        if destinations.is_empty() {
-            return Err(WireError::Invalid { what: "a multicast to no group" });
-        }
         Ok(Multicast {
-            id,
-            destinations,
+            id: MessageId::decode(reader)?,
             floor: Timestamp::decode(reader)?,
             expiry: Timestamp::decode(reader)?,
             payload: reader.bytes("a payload", MAX_PAYLOAD)?,
@@ -178,7 +169,7 @@ impl Wire for Stamp {
 
 impl fmt::Debug for Multicast {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} to {}", self.id, self.destinations)?;
+        write!(f, "{} to {}", self.id, self.id.destinations)?;
         if self.floor > Timestamp::ZERO {
             write!(f, " above {}", self.floor)?;
         }
@@ -261,8 +252,7 @@ mod tests {
 
     fn message(expiry: Timestamp) -> Multicast {
         Multicast {
-            id: MessageId::new(1, 2),
-            destinations: GroupSet::first(2),
+            id: MessageId::new(1, 2, 0b11),
             floor: Timestamp(4),
             expiry,
             payload: Bytes::from_static(b"set x\n"),
@@ -280,9 +270,9 @@ mod tests {
     #[test]
     fn prints_what_a_reader_needs() {
         assert_eq!(format!("{:?}", message(Timestamp::MAX)), "s1.2 to g0+g1 above 4 \"set x\\n\"");
-        let busy = Busy { id: MessageId::new(1, 2), why: "no room" };
+        let busy = Busy { id: MessageId::new(1, 2, 0b11), why: "no room" };
         assert_eq!(format!("{:?}", Up::Busy(busy)), "turns s1.2 away: no room");
-        assert_eq!(format!("{:?}", Up::Expired(MessageId::new(1, 2))), "lets s1.2 expire");
+        assert_eq!(format!("{:?}", Up::Expired(MessageId::new(1, 2, 0b11))), "lets s1.2 expire");
         assert_eq!(format!("{:?}", Down::RaiseClock(Timestamp(3))), "raise its clock to 3");
         assert_eq!(format!("{:?}", Down::Retire), "hand over what it leads");
     }

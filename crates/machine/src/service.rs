@@ -129,8 +129,7 @@ mod tests {
             position: 0,
             timestamp: Timestamp(1),
             message: Multicast {
-                id: MessageId::new(1, 1),
-                destinations: GroupSet::first(1),
+                id: MessageId::new(1, 1, 0b1),
                 floor: Timestamp::ZERO,
                 expiry: Timestamp::MAX,
                 payload: Bytes::from_static(&[2, 3]),

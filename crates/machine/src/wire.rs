@@ -283,10 +283,16 @@ impl Wire for MessageId {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.session.encode(writer);
         writer.u64(self.sequence);
+        self.destinations.encode(writer);
     }
 
     fn decode(reader: &mut Reader) -> Result<MessageId, WireError> {
-        Ok(MessageId { session: SessionId::decode(reader)?, sequence: reader.u64()? })
+        let (session, sequence) = (SessionId::decode(reader)?, reader.u64()?);
+        let destinations = GroupSet::decode(reader)?;
+        if destinations.is_empty() {
+            return Err(WireError::Invalid { what: "a message to no group" });
+        }
+        Ok(MessageId { session, sequence, destinations })
     }
 }
 
@@ -376,8 +382,7 @@ mod tests {
     #[test]
     fn golden_vectors() {
         let message = Multicast {
-            id: MessageId::new(0x0102, 3),
-            destinations: GroupSet::from_bits(0b101),
+            id: MessageId::new(0x0102, 3, 0b101),
             floor: Timestamp(7),
             expiry: Timestamp::MAX,
             payload: Bytes::from_static(b"hey"),
@@ -409,8 +414,7 @@ mod tests {
             session: u64, sequence: u64, bits in 1u64.., floor: u64, expiry: u64, payload: Vec<u8>,
         ) {
             let message = Multicast {
-                id: MessageId::new(session, sequence),
-                destinations: GroupSet::from_bits(bits),
+                id: MessageId::new(session, sequence, bits),
                 floor: Timestamp(floor),
                 expiry: Timestamp(expiry),
                 payload: Bytes::from(payload),

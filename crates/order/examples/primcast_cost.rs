@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The arguments: how many groups of three, how many destinations each message
-//! has, and how many messages. What it counts are the protocol and the
+//! has, and how many messages; 2, 2 and 2000 without any. What it counts are the protocol and the
 //! encodings; sockets and disks are not here.
 
 use std::env;
@@ -44,8 +44,10 @@ struct Process {
 
 fn main() {
     let numbers: Vec<usize> = env::args().skip(1).map(|word| word.parse().expect("three numbers")).collect();
-    let [groups, destinations, messages] = numbers[..] else {
-        panic!("three numbers: groups, destinations of a message, messages")
+    let [groups, destinations, messages] = match numbers[..] {
+        [] => [2, 2, 2000],
+        [groups, destinations, messages] => [groups, destinations, messages],
+        _ => panic!("three numbers: groups, destinations of a message, messages"),
     };
     let cluster = Arc::new(Cluster::regular(groups, 3, 0).expect("so many groups may be"));
     let mut processes: Vec<Process> = cluster.processes().map(|me| Process::new(me, &cluster)).collect();
@@ -65,13 +67,13 @@ fn main() {
                     id: MessageId {
                         session: SessionId((group * TOGETHER + nth) as u64 * 0x9e37_79b9 + 1),
                         sequence: rounds as u64 + 1,
+                        destinations: places.collect::<GroupSet>(),
                     },
-                    destinations: places.collect::<GroupSet>(),
                     floor: Timestamp::ZERO,
                     expiry: Timestamp::MAX,
                     payload: payload.clone(),
                 };
-                expected += 3 * message.destinations.len() as u64;
+                expected += 3 * message.id.destinations.len() as u64;
                 processes[home.0 as usize].commands.push(Down::Multicast(message));
                 sent += 1;
             }

@@ -44,6 +44,8 @@ pub enum Mutant {
     PrimCastTellsBystanders,
     /// START does not say which message of its session comes before.
     PrimCastForgetsWhatItFollows,
+    /// What is kept from those who can do without it for a moment is never said.
+    PrimCastForgetsWhatCanWait,
     /// After it has promised a new epoch, a replica still holds what the old primary appends.
     PrimCastFollowsTwoPrimaries,
     /// A restarted process goes on as the primary that it was.

@@ -149,7 +149,7 @@ impl Skeen {
         if self.starts_wrongly(message, out) {
             return;
         }
-        out.send_all(self.cluster.replicas(message.destinations), &Message::Start(message.clone()));
+        out.send_all(self.cluster.replicas(message.id.destinations), &Message::Start(message.clone()));
     }
 
     /// Step 2 at a destination: propose a timestamp above everything seen.
@@ -158,14 +158,14 @@ impl Skeen {
         if self.takes_a_start_wrongly(from, &message, out) {
             return;
         }
-        let mine = self.cluster.group_of(self.me).is_some_and(|group| message.destinations.contains(group));
-        assert!(mine, "{id} to {} was sent to {}, which is no destination", message.destinations, self.me);
+        let mine = self.cluster.group_of(self.me).is_some_and(|group| message.id.destinations.contains(group));
+        assert!(mine, "{id} to {} was sent to {}, which is no destination", message.id.destinations, self.me);
 
         // The floor is what the session has seen, perhaps from a destination that is further on than this one.
         let floor = if self.planted.is(Mutant::SkeenIgnoresTheFloor) { Timestamp::ZERO } else { message.floor };
         self.clock = self.clock.max(floor).next();
         let timestamp = self.clock;
-        let others = self.cluster.replicas(message.destinations).filter(|process| *process != self.me);
+        let others = self.cluster.replicas(message.id.destinations).filter(|process| *process != self.me);
         out.send_all(others, &Message::Propose { id, timestamp });
 
         let pending = self.pending.entry(id).or_default();
@@ -239,6 +239,6 @@ impl Skeen {
 impl Pending {
     fn is_decided(&self, cluster: &Cluster) -> bool {
         let Some(message) = &self.message else { return false };
-        self.heard.len() == cluster.replicas(message.destinations).count()
+        self.heard.len() == cluster.replicas(message.id.destinations).count()
     }
 }

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_machine::{
-    Cluster, ClusterId, Down, GroupSet, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp, Up,
-};
+use skein_machine::{Cluster, ClusterId, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::skeen::{MAX_PENDING, Message, Skeen};
 use skein_sim::{DiskHabits, Latency, MILLISECOND, Occurrence, SECOND, Trace, World, golden};
@@ -36,8 +34,7 @@ fn world() -> World<Skeen> {
 
 fn message(session: u64, sequence: u64, groups: u64, payload: &'static str) -> Multicast {
     Multicast {
-        id: MessageId::new(session, sequence),
-        destinations: GroupSet::from_bits(groups),
+        id: MessageId::new(session, sequence, groups),
         floor: Timestamp::ZERO,
         expiry: Timestamp::MAX,
         payload: Bytes::from_static(payload.as_bytes()),

@@ -49,6 +49,8 @@ pub struct Desk<M: Machine> {
     pub(crate) stop: bool,
     /// What went through this replica's connections, those that are gone too.
     pub traffic: Traffic,
+    /// How many peers are linked with it.
+    pub peers: usize,
     bytes: Vec<u8>,
 }
 
@@ -79,6 +81,7 @@ impl<M: Machine> Desk<M> {
             answers: Vec::new(),
             stop: false,
             traffic: Traffic::default(),
+            peers: 0,
             bytes: Vec::new(),
         }
     }

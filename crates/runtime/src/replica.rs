@@ -525,6 +525,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     fn flush(&mut self) {
         let now = Instant::now();
         let (mut burden, mut heaviest) = (0, (0, 0));
+        let mut peers = 0;
         for slot in 0..self.slots.len() {
             let Some(place) = self.slots.get(slot) else { continue };
             if matches!(place.whose, Whose::Dialled(_)) {
@@ -537,6 +538,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 continue;
             }
             let Some(place) = self.slots.get(slot) else { continue };
+            peers += usize::from(matches!(place.whose, Whose::Peer(_)));
             let backlog = place.conn.backlog();
             let is_slow = if matches!(place.whose, Whose::Client(_)) {
                 burden += place.conn.burden();
@@ -551,6 +553,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 self.lose(slot, "all is said");
             }
         }
+        self.desk.peers = peers;
         if burden > ALL_SLOW_CLIENTS {
             let why = format!("{burden} bytes are kept for clients, and {} of them for this one", heaviest.0);
             self.lose(heaviest.1, &why);

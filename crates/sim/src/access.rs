@@ -39,12 +39,11 @@ fn conflict(one: &Multicast, other: &Multicast) -> bool {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use skein_machine::{GroupSet, MessageId, Timestamp};
+    use skein_machine::{MessageId, Timestamp};
 
     fn message(session: u64, payload: &[u8]) -> Multicast {
         Multicast {
-            id: MessageId::new(session, 1),
-            destinations: GroupSet::first(1),
+            id: MessageId::new(session, 1, 0b1),
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
             payload: Bytes::copy_from_slice(payload),

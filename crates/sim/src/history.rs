@@ -323,7 +323,7 @@ impl History {
         }
         progress.retain(|id, (replicas, _)| {
             let cast = self.casts.get(id);
-            cast.is_some_and(|cast| *replicas >= self.cluster.replicas(cast.message.destinations).count())
+            cast.is_some_and(|cast| *replicas >= self.cluster.replicas(cast.message.id.destinations).count())
         });
         progress.into_iter().map(|(id, (_, last))| (id, last)).collect()
     }
@@ -335,7 +335,7 @@ impl History {
             *delivered.entry(entry.id).or_default() += 1;
         }
         let missing = |(id, cast): &(&MessageId, &Cast)| {
-            let wanted = self.cluster.replicas(cast.message.destinations).count();
+            let wanted = self.cluster.replicas(cast.message.id.destinations).count();
             match delivered.get(id) {
                 Some(replicas) => *replicas < wanted,
                 None => cast.is_owed,
@@ -510,7 +510,7 @@ mod tests {
         assert_eq!(found(8, &|message| message.payload.clear()), ["integrity"], "it is not late");
         assert_eq!(found(9, &|message| message.payload = Bytes::from_static(b"forged")), ["integrity"]);
         assert_eq!(found(9, &|message| message.expiry = Timestamp(7)), ["integrity"]);
-        assert_eq!(found(9, &|message| message.destinations = GroupSet::from_bits(0b11)), ["integrity"]);
+        assert_eq!(found(9, &|message| message.id.destinations = GroupSet::from_bits(0b11)), ["integrity"]);
         // What would be in time is made late.
         assert_eq!(found(8, &|message| message.expiry = Timestamp(0)), ["integrity"]);
     }

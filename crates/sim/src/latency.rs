@@ -43,6 +43,15 @@ const fn region(name: &'static str, round_trips: [u32; 9]) -> Region {
 }
 
 impl Region {
+    /// Where a replica lives: the first one of the group `n` in the region `n`, the others in the regions nearest to
+    /// that, in turn.
+    pub fn of_replica(group: usize, place: usize) -> &'static Region {
+        let home = &PLANET[group % PLANET.len()];
+        let mut near: Vec<&Region> = PLANET.iter().collect();
+        near.sort_by_key(|region| home.one_way(region));
+        near[place % 3]
+    }
+
     /// Half a round trip to another region. Within one region: between two of its datacenters.
     pub fn one_way(&self, other: &Region) -> Nanos {
         let index = PLANET.iter().position(|region| region == other).expect("a region of the planet");
@@ -106,12 +115,7 @@ impl Latency {
     /// spread over all regions.
     pub fn planet(cluster: &Cluster) -> Latency {
         let region = |process: ProcessId| match cluster.group_of(process) {
-            Some(group) => {
-                let home = &PLANET[group.index() % PLANET.len()];
-                let mut near: Vec<&Region> = PLANET.iter().collect();
-                near.sort_by_key(|region| home.one_way(region));
-                near[place_in_group(cluster, process) % 3]
-            }
+            Some(group) => Region::of_replica(group.index(), place_in_group(cluster, process)),
             None => &PLANET[usize::from(process.0) % PLANET.len()],
         };
         Latency::between(&all(cluster), 0.05, |from, to| region(from).one_way(region(to)))

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_machine::{Cluster, Delivery, GroupSet, MessageId, Multicast, ProcessId, Stamp, Timestamp};
+use skein_machine::{Cluster, Delivery, MessageId, Multicast, ProcessId, Stamp, Timestamp};
 
 use crate::{History, Nanos, SOME_COMMUTE, Sent};
 
@@ -29,12 +29,19 @@ impl Pen {
 
     pub(crate) fn message(&self, session: u64, sequence: u64, groups: u64) -> Multicast {
         Multicast {
-            id: MessageId::new(session, sequence),
-            destinations: GroupSet::from_bits(groups),
+            id: MessageId::new(session, sequence, groups),
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
             payload: Bytes::new(),
         }
+    }
+
+    /// The message that was multicast under these numbers, or would have been to group 0.
+    fn id(&self, session: u64, sequence: u64) -> MessageId {
+        let lowest = MessageId::new(session, sequence, 0);
+        let casts = self.history.casts().range(lowest..);
+        let known = casts.map(|(id, _)| *id).find(|id| (id.session.0, id.sequence) == (session, sequence));
+        known.unwrap_or(MessageId::new(session, sequence, 0b1))
     }
 
     /// Session `session` multicasts its message `sequence` to the groups of the bits, from process 0.
@@ -68,8 +75,7 @@ impl Pen {
         timestamp: u64,
     ) -> &mut Pen {
         self.now += crate::MILLISECOND;
-        let id = MessageId::new(session, sequence);
-        let message = match self.history.casts().get(&id) {
+        let message = match self.history.casts().get(&self.id(session, sequence)) {
             Some(cast) => cast.message.clone(),
             None => self.message(session, sequence, 1),
         };
@@ -84,7 +90,7 @@ impl Pen {
 
     /// A process takes a state that holds the first messages of these sessions, with their timestamps.
     pub(crate) fn install(&mut self, life: u32, process: u16, held: &[(u64, u64)]) -> &mut Pen {
-        let stamp = |(session, timestamp)| Stamp { timestamp: Timestamp(timestamp), id: MessageId::new(session, 1) };
+        let stamp = |(session, timestamp)| Stamp { timestamp: Timestamp(timestamp), id: self.id(session, 1) };
         let held = held.iter().copied().map(stamp).collect();
         self.history.installed_set(self.now, ProcessId(process), life, &held);
         self
@@ -100,13 +106,15 @@ impl Pen {
 
     /// A process says that the message came too late.
     pub(crate) fn expire(&mut self, process: u16, session: u64, sequence: u64) -> &mut Pen {
-        self.history.expired(ProcessId(process), MessageId::new(session, sequence));
+        let id = self.id(session, sequence);
+        self.history.expired(ProcessId(process), id);
         self
     }
 
     /// A process says that others have delivered the message.
     pub(crate) fn done(&mut self, process: u16, session: u64, sequence: u64, timestamp: u64) -> &mut Pen {
-        self.history.done(ProcessId(process), MessageId::new(session, sequence), Timestamp(timestamp));
+        let id = self.id(session, sequence);
+        self.history.done(ProcessId(process), id, Timestamp(timestamp));
         self
     }
 

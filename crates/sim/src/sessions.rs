@@ -239,7 +239,7 @@ impl Sessions {
         let set = self.load.mix.draw(&mut self.random);
         let can_send = |session: &Session| match session.open.back() {
             None => true,
-            Some(open) => open.message.destinations == set && session.open.len() < PIPELINE,
+            Some(open) => open.message.id.destinations == set && session.open.len() < PIPELINE,
         };
         let ready: Vec<usize> = (0..self.living.len()).filter(|nth| can_send(&self.living[*nth])).collect();
         let few = self.living.len() < 4;
@@ -267,8 +267,7 @@ impl Sessions {
             session.entry = *self.random.pick(&self.entries);
         }
         let message = Multicast {
-            id: MessageId { session: session.id, sequence: session.next_sequence },
-            destinations: set,
+            id: MessageId { session: session.id, sequence: session.next_sequence, destinations: set },
             floor: session.floor,
             expiry: self.load.expiry.map_or(Timestamp::MAX, |span| Timestamp(session.floor.0.saturating_add(span))),
             payload: fill.iter().copied().cycle().take(payload).collect::<Vec<u8>>().into(),

@@ -202,7 +202,7 @@ fn scatter(word: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::SOME_COMMUTE;
-    use skein_machine::{Cluster, Conflicts, GroupSet, Multicast, Timestamp};
+    use skein_machine::{Cluster, Conflicts, Multicast, Timestamp};
     use std::sync::Arc;
 
     /// One group of three and a service at each.
@@ -232,8 +232,7 @@ mod tests {
             let process = ProcessId(process);
             for (session, timestamp, letter) in all.iter().copied() {
                 let message = Multicast {
-                    id: MessageId::new(session, 1),
-                    destinations: GroupSet::first(1),
+                    id: MessageId::new(session, 1, 0b1),
                     floor: Timestamp::ZERO,
                     expiry: Timestamp(99),
                     payload: letter.to_string().into(),

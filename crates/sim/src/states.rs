@@ -109,7 +109,7 @@ impl States {
     /// How many messages a user holds up to this timestamp.
     pub(crate) fn count_up_to(&self, process: ProcessId, life: u32, timestamp: Timestamp) -> u64 {
         let Some(held) = self.held(process, life) else { return 0 };
-        let above = held.range(above(Stamp { timestamp, id: MessageId::new(u64::MAX, u64::MAX) })).count();
+        let above = held.range(above(Stamp { timestamp, id: MessageId::new(u64::MAX, u64::MAX, u64::MAX) })).count();
         (held.len() - above) as u64
     }
 

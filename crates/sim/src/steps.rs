@@ -120,8 +120,7 @@ fn conflicting_multicasts(cluster: &Cluster, seed: u64) -> Script {
 
 fn message(session: u64, destinations: GroupSet, payload: usize) -> Multicast {
     Multicast {
-        id: MessageId::new(session, 1),
-        destinations,
+        id: MessageId::new(session, 1, destinations.bits()),
         floor: Timestamp::ZERO,
         expiry: Timestamp::MAX,
         payload: Bytes::from(vec![0; payload]),

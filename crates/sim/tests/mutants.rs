@@ -8,7 +8,7 @@ use std::sync::Arc;
 use all_copies::plan::{plan, run};
 use all_copies::{AllCopies, Mutant};
 use bytes::Bytes;
-use skein_machine::{Cluster, Down, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Up};
+use skein_machine::{Cluster, Down, MessageId, Multicast, ProcessId, Timestamp, Up};
 use skein_sim::check::{Claims, Violation, judge};
 use skein_sim::{DiskHabits, History, Latency, MILLISECOND, Nanos, Occurrence, Plan, SECOND, World};
 
@@ -93,8 +93,7 @@ impl Stage {
 
     fn multicast(&mut self, session: u64, through: ProcessId) {
         let message = Multicast {
-            id: MessageId::new(session, 1),
-            destinations: GroupSet::first(1),
+            id: MessageId::new(session, 1, 0b1),
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
             payload: Bytes::new(),

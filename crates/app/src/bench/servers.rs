@@ -1,10 +1,11 @@
-//! Servers as processes, one replica each, for as long as a measurement takes.
+//! Servers, one replica each, for as long as a measurement takes: as processes,
+//! or on threads of this one.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{ClusterId, Wire};
@@ -12,7 +13,12 @@ use skein_runtime::caller::{Callers, Heard};
 
 use crate::cli::Mistake;
 use crate::config::{Choices, Config};
+use crate::node::Node;
+use crate::processor_time;
 use crate::speech::{Counts, Reply, Request};
+
+/// Servers on one machine find each other by then.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A cluster that runs until it is dropped.
 pub(crate) struct Servers {
@@ -20,11 +26,19 @@ pub(crate) struct Servers {
     pub(crate) config_file: PathBuf,
     folder: PathBuf,
     children: Vec<Child>,
+    /// Those that run here.
+    nodes: Vec<Node>,
 }
 
 impl Servers {
     /// Starts so many groups of so many replicas and waits until each listens.
-    pub(crate) fn start(choices: Choices, groups: usize, replicas: usize, is_busy: bool) -> Result<Servers, Mistake> {
+    pub(crate) fn start(
+        choices: Choices,
+        groups: usize,
+        replicas: usize,
+        is_busy: bool,
+        in_process: bool,
+    ) -> Result<Servers, Mistake> {
         let folder = std::env::temp_dir().join(format!("skein-bench-{}", std::process::id()));
         std::fs::create_dir_all(&folder)
             .map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
@@ -34,16 +48,44 @@ impl Servers {
             Config::one_replica_a_node(id, choices, folder.join("data"), replicas, &free_addresses(groups * replicas)?);
         std::fs::write(&config_file, config.to_text())
             .map_err(|error| Mistake(format!("cannot write {}: {error}", config_file.display())))?;
-        let mut servers = Servers { config, config_file, folder, children: Vec::new() };
+        let mut servers = Servers { config, config_file, folder, children: Vec::new(), nodes: Vec::new() };
         let names: Vec<String> = servers.config.nodes.keys().cloned().collect();
         for name in names {
-            let child = start(&servers.config_file, &name, is_busy)?;
-            servers.children.push(child);
+            if in_process {
+                let node = Node::start(&servers.config, &name, is_busy, None);
+                servers.nodes.push(node.map_err(|why| Mistake(format!("cannot start node {name}: {why}")))?);
+            } else {
+                servers.children.push(start(&servers.config_file, &name, is_busy)?);
+            }
         }
         for child in &mut servers.children {
             wait_until_ready(child)?;
         }
+        servers.wait_until_linked()?;
         Ok(servers)
+    }
+
+    /// What is said before all links stand is said again later, if the protocol says things again.
+    fn wait_until_linked(&self) -> Result<(), Mistake> {
+        let addresses = self.config.addresses();
+        let begin = Instant::now();
+        for (process, address) in &addresses {
+            loop {
+                let counts = self.count_one(*process, *address).map_err(|why| Mistake(format!("{process}: {why}")))?;
+                if counts.peers as usize == addresses.len() - 1 {
+                    break;
+                }
+                if begin.elapsed() > PATIENCE {
+                    let others = addresses.len() - 1;
+                    return Err(Mistake(format!(
+                        "{process} is linked with {} of {others} other replicas after {PATIENCE:?}",
+                        counts.peers
+                    )));
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
     }
 
     /// What went through all of them so far.
@@ -55,6 +97,10 @@ impl Servers {
             sum.bytes_out += counts.bytes_out;
             sum.writes += counts.writes;
             sum.processor_nanos += counts.processor_nanos;
+        }
+        if !self.nodes.is_empty() {
+            // Each has told of the whole process. The load is not in it.
+            sum.processor_nanos = processor_time().as_nanos() as u64;
         }
         Ok(sum)
     }
@@ -81,11 +127,12 @@ impl Servers {
     /// Memory that all of them hold, in megabytes.
     pub(crate) fn resident_megabytes(&self) -> f64 {
         const PAGE: f64 = 4096.0;
-        let pages = |child: &Child| -> Option<f64> {
-            let text = std::fs::read_to_string(format!("/proc/{}/statm", child.id())).ok()?;
+        let pages = |process: u32| -> Option<f64> {
+            let text = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
             text.split_whitespace().nth(1)?.parse().ok()
         };
-        self.children.iter().filter_map(pages).sum::<f64>() * PAGE / 1e6
+        let here = (!self.nodes.is_empty()).then(std::process::id);
+        self.children.iter().map(Child::id).chain(here).filter_map(pages).sum::<f64>() * PAGE / 1e6
     }
 }
 
@@ -94,6 +141,9 @@ impl Drop for Servers {
         for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
+        }
+        for node in self.nodes.drain(..) {
+            let _ = node.stop();
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }

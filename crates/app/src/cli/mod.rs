@@ -82,6 +82,8 @@ enum Command {
 enum Bench {
     /// Measure how many messages a cluster orders, how fast, and at what cost.
     Multicast(crate::bench::multicast::Arguments),
+    /// Draw throughput and latency of protocols under a growing load.
+    Sweep(crate::bench::sweep::Arguments),
     /// One process of the load of another command.
     #[command(hide = true)]
     Load {
@@ -150,6 +152,7 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::command(&command),
         Command::Node(arguments) => node::command(&arguments),
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
+        Command::Bench(Bench::Sweep(arguments)) => crate::bench::sweep::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
         Command::Torture(arguments) => crate::torture::command(&arguments),
         Command::Log(log) => log::command(&log),

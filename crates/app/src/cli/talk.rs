@@ -147,7 +147,7 @@ fn show(config: &Config, delivered: &Delivered, is_json: bool) {
 
 fn print(config: &Config, delivery: &Delivery, is_json: bool) {
     let Delivery { position, timestamp, message } = delivery;
-    let groups: Vec<&str> = message.destinations.iter().map(|group| config.groups[group.index()].as_str()).collect();
+    let groups: Vec<&str> = message.id.destinations.iter().map(|group| config.groups[group.index()].as_str()).collect();
     let text = String::from_utf8_lossy(&message.payload).into_owned();
     if is_json {
         let message = message.id.to_string();

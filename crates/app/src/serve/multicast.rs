@@ -136,6 +136,7 @@ impl<M: Ordering> Front<M> for Multicasts {
                     bytes_out: traffic.bytes_out,
                     writes: traffic.writes,
                     processor_nanos: processor_time().as_nanos() as u64,
+                    peers: desk.peers as u64,
                 };
                 say(desk, client, &Reply::Counts(counts));
             }

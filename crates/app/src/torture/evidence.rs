@@ -83,9 +83,8 @@ impl Evidence {
         }
         let mut lost = BTreeMap::new();
         for (.., id, _) in notes.iter().flat_map(|notes| &notes.told) {
-            let destinations = history.casts()[id].message.destinations;
             let lacks = |process: &ProcessId| !holds[process].delivered.contains(id);
-            if let Some(process) = cluster.replicas(destinations).find(lacks) {
+            if let Some(process) = cluster.replicas(id.destinations).find(lacks) {
                 lost.insert(*id, process);
             }
         }
@@ -107,13 +106,14 @@ pub(crate) fn write_down(
     in_order(notes, journals, |moment, event| {
         let micros = (moment - *first.get_or_insert(moment)) / 1000;
         let text = match event {
-            Event::Asked(process, Multicast { id, destinations, floor, .. }) => {
-                format!("{process} is asked to multicast {id} to {destinations} above {floor}")
+            Event::Asked(process, Multicast { id, floor, .. }) => {
+                let groups = id.destinations;
+                format!("{process} is asked to multicast {id} to {groups} above {floor}")
             }
             Event::Told(process, id, timestamp) => format!("{process} has acknowledged {id}@{timestamp}"),
             Event::Said(process, life, Said::Delivered(delivery)) => {
                 let (position, timestamp, id) = (delivery.position, delivery.timestamp, delivery.message.id);
-                let groups = delivery.message.destinations;
+                let groups = id.destinations;
                 format!("{process} in life {life} delivers #{position} {id}@{timestamp} to {groups}")
             }
             Event::Said(process, life, Said::Installed(position)) => {
@@ -178,7 +178,7 @@ fn in_order<'a>(
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use skein_machine::{Delivery, GroupSet};
+    use skein_machine::Delivery;
     use skein_sim::check::{Claims, judge};
 
     const TWO: [ProcessId; 2] = [ProcessId(0), ProcessId(1)];
@@ -188,14 +188,8 @@ mod tests {
     fn evidence(name: &str, second_life: Option<&Said>) -> (Vec<&'static str>, usize) {
         let folder = std::env::temp_dir().join(format!("skein-evidence-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let id = MessageId::new(1, 1);
-        let message = |id| Multicast {
-            id,
-            destinations: GroupSet::first(1),
-            floor: Timestamp::ZERO,
-            expiry: Timestamp::MAX,
-            payload: Bytes::new(),
-        };
+        let id = MessageId::new(1, 1, 1);
+        let message = |id| Multicast { id, floor: Timestamp::ZERO, expiry: Timestamp::MAX, payload: Bytes::new() };
         let delivered = Said::Delivered(Delivery { position: 0, timestamp: Timestamp(7), message: message(id) });
         let write = |name: &str, said: Option<(u64, &Said)>| {
             let mut line = String::new();
@@ -224,8 +218,7 @@ mod tests {
             position: 0,
             timestamp: Timestamp(8),
             message: Multicast {
-                id: MessageId::new(2, 1),
-                destinations: GroupSet::first(1),
+                id: MessageId::new(2, 1, 1),
                 floor: Timestamp::ZERO,
                 expiry: Timestamp::MAX,
                 payload: Bytes::new(),

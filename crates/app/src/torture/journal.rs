@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use rustix::time::{ClockId, clock_gettime};
-use skein_machine::{Delivery, GroupSet, MessageId, Multicast, Position, ProcessId, Timestamp, Up};
+use skein_machine::{Delivery, MessageId, Multicast, Position, ProcessId, Timestamp, Up};
 
 /// Nanoseconds on a clock that never jumps, and is the same for all processes of this machine: what happens because of
 /// something else has a later one.
@@ -68,15 +68,19 @@ impl Said {
     pub(crate) fn write_line(&self, moment: u64, line: &mut String) {
         let written = match self {
             Said::Delivered(Delivery { position, timestamp, message }) => {
-                let Multicast { id, destinations, floor, expiry, payload } = message;
-                let (session, sequence, groups) = (id.session.0, id.sequence, destinations.bits());
+                let Multicast { id, floor, expiry, payload } = message;
+                let (session, sequence, groups) = (id.session.0, id.sequence, id.destinations.bits());
                 let words = format_args!("{moment} deliver {position} {timestamp} {session} {sequence}");
                 let begun = write!(line, "{words} {groups} {floor} {expiry} ");
                 begun.and_then(|()| payload.iter().try_for_each(|byte| write!(line, "{byte:02x}")))
             }
             Said::Installed(position) => write!(line, "{moment} install {position}"),
-            Said::Done(id, at) => write!(line, "{moment} done {} {} {at}", id.session.0, id.sequence),
-            Said::Expired(id) => write!(line, "{moment} expired {} {}", id.session.0, id.sequence),
+            Said::Done(id, at) => {
+                write!(line, "{moment} done {} {} {} {at}", id.session.0, id.sequence, id.destinations.bits())
+            }
+            Said::Expired(id) => {
+                write!(line, "{moment} expired {} {} {}", id.session.0, id.sequence, id.destinations.bits())
+            }
             Said::SafeTime(at) => write!(line, "{moment} safe {at}"),
         };
         written.expect("a string takes what is written");
@@ -91,15 +95,15 @@ impl Said {
         let said = match verb {
             "deliver" => {
                 let (position, timestamp) = (next()?, Timestamp(next()?));
-                let (id, destinations) = (MessageId::new(next()?, next()?), GroupSet::from_bits(next()?));
+                let id = MessageId::new(next()?, next()?, next()?);
                 let (floor, expiry) = (Timestamp(next()?), Timestamp(next()?));
                 let payload = from_hex(words.next()?)?;
-                let message = Multicast { id, destinations, floor, expiry, payload };
+                let message = Multicast { id, floor, expiry, payload };
                 Said::Delivered(Delivery { position, timestamp, message })
             }
             "install" => Said::Installed(next()?),
-            "done" => Said::Done(MessageId::new(next()?, next()?), Timestamp(next()?)),
-            "expired" => Said::Expired(MessageId::new(next()?, next()?)),
+            "done" => Said::Done(MessageId::new(next()?, next()?, next()?), Timestamp(next()?)),
+            "expired" => Said::Expired(MessageId::new(next()?, next()?, next()?)),
             "safe" => Said::SafeTime(Timestamp(next()?)),
             _ => return None,
         };
@@ -160,8 +164,7 @@ mod tests {
     #[test]
     fn what_was_said_is_read_and_half_a_line_waits_for_its_end() {
         let message = Multicast {
-            id: MessageId::new(1, 2),
-            destinations: GroupSet::first(2),
+            id: MessageId::new(1, 2, 0b11),
             floor: Timestamp(3),
             expiry: Timestamp::MAX,
             payload: Bytes::from_static(b"\x00 set x"),

@@ -192,8 +192,8 @@ impl Client {
         if session.open.is_empty() && self.random.chance(0.05) {
             session.entry = *self.random.pick(&entries);
         }
-        let id = MessageId { session: session.id, sequence: session.next_sequence };
-        let message = Multicast { id, destinations: set, floor: session.floor, expiry: Timestamp::MAX, payload };
+        let id = MessageId { session: session.id, sequence: session.next_sequence, destinations: set };
+        let message = Multicast { id, floor: session.floor, expiry: Timestamp::MAX, payload };
         session.next_sequence += 1;
         if session.open.is_empty() {
             session.ask_again = Instant::now() + PATIENCE;
@@ -213,7 +213,7 @@ impl Client {
     fn somebody_for(&mut self, set: GroupSet) -> Option<usize> {
         let may_send = |session: &Session| match session.open.back() {
             None => true,
-            Some(message) => message.destinations == set && session.open.len() < PIPELINE,
+            Some(message) => message.id.destinations == set && session.open.len() < PIPELINE,
         };
         let ready: Vec<usize> = (0..self.sessions.len()).filter(|nth| may_send(&self.sessions[*nth])).collect();
         if !ready.is_empty() && self.sessions.len() >= SESSIONS / 2 {

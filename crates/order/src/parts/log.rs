@@ -303,8 +303,8 @@ mod tests {
     use alloc::vec;
     use bytes::Bytes;
     use skein_machine::MessageId;
+    use skein_machine::ProcessId;
     use skein_machine::wire::{VERSION, from_bytes, to_bytes};
-    use skein_machine::{GroupSet, ProcessId};
 
     fn epoch(round: u32) -> Epoch {
         Epoch { round, leader: ProcessId(0) }
@@ -314,8 +314,7 @@ mod tests {
         let mut log = Log::new(epoch(0));
         for (nth, round) in rounds.iter().enumerate() {
             let message = Multicast {
-                id: MessageId::new(u64::from(*round), nth as u64 + 1),
-                destinations: GroupSet::first(1),
+                id: MessageId::new(u64::from(*round), nth as u64 + 1, 0b1),
                 floor: Timestamp::ZERO,
                 expiry: Timestamp::MAX,
                 payload: Bytes::from_static(b"x"),
@@ -369,7 +368,7 @@ mod tests {
     fn timestamps_rise() {
         let mut log = log(&[0, 0]);
         let mut entry = log.get(2).unwrap().clone();
-        entry.message.id = MessageId::new(9, 9);
+        entry.message.id = MessageId::new(9, 9, 0b1);
         log.append(entry);
     }
 

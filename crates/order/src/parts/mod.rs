@@ -19,4 +19,4 @@ pub use quorum::reached_by;
 pub use recent::Recent;
 pub use row::Row;
 pub use table::Table;
-pub use window::{Mark, Marks, Window, Windows};
+pub use window::{Mark, Marks, Stream, Window, Windows};

@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn a_bound_only_rises() {
-        let (a, b) = (MessageId::new(1, 1), MessageId::new(2, 1));
+        let (a, b) = (MessageId::new(1, 1, 0b1), MessageId::new(2, 1, 0b1));
         let mut queue = Queue::new();
         let (mut of_a, mut of_b) = (None, None);
         queue.raise(a, &mut of_a, Timestamp(5));

@@ -17,7 +17,7 @@ use super::election::Role;
 use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
 use crate::Mutant;
-use crate::parts::{Fate, Index, Log, Mark, Table};
+use crate::parts::{Fate, Index, Log, Mark, Stream, Table};
 
 impl State {
     /// The place of the newest entry.
@@ -244,7 +244,7 @@ impl Replica {
         // A window outlives the entries of its session: what is in the log is never proposed again.
         let kept = OnceCell::new();
         let is_kept = |session| {
-            let sessions = || self.log.iter().map(|(_, entry)| entry.message.id.session).collect::<BTreeSet<_>>();
+            let sessions = || self.log.iter().map(|(_, entry)| Stream::of(entry.message.id)).collect::<BTreeSet<_>>();
             kept.get_or_init(sessions).contains(&session)
         };
         self.windows.forget(safe, is_kept, is_settled);

@@ -87,7 +87,7 @@ impl Replica {
                 self.on_report(from, &report);
                 self.resend_more(from, out);
             }
-            Message::Raise(timestamp) => self.raise_clock(timestamp, out),
+            Message::Raise(timestamp) => self.on_raise(now, from, timestamp, out),
             Message::Headers { epoch, settled, headers } => self.on_headers(from, epoch, settled, headers, out),
             Message::Acknowledge { held, index, settled } => self.on_acknowledge(from, held, index, settled),
             Message::Settled(places) => self.on_settled(from, &places),
@@ -117,7 +117,7 @@ impl Replica {
                 self.cluster
                     .admit(message)
                     .map_err(|error| format!("{from} sent {} to {group}: {error}", message.id))?;
-                let is_mine = message.destinations.contains(group);
+                let is_mine = message.id.destinations.contains(group);
                 is_mine.then_some(()).ok_or_else(|| format!("{from} sent {} to {group}, no destination", message.id))
             }
             Message::Headers { .. } | Message::Acknowledge { .. } | Message::Settled(_) | Message::Ask(_) => {

@@ -88,8 +88,7 @@ mod tests {
 
     fn kept(index: Index, round: u32, is_delivered: bool) -> Kept {
         let message = Multicast {
-            id: MessageId::new(u64::from(round) + 1, index),
-            destinations: GroupSet::first(1),
+            id: MessageId::new(u64::from(round) + 1, index, 0b1),
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
             payload: Bytes::new(),

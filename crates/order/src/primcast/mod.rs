@@ -4,7 +4,8 @@
 //! A group of replicas orders proposals by a primary and a quorum. To order a
 //! message, the primary of each destination proposes a local timestamp: it
 //! appends an entry to its group's log (`normal.rs`) and tells the other
-//! destinations (`remote.rs`). Replicas report how far they hold the log; what
+//! destinations (`remote.rs`). Replicas report how far they hold the log, at once to those
+//! who wait for it (`audience.rs`); what
 //! a quorum holds is decided (`reports.rs`). The highest local timestamp is the final one,
 //! and a message is delivered when nothing can come before it (`replica.rs`), or nothing
 //! that matters (`early.rs`).
@@ -19,6 +20,7 @@
 //! Every `planted` stands for a rule that only a build with the feature
 //! `mutants` can break; read on as if they were not there.
 
+mod audience;
 mod catchup;
 mod checkpoint;
 mod early;
@@ -109,6 +111,8 @@ pub enum Timer {
     Tick,
     /// A sender looks at what has no outcome yet.
     Look,
+    /// A replica says what could wait.
+    Later,
 }
 
 /// One process that runs PrimCast: a sender, and a replica if it is in a group.
@@ -232,7 +236,8 @@ impl Machine for PrimCast {
         match (timer, &mut self.replica) {
             (Timer::Look, _) => self.sender.look(out),
             (Timer::Tick, Some(replica)) => replica.tick(now, out),
-            (Timer::Tick, None) => panic!("only replicas tick"),
+            (Timer::Later, Some(replica)) => replica.speak_later(now, out),
+            (Timer::Tick | Timer::Later, None) => panic!("only replicas have that timer"),
         }
     }
 

@@ -74,7 +74,7 @@ impl Replica {
             return;
         }
         // Only what no other group can be waiting for is refused: two full groups must not wait for each other.
-        if self.queue.len() >= MAX_PENDING && message.destinations.len() == 1 {
+        if self.queue.len() >= MAX_PENDING && message.id.destinations.len() == 1 {
             out.send(sender, Message::Refused(id, Refusal::Full));
             return;
         }
@@ -121,7 +121,8 @@ impl Replica {
         self.unshown.get_or_insert(self.log.last() + 1);
         if self.planted.is(Mutant::PrimCastTellsBystanders) {
             let message = Message::Headers { epoch: self.held, settled: 0, headers: Vec::new() };
-            let bystanders = self.cluster.groups().iter().filter(|group| !entry.message.destinations.contains(*group));
+            let bystanders =
+                self.cluster.groups().iter().filter(|group| !entry.message.id.destinations.contains(*group));
             bystanders.for_each(|group| out.send_early(self.cluster.members(group)[0], message.clone()));
         }
         self.write(|| Record::Entries(vec![entry.clone()]), out);
@@ -137,7 +138,7 @@ impl Replica {
         }
         let mut headers: BTreeMap<GroupId, Vec<Header>> = BTreeMap::new();
         for (index, entry) in (first..).zip(self.log.after(first - 1, usize::MAX)) {
-            for group in self.other_groups(entry.message.destinations).iter() {
+            for group in self.other_groups(entry.message.id.destinations).iter() {
                 headers.entry(group).or_default().push(self.header_of(index, entry));
             }
         }
@@ -176,8 +177,8 @@ impl Replica {
     /// A proposal as other groups see it.
     pub(super) fn header_of(&self, index: Index, entry: &Entry) -> Header {
         let Entry { timestamp, message, .. } = entry;
-        let Multicast { id, destinations, floor, expiry, .. } = message.clone();
-        Header { index, timestamp: *timestamp, id, destinations, floor, expiry, follows: self.still_follows(entry) }
+        let Multicast { id, floor, expiry, .. } = *message;
+        Header { index, timestamp: *timestamp, id, floor, expiry, follows: self.still_follows(entry) }
     }
 
     /// The message that others must propose before this one. None that was delivered here: they have, and
@@ -205,7 +206,6 @@ impl Replica {
             if self.has_proposed(header.id, header.follows) {
                 let message = Multicast {
                     id: header.id,
-                    destinations: header.destinations,
                     floor: header.floor,
                     expiry: header.expiry,
                     payload: bytes::Bytes::new(),
@@ -248,7 +248,7 @@ impl Replica {
     /// Takes an entry into the log, and everything that goes with it.
     pub(super) fn append(&mut self, entry: Entry) {
         let id = entry.message.id;
-        let owed = self.other_groups(entry.message.destinations);
+        let owed = self.other_groups(entry.message.id.destinations);
         let index = self.log.append(entry);
         self.appended += 1;
         let track = self.tracks.get_or_default(id);

@@ -324,8 +324,7 @@ mod tests {
         holds(&Record::Promised(epoch(4), rebirths.clone()), &promised);
 
         let message = Multicast {
-            id: MessageId::new(1, 2),
-            destinations: GroupSet::first(2),
+            id: MessageId::new(1, 2, 0b11),
             floor: Timestamp(4),
             expiry: Timestamp(5),
             payload: Bytes::from_static(b"x"),
@@ -341,8 +340,8 @@ mod tests {
 
         let mark = Mark { group: skein_machine::GroupId::new(1).unwrap(), index: 3 };
         let outcome =
-            Outcome { id: MessageId::new(1, 2), timestamp: Timestamp(7), marks: [mark].into_iter().collect() };
-        let delivered = Layout::of(6).u64(9).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3);
+            Outcome { id: MessageId::new(1, 2, 0b11), timestamp: Timestamp(7), marks: [mark].into_iter().collect() };
+        let delivered = Layout::of(6).u64(9).u32(1).u64(1).u64(2).u64(0b11).u64(7).u32(1).u8(1).u64(3);
         holds(&Record::Delivered(9, vec![outcome]), &delivered);
     }
 
@@ -352,15 +351,15 @@ mod tests {
         let golden = golden.u32(1).u16(2).u32(3); // a rebirth
         let golden = golden.u32(4).u16(6).u32(5).u16(6).u64(50); // held, promised, ceiling
         let golden = golden.u64(8).u32(4).text("user"); // the user's state and its position
-        let golden = golden.u32(1).u64(8).u64(3).u64(1); // a message that it holds before its turn
-        let golden = golden.u64(9).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3); // an outcome with its mark
-        let newest = golden.clone().u8(1).u64(7).u64(1).u64(2);
+        let golden = golden.u32(1).u64(8).u64(3).u64(1).u64(0b11); // a message that it holds before its turn
+        let golden = golden.u64(9).u32(1).u64(1).u64(2).u64(0b11).u64(7).u32(1).u8(1).u64(3); // an outcome with its mark
+        let newest = golden.clone().u8(1).u64(7).u64(1).u64(2).u64(0b11);
         let of_the_rest = |golden: Layout| {
             let golden = golden.u64(10).u32(2).u16(6).u64(11); // base, its epoch, what is decided
             let golden = golden.u32(1).u64(11).u32(3).u16(6).u64(6).u64(1); // an entry: place, epoch, timestamp, follows
             let golden = golden.u64(1).u64(2).u64(0b11).u64(4).u64(5).u32(1).text("x"); // its message
             let golden = golden.u8(1).u64(0b11); // it is delivered; who is owed
-            let golden = golden.u32(1).u64(1).u64(2).u64(7).u64(5).u32(1).u8(1).u64(3); // a window with its mark
+            let golden = golden.u32(1).u64(1).u64(0b11).u64(2).u64(7).u64(5).u32(1).u8(1).u64(3); // a window with its mark
             golden.u32(1).u8(1).u64(3).u32(4).u16(6) // a settled mark and its epoch
         };
         holds(&Record::Checkpoint(Box::new(state())), &of_the_rest(newest));
@@ -380,9 +379,9 @@ mod tests {
     fn windows_out_of_order_are_refused() {
         let with_sessions = |sessions: &[u64]| {
             let count = u32::try_from(sessions.len()).unwrap();
-            let golden = sessions
-                .iter()
-                .fold(Layout::of(0).u32(count), |golden, session| golden.u64(*session).u64(2).u64(7).u64(5).u32(0));
+            let golden = sessions.iter().fold(Layout::of(0).u32(count), |golden, session| {
+                golden.u64(*session).u64(0b11).u64(2).u64(7).u64(5).u32(0)
+            });
             from_bytes::<Windows>(golden.bytes().slice(1..), VERSION)
         };
         assert_eq!(with_sessions(&[1, 2]).unwrap().len(), 2);
@@ -392,7 +391,7 @@ mod tests {
     /// What was delivered early stands by place, each once, for the same reason.
     #[test]
     fn early_deliveries_out_of_order_are_refused() {
-        let stamp = |timestamp| Stamp { timestamp: Timestamp(timestamp), id: MessageId::new(1, 1) };
+        let stamp = |timestamp| Stamp { timestamp: Timestamp(timestamp), id: MessageId::new(1, 1, 0b11) };
         let with_early = |early: Vec<Stamp>| {
             let record = Record::Checkpoint(Box::new(State { early, ..state() }));
             from_bytes::<Record>(to_bytes(&record), VERSION)

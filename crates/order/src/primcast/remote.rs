@@ -61,6 +61,10 @@ impl Replica {
                 continue;
             }
             let track = self.tracks.get_or_default(header.id);
+            // Whoever has it in the log may be waiting for the clocks only. If it is not there yet, it will be
+            // above this timestamp, and where it is in the log all say so.
+            let is_told = self.said.as_ref().is_some_and(|said| said.clock >= header.timestamp);
+            self.is_clock_awaited |= track.index.is_some() && !is_told;
             let head = Head { epoch, index: header.index, timestamp: header.timestamp, is_decided: false };
             match track.heads.get(group) {
                 Some(known) if known.is_decided || known.epoch > epoch => {}

@@ -12,12 +12,13 @@ use skein_machine::{
 };
 use smallvec::SmallVec;
 
+use super::audience::Unsaid;
 use super::early::Early;
 use super::election::Role;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
-use crate::parts::{Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Table, Windows, reached_by};
+use crate::parts::{Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Stream, Table, Windows, reached_by};
 use crate::{Mutant, Planted};
 
 /// How many values a logical clock reserves at once. A restart skips as many.
@@ -99,10 +100,14 @@ pub(super) struct Replica {
     /// Entries since the last checkpoint.
     pub(super) appended: usize,
 
-    /// What it has last said of itself to its group.
+    /// What it has last said of itself to those of its group who wait for it.
     pub(super) said: Option<Report>,
     /// Groups that must be told how far it holds the log.
     pub(super) acknowledge: GroupSet,
+    /// Others of the group wait for a clock that this replica has reached since it spoke.
+    pub(super) is_clock_awaited: bool,
+    /// What it has kept from those who can do without it for a moment.
+    pub(super) unsaid: Unsaid,
     /// Somebody waits until everything up to this is delivered.
     pub(super) target: Timestamp,
     /// Up to where its user was told that everything is delivered.
@@ -249,6 +254,8 @@ impl Replica {
             appended: 0,
             said: None,
             acknowledge: GroupSet::EMPTY,
+            is_clock_awaited: false,
+            unsaid: Unsaid::default(),
             target: Timestamp::ZERO,
             told: Timestamp::ZERO,
             closed: Vec::new(),
@@ -410,7 +417,7 @@ impl Replica {
         let entry = self.log.get(index).expect("what is on the way is kept");
         let mut highest = entry.timestamp;
         let mut marks = Marks::new();
-        for group in self.other_groups(entry.message.destinations).iter() {
+        for group in self.other_groups(entry.message.id.destinations).iter() {
             let head = track.heads.get(group).filter(|head| head.is_decided)?;
             highest = highest.max(head.timestamp);
             marks.push(Mark { group, index: head.index });
@@ -448,7 +455,7 @@ impl Replica {
         let Stamp { timestamp, id } = stamp;
         let Some(track) = self.tracks.get_mut(&id) else { return };
         let Some(sender) = track.sender.take() else { return };
-        let destinations = track.index.and_then(|index| self.log.get(index)).map(|entry| entry.message.destinations);
+        let destinations = track.index.and_then(|index| self.log.get(index)).map(|entry| entry.message.id.destinations);
         let group = self.cluster.group_of(sender);
         if !destinations.zip(group).is_some_and(|(destinations, group)| destinations.contains(group)) {
             out.send(sender, Message::Done(id, timestamp));
@@ -477,7 +484,7 @@ impl Replica {
         assert!(is_the_same || self.planted != Planted::NONE, "{id} was delivered with {early:?}, not {timestamp}");
         let message = early.is_none().then(|| message.clone());
         if self.planted.is(Mutant::PrimCastForgetsWindows) && self.delivered().is_multiple_of(8) {
-            self.windows.forget_wrongly(id.session);
+            self.windows.forget_wrongly(Stream::of(id));
         }
         self.outcomes.push_back(outcome);
         message

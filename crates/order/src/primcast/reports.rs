@@ -103,38 +103,26 @@ impl Replica {
 
     // ---- Saying where it stands.
 
-    /// Tells its group, and the groups that wait for it, what has changed.
-    pub(super) fn speak(&mut self, now: Time, out: &mut Effects) {
-        if self.role == Role::Amnesiac {
-            return;
-        }
-        let report = self.report(now);
-        if self.said.as_ref().is_none_or(|said| said.has_moved(&report)) {
-            self.say(report, self.members(), out);
-        }
-        let due = core::mem::take(&mut self.acknowledge);
-        for group in due.iter() {
-            let message = self.acknowledgement(group);
-            out.send_all(self.cluster.members(group).iter().copied(), &message);
-        }
-    }
-
     /// Says that it lives. What has changed since it last spoke, it says to itself too.
     pub(super) fn say_heartbeat(&mut self, now: Time, out: &mut Effects) {
         let report = self.report(now);
-        if self.said.as_ref().is_none_or(|said| said.has_moved(&report)) {
-            self.say(report, self.members(), out);
-        } else {
-            self.say(report, self.others(), out);
-        }
+        let has_moved = self.said.as_ref().is_none_or(|said| said.has_moved(&report));
+        let me = self.me;
+        let members = self.cluster.clone();
+        let members = members.members(self.group);
+        self.say(report, |place| has_moved || members[place] != me, out);
+        self.unsaid.report = false;
     }
 
     /// To itself, too: what it hears of itself is on disk.
-    fn say(&mut self, report: Report, to: impl Iterator<Item = ProcessId>, out: &mut Effects) {
+    pub(super) fn say(&mut self, report: Report, whom: impl Fn(usize) -> bool, out: &mut Effects) {
+        let message = Message::Report(report.clone());
+        let to = self.cluster.members(self.group).iter().enumerate().filter(|(place, _)| whom(*place));
+        let to = to.map(|(_, process)| *process);
         if self.planted.is(Mutant::PrimCastAcknowledgesEarly) {
-            to.for_each(|process| out.send_early(process, Message::Report(report.clone())));
+            to.for_each(|process| out.send_early(process, message.clone()));
         } else {
-            out.send_all(to, &Message::Report(report.clone()));
+            out.send_all(to, &message);
         }
         self.said = Some(report);
     }
@@ -181,6 +169,12 @@ impl Replica {
         self.pursue_target(now, out);
     }
 
+    /// Somebody of the group waits for a timestamp: it hears at once how far this replica's clock is.
+    pub(super) fn on_raise(&mut self, now: Time, from: ProcessId, timestamp: Timestamp, out: &mut Effects) {
+        self.raise_clock(timestamp, out);
+        out.send(from, Message::Report(self.report(now)));
+    }
+
     /// Raises the clocks of the group to what somebody waits for, though not beyond what a
     /// message may bring along: a group must not run into the end of its timestamps.
     pub(super) fn pursue_target(&mut self, now: Time, out: &mut Effects) {
@@ -193,13 +187,14 @@ impl Replica {
             to = to.min(Timestamp(Time::from_nanos(present.0).after(bound).as_nanos()));
         }
         self.raise_clock(to, out);
+        self.is_clock_awaited = true;
         out.send_all(self.others(), &Message::Raise(to));
     }
 }
 
 impl Report {
     /// Whether this one says more than a heartbeat.
-    fn has_moved(&self, new: &Report) -> bool {
+    pub(super) fn has_moved(&self, new: &Report) -> bool {
         (self.held, self.index, self.promised, self.clock, self.is_primary)
             != (new.held, new.index, new.promised, new.clock, new.is_primary)
     }

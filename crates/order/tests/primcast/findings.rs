@@ -155,7 +155,7 @@ fn what_follows_a_refused_message_is_turned_away_with_it() {
     let mut machine = client();
     ask(&mut machine, message(1, 1, TO_G, ""));
     ask(&mut machine, message(1, 2, TO_G, ""));
-    let refused = Message::Refused(MessageId::new(1, 1), Refusal::Full);
+    let refused = Message::Refused(MessageId::new(1, 1, TO_G), Refusal::Full);
     machine.on_message(Time::ZERO, G[0], refused, &mut Out::new());
     assert_eq!(machine.holdings().open, 0);
 }

@@ -5,9 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_machine::{
-    Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Out, ProcessId, Time, Timestamp, Up,
-};
+use skein_machine::{Boot, Cluster, Down, Effect, GroupId, Machine, MessageId, Out, ProcessId, Time, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::parts::{Epoch, Outline, Windows};
 use skein_order::primcast::{
@@ -153,8 +151,7 @@ fn what_a_deposed_primary_showed_does_not_survive_a_state() {
     let header = Header {
         index: 7,
         timestamp: Timestamp(20),
-        id: MessageId::new(1, 1),
-        destinations: GroupSet::first(2),
+        id: MessageId::new(1, 1, 0b11),
         floor: Timestamp::ZERO,
         expiry: Timestamp(30),
         follows: 0,

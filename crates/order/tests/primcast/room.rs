@@ -7,9 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use skein_machine::{
-    Boot, Cluster, Delivery, Down, GroupSet, MessageId, Multicast, Position, ProcessId, Timestamp, Up,
-};
+use skein_machine::{Boot, Cluster, Delivery, Down, MessageId, Multicast, Position, ProcessId, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{PrimCast, Settings};
 use skein_sim::{DiskHabits, Latency, MILLISECOND, Nanos, Occurrence, World, golden};
@@ -48,8 +46,7 @@ pub(crate) fn cluster() -> Arc<Cluster> {
 
 pub(crate) fn message(session: u64, sequence: u64, groups: u64, payload: &'static str) -> Multicast {
     Multicast {
-        id: MessageId::new(session, sequence),
-        destinations: GroupSet::from_bits(groups),
+        id: MessageId::new(session, sequence, groups),
         floor: Timestamp::ZERO,
         expiry: Timestamp::MAX,
         payload: Bytes::from_static(payload.as_bytes()),

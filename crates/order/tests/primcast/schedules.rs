@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skein_machine::{Cluster, Down, GroupSet, MessageId, Multicast, ProcessId, Timestamp, Up};
+use skein_machine::{Cluster, Down, MessageId, Multicast, ProcessId, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_sim::{DiskHabits, Latency, MILLISECOND, Nanos, Occurrence, SECOND, World};
@@ -57,7 +57,7 @@ impl Stage {
                     let position = delivered.len() as u64;
                     self.world.command(process, Down::Checkpointed { position, bytes: Bytes::new() });
                 }
-                Up::Install { position, .. } => delivered.resize(position as usize, (MessageId::new(0, 0), 0)),
+                Up::Install { position, .. } => delivered.resize(position as usize, (MessageId::new(0, 0, 0), 0)),
                 _ => {}
             }
         }
@@ -65,8 +65,7 @@ impl Stage {
 
     fn multicast(&mut self, at: u16, session: u64, sequence: u64, groups: u64, floor: u64, expiry: u64) {
         let message = Multicast {
-            id: MessageId::new(session, sequence),
-            destinations: GroupSet::from_bits(groups),
+            id: MessageId::new(session, sequence, groups),
             floor: Timestamp(floor),
             expiry: Timestamp(expiry),
             payload: Bytes::from_static(b"x"),
@@ -104,7 +103,7 @@ fn whoever_believes_deposed_primaries_is_caught() {
 }
 
 fn revives_nothing(mut stage: Stage) {
-    let m = MessageId::new(1, 1);
+    let m = MessageId::new(1, 1, 0b11);
     for other in [0, 1, 2, 4, 5, 6, 7] {
         stage.world.set_cut(p(3), p(other), true);
     }
@@ -180,4 +179,28 @@ fn a_group_with_slow_clocks_elects_a_primary() {
         stage.run(SECOND / 2);
     }
     assert!(stage.length(4) > 100, "p4 delivered {} messages in 100 seconds", stage.length(4));
+}
+
+/// p4 answers for its group to p0 and p2, and stands still: they hear p5 a moment later, long before anybody
+/// can know that p4 is gone.
+#[test]
+fn another_speaks_for_one_that_stands_still() {
+    assert_eq!(delivers_without_p4(Stage::new(2, 3, 1, Settings::DEFAULT, 1)), [1; 5]);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn what_could_wait_is_said() {
+    let planted = Planted::bug(skein_order::Mutant::PrimCastForgetsWhatCanWait);
+    let stage = Stage::with_bug(2, 3, 1, Settings::DEFAULT, 1, planted);
+    assert_eq!(delivers_without_p4(stage), [0, 1, 0, 1, 1]);
+}
+
+/// How often each of the others has delivered a message after three steps and what a later word may take.
+fn delivers_without_p4(mut stage: Stage) -> [usize; 5] {
+    stage.run(2 * SECOND);
+    stage.world.pause(p(4));
+    stage.multicast(6, 1, 1, 0b11, 0, u64::MAX);
+    stage.run(15 * MILLISECOND);
+    [0, 1, 2, 3, 5].map(|process| stage.count(process, MessageId::new(1, 1, 0b11)))
 }

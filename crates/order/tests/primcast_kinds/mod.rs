@@ -35,8 +35,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
     let header = Header {
         index: 3,
         timestamp: Timestamp(4),
-        id: MessageId::new(1, 2),
-        destinations: GroupSet::first(2),
+        id: MessageId::new(1, 2, 0b11),
         floor: Timestamp(5),
         expiry: Timestamp(6),
         follows: 1,
@@ -56,15 +55,15 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         state: None,
     };
     let apart = Promise { agreement: None, state: Some(Box::new(state())), ..promise.clone() };
-    let question = Question { index: 3, id: MessageId::new(1, 2) };
+    let question = Question { index: 3, id: MessageId::new(1, 2, 0b11) };
     let new_state =
         Message::NewState { reign: reign(), previous: 2, previous_epoch: epoch(1), entries: vec![entry(), entry()] };
     vec![
         ("start", Message::Start(start)),
         ("primary", Message::Primary(epoch(2))),
-        ("done", Message::Done(MessageId::new(1, 2), Timestamp(3))),
-        ("refused-expired", Message::Refused(MessageId::new(1, 2), Refusal::Expired)),
-        ("refused-full", Message::Refused(MessageId::new(1, 2), Refusal::Full)),
+        ("done", Message::Done(MessageId::new(1, 2, 0b11), Timestamp(3))),
+        ("refused-expired", Message::Refused(MessageId::new(1, 2, 0b11), Refusal::Expired)),
+        ("refused-full", Message::Refused(MessageId::new(1, 2, 0b11), Refusal::Full)),
         ("append", Message::Append { epoch: epoch(2), previous: 8, entries: vec![entry()] }),
         ("report", Message::Report(report)),
         ("raise", Message::Raise(Timestamp(3))),
@@ -106,8 +105,7 @@ fn epoch(round: u32) -> Epoch {
 
 fn multicast() -> Multicast {
     Multicast {
-        id: MessageId::new(1, 2),
-        destinations: GroupSet::first(2),
+        id: MessageId::new(1, 2, 0b11),
         floor: Timestamp(4),
         expiry: Timestamp(5),
         payload: Bytes::from_static(b"x"),
@@ -136,13 +134,13 @@ fn mark() -> Mark {
 }
 
 fn outcome() -> Outcome {
-    Outcome { id: MessageId::new(1, 2), timestamp: Timestamp(7), marks: [mark()].into_iter().collect() }
+    Outcome { id: MessageId::new(1, 2, 0b11), timestamp: Timestamp(7), marks: [mark()].into_iter().collect() }
 }
 
 fn state() -> State {
     let mut windows = Windows::new();
     for session in 1..=2 {
-        windows.note(MessageId::new(session, 2), Timestamp(7), Timestamp::MAX, &[mark()]);
+        windows.note(MessageId::new(session, 2, 0b11), Timestamp(7), Timestamp::MAX, &[mark()]);
     }
     State {
         incarnation: 1,
@@ -152,10 +150,10 @@ fn state() -> State {
         ceiling: Timestamp(50),
         position: 8,
         user: Bytes::from_static(b"user"),
-        early: vec![Stamp { timestamp: Timestamp(9), id: MessageId::new(3, 1) }],
+        early: vec![Stamp { timestamp: Timestamp(9), id: MessageId::new(3, 1, 0b11) }],
         first_outcome: 9,
         outcomes: vec![outcome()],
-        newest: Some(Stamp { timestamp: Timestamp(7), id: MessageId::new(1, 2) }),
+        newest: Some(Stamp { timestamp: Timestamp(7), id: MessageId::new(1, 2, 0b11) }),
         base: 10,
         base_epoch: epoch(1),
         decided: 11,

@@ -22,14 +22,14 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
     for (id, cast) in history.casts() {
         match holders.get(id) {
             Some(holders) => {
-                let mut destinations = history.cluster().replicas(cast.message.destinations);
+                let mut destinations = history.cluster().replicas(cast.message.id.destinations);
                 if let Some(missing) = destinations.find(|process| !holders.contains(process)) {
                     let detail = format!("{} delivered {id}, and {missing} never did", holders[0]);
                     found.push(Violation::new(AGREEMENT, detail));
                 }
             }
             None if cast.is_owed => {
-                let destinations = cast.message.destinations;
+                let destinations = cast.message.id.destinations;
                 found.push(Violation::new(LIVENESS, format!("nobody of {destinations} ever delivered {id}")));
             }
             None => {}
@@ -57,7 +57,7 @@ mod tests {
     fn what_nobody_insists_on_is_delivered_by_all_or_none() {
         let mut pen = Pen::new(2, 1);
         pen.cast(1, 1, 0b11).deliver(1, 1, 1, 5);
-        pen.history.give_up(MessageId::new(1, 1));
+        pen.history.give_up(MessageId::new(1, 1, 0b1));
         assert_eq!(check(&pen.history)[0].property, AGREEMENT);
     }
 
@@ -66,7 +66,7 @@ mod tests {
         let mut pen = Pen::new(1, 1);
         pen.cast(1, 1, 1);
         assert_eq!(check(&pen.history)[0].property, LIVENESS);
-        pen.history.give_up(MessageId::new(1, 1));
+        pen.history.give_up(MessageId::new(1, 1, 0b1));
         assert!(check(&pen.history).is_empty(), "its session died");
         let mut pen = Pen::new(1, 1);
         pen.cast_until(1, 1, 7).expire(0, 1, 1);

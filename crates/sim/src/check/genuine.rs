@@ -25,7 +25,8 @@ pub(super) fn check(history: &History, grace: Nanos) -> Vec<Violation> {
     }
     // A destination takes part from the multicast on, and a process from when it was asked to send.
     let since = |cast: &Cast, process: ProcessId| {
-        let is_destination = cluster.group_of(process).is_some_and(|group| cast.message.destinations.contains(group));
+        let is_destination =
+            cluster.group_of(process).is_some_and(|group| cast.message.id.destinations.contains(group));
         if is_destination { Some(cast.at) } else { cast.senders.get(&process).copied() }
     };
     let mut found = Vec::new();

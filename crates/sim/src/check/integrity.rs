@@ -24,9 +24,9 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
                 found.push(Violation::new(INTEGRITY, format!("{process} delivered {id} twice")));
             }
             if let Some(cast) = history.casts().get(&id)
-                && !cast.message.destinations.contains(group)
+                && !cast.message.id.destinations.contains(group)
             {
-                let destinations = cast.message.destinations;
+                let destinations = cast.message.id.destinations;
                 found.push(Violation::new(
                     INTEGRITY,
                     format!("{process} of {group} delivered {id}, which was multicast to {destinations}"),

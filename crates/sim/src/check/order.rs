@@ -48,7 +48,7 @@ pub(super) fn prefix(history: &History) -> Vec<Violation> {
 /// What a process delivered of the messages whose destinations include these groups.
 fn delivered_to(history: &History, process: ProcessId, groups: GroupSet) -> Vec<MessageId> {
     let is_shared =
-        |id: &MessageId| history.casts().get(id).is_some_and(|cast| groups.within(cast.message.destinations));
+        |id: &MessageId| history.casts().get(id).is_some_and(|cast| groups.within(cast.message.id.destinations));
     history.deliveries(process).map(|entry| entry.id).filter(is_shared).collect()
 }
 

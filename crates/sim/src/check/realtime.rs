@@ -62,7 +62,7 @@ fn over(history: &History, id: MessageId, kind: RealTime) -> Option<u64> {
     match kind {
         RealTime::Deliveries => history.replicas().filter_map(first).min(),
         RealTime::Completions => {
-            let destinations = history.casts().get(&id)?.message.destinations;
+            let destinations = history.casts().get(&id)?.message.id.destinations;
             let mut over = 0;
             for group in destinations.iter() {
                 let members = history.cluster().members(group).iter().copied();

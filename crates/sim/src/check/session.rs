@@ -38,7 +38,7 @@ pub(super) fn check(history: &History) -> Vec<Violation> {
 fn sent_to(history: &History) -> BTreeMap<(GroupId, SessionId), Vec<u64>> {
     let mut sent: BTreeMap<(GroupId, SessionId), Vec<u64>> = BTreeMap::new();
     for (id, cast) in history.casts() {
-        for group in cast.message.destinations.iter() {
+        for group in cast.message.id.destinations.iter() {
             sent.entry((group, id.session)).or_default().push(id.sequence);
         }
     }

@@ -29,7 +29,7 @@ pub(super) fn check(history: &History, bound: StepBound) -> Vec<Violation> {
         let Some(last) = finished.get(&cast.message.id) else { continue };
         let steps = (last - cast.at).div_ceil(bound.delay);
         let collides = spans.iter().any(|(other, other_first)| {
-            let shared = other.message.destinations.and(cast.message.destinations);
+            let shared = other.message.id.destinations.and(cast.message.id.destinations);
             let commute = history.conflicts().is_some_and(|those| !those.between(&other.message, &cast.message));
             let is_conflict = other.message.id != cast.message.id && !shared.is_empty() && !commute;
             is_conflict && other.at < *first && cast.at < *other_first

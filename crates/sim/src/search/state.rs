@@ -151,8 +151,7 @@ impl<'a, M> Setting<'a, M> {
     /// The message `nth`, each of a session of its own.
     fn message(&self, nth: u8) -> Multicast {
         Multicast {
-            id: MessageId::new(u64::from(nth) + 1, 1),
-            destinations: self.workload[usize::from(nth)],
+            id: MessageId::new(u64::from(nth) + 1, 1, self.workload[usize::from(nth)].bits()),
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
             payload: self.payload(nth),
@@ -258,7 +257,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 self.over_before[usize::from(nth)] = self.over(setting);
                 self.log.push(Seen::Sent { nth });
                 let place = setting.sender(nth);
-                let kind = MomentKind::Multicast(message.id, message.destinations);
+                let kind = MomentKind::Multicast(message.id, message.id.destinations);
                 tell(setting, story, kind, place, || format!("multicasts {message:?}"));
                 self.step(setting, place, story, |machine, out| {
                     machine.on_command(Time::ZERO, Down::Multicast(message), out);
@@ -355,7 +354,7 @@ impl<M: Ordering + Clone + Hash> State<M> {
             match kind {
                 RealTime::Deliveries => setting.processes.iter().any(by),
                 RealTime::Completions => {
-                    message.destinations.iter().all(|group| setting.cluster.members(group).iter().any(by))
+                    message.id.destinations.iter().all(|group| setting.cluster.members(group).iter().any(by))
                 }
             }
         };

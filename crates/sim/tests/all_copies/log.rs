@@ -36,7 +36,7 @@ pub(crate) enum Standing {
 impl Entry {
     /// Whether it is a message to this group.
     pub(crate) fn concerns(&self, group: GroupId) -> bool {
-        self.message.as_ref().is_some_and(|message| message.destinations.contains(group))
+        self.message.as_ref().is_some_and(|message| message.id.destinations.contains(group))
     }
 }
 

@@ -349,7 +349,7 @@ impl AllCopies {
             self.next += 1;
             let Some(message) = message else { continue };
             self.pending.remove(&message.id);
-            if message.destinations.contains(group) {
+            if message.id.destinations.contains(group) {
                 out.emit(Up::Deliver(Delivery { position: self.delivered, timestamp, message }));
                 self.delivered += 1;
                 if self.delivered.is_multiple_of(CHECKPOINT_EVERY) {

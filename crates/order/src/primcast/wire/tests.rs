@@ -26,8 +26,7 @@ fn epoch(round: u32, leader: u16) -> Epoch {
 
 fn multicast() -> Multicast {
     Multicast {
-        id: MessageId::new(1, 2),
-        destinations: GroupSet::first(2),
+        id: MessageId::new(1, 2, 0b11),
         floor: Timestamp(4),
         expiry: Timestamp::MAX,
         payload: Bytes::from_static(b"x"),
@@ -69,9 +68,9 @@ fn golden_vectors_between_a_sender_and_a_group() {
     let asked = Start { proposed: Some(Run { epoch: epoch(5, 6), last: 9 }), ..start };
     holds(&Message::Start(asked), &golden.u8(1).u32(5).u16(6).u64(9));
     holds(&Message::Primary(epoch(5, 6)), &Layout::of(2).u32(5).u16(6));
-    holds(&Message::Done(MessageId::new(1, 2), Timestamp(3)), &Layout::of(3).u64(1).u64(2).u64(3));
-    holds(&Message::Refused(MessageId::new(1, 2), Refusal::Expired), &Layout::of(4).u64(1).u64(2).u8(0));
-    holds(&Message::Refused(MessageId::new(1, 2), Refusal::Full), &Layout::of(4).u64(1).u64(2).u8(1));
+    holds(&Message::Done(MessageId::new(1, 2, 0b11), Timestamp(3)), &Layout::of(3).u64(1).u64(2).u64(3).u64(3));
+    holds(&Message::Refused(MessageId::new(1, 2, 0b11), Refusal::Expired), &Layout::of(4).u64(1).u64(2).u64(3).u8(0));
+    holds(&Message::Refused(MessageId::new(1, 2, 0b11), Refusal::Full), &Layout::of(4).u64(1).u64(2).u64(3).u8(1));
 }
 
 #[test]
@@ -100,8 +99,7 @@ fn golden_vectors_between_groups() {
     let header = Header {
         index: 3,
         timestamp: Timestamp(4),
-        id: MessageId::new(1, 2),
-        destinations: GroupSet::first(2),
+        id: MessageId::new(1, 2, 0b11),
         floor: Timestamp(5),
         expiry: Timestamp(6),
         follows: 1,
@@ -114,8 +112,8 @@ fn golden_vectors_between_groups() {
     holds(&acknowledge, &Layout::of(9).u32(5).u16(6).u64(7).u64(8));
 
     holds(&Message::Settled(vec![3, 4]), &Layout::of(10).u32(2).u64(3).u64(4));
-    let question = Question { index: 3, id: MessageId::new(1, 2) };
-    holds(&Message::Ask(vec![question]), &Layout::of(11).u32(1).u64(3).u64(1).u64(2));
+    let question = Question { index: 3, id: MessageId::new(1, 2, 0b11) };
+    holds(&Message::Ask(vec![question]), &Layout::of(11).u32(1).u64(3).u64(1).u64(2).u64(0b11));
 }
 
 #[test]
@@ -129,7 +127,7 @@ fn golden_vectors_of_an_election() {
     holds(&Message::NewEpoch(candidacy), &golden.u32(1).u16(1).u32(2));
 
     let outcome = Outcome {
-        id: MessageId::new(1, 2),
+        id: MessageId::new(1, 2, 0b11),
         timestamp: Timestamp(7),
         marks: [Mark { group: GroupId::new(1).unwrap(), index: 3 }].into_iter().collect(),
     };
@@ -148,7 +146,7 @@ fn golden_vectors_of_an_election() {
     };
     let golden = outline_golden(Layout::of(15).u32(7).u16(8).u32(1).u64(20).u32(5).u16(6));
     let golden = golden.u32(1).u16(1).u32(2).u64(9); // the rebirth, and how much was delivered
-    let golden = golden.u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3); // the outcome with its mark
+    let golden = golden.u32(1).u64(1).u64(2).u64(0b11).u64(7).u32(1).u8(1).u64(3); // the outcome with its mark
     holds(&Message::Promise(Box::new(promise.clone())), &entry_golden(golden.clone().u8(1).u64(2).u32(1)).u8(0));
     let apart = Promise { agreement: None, entries: Vec::new(), ..promise };
     holds(&Message::Promise(Box::new(apart.clone())), &golden.clone().u8(0).u32(0).u8(0));
@@ -164,7 +162,7 @@ fn golden_vectors_of_an_election() {
     holds(&Message::Snapshot(reign, Box::new(state())), &of_reign(17).value(&state()));
 
     let outcomes = Message::Outcomes(4, vec![outcome]);
-    holds(&outcomes, &Layout::of(18).u64(4).u32(1).u64(1).u64(2).u64(7).u32(1).u8(1).u64(3));
+    holds(&outcomes, &Layout::of(18).u64(4).u32(1).u64(1).u64(2).u64(0b11).u64(7).u32(1).u8(1).u64(3));
     holds(&Message::Rejoin(2), &Layout::of(19).u32(2));
     holds(&Message::Stand, &Layout::of(20));
 }
@@ -175,7 +173,7 @@ fn an_unknown_kind_is_refused() {
         let refused = from_bytes::<Message>(Bytes::from(vec![tag; 80]), VERSION);
         assert_eq!(refused, Err(WireError::UnknownTag { what: "PrimCast's messages", tag }));
     }
-    let refused = from_bytes::<Message>(Layout::of(4).u64(1).u64(2).u8(2).bytes(), VERSION);
+    let refused = from_bytes::<Message>(Layout::of(4).u64(1).u64(2).u64(3).u8(2).bytes(), VERSION);
     assert_eq!(refused, Err(WireError::UnknownTag { what: "a refusal", tag: 2 }));
     // One byte for yes: a two would be a second way to say it.
     let report = Layout::of(6).u32(1).u32(2).u16(3).u64(4).u32(5).u16(6).u64(7);
