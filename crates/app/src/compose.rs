@@ -161,10 +161,11 @@ impl Protocol {
         cluster: &Arc<Cluster>,
         clock: Clock,
         keeps_records: bool,
+        planted: Planted,
         employer: E,
     ) -> E::Answer {
         let settings = Settings { clock: clock_kind(clock), keeps_records, ..Settings::DEFAULT };
-        self.employ_with(cluster, settings, Planted::NONE, employer)
+        self.employ_with(cluster, settings, planted, employer)
     }
 
     fn employ_with<E: Employer>(

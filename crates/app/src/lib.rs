@@ -27,6 +27,7 @@ mod serve;
 mod signals;
 pub mod speech;
 mod supervisor;
+mod torture;
 
 /// Processor time that this process has used, user and system.
 pub(crate) fn processor_time() -> std::time::Duration {

@@ -146,6 +146,11 @@ struct Catch {
     replay: String,
 }
 
+/// The bug of this name.
+pub(crate) fn named(name: &str) -> Option<Mutant> {
+    ROWS.iter().find(|row| row.name == name).map(|row| row.mutant)
+}
+
 /// Runs every bug, or those whose name contains a text.
 pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     let mut all_well = true;

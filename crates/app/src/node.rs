@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use skein_machine::{Boot, Ordering, ProcessId};
+use skein_order::Planted;
+use skein_runtime::clock::HardwareClock;
 use skein_runtime::data::{Begin, is_somebodys};
-use skein_runtime::files::Native;
+use skein_runtime::files::{Files, Native};
 use skein_runtime::listener::{Listener, Takes, takes};
 use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
 use skein_runtime::tls::Tls;
@@ -24,6 +27,7 @@ use crate::compose::Employer;
 use crate::config::{self, Config};
 use crate::serve::http::Http;
 use crate::serve::multicast::{Ask, Multicasts};
+use crate::torture::journal::Journal;
 
 /// A new primary needs a few messages to and fro, even between continents.
 const HANDING_OVER: Duration = Duration::from_millis(500);
@@ -34,6 +38,24 @@ pub struct Node {
     listener: Listener,
     http: Option<Http>,
     tls: Option<Tls>,
+}
+
+/// What a node takes for disk and clock, and who looks over its shoulder. Only torture gives it anything else than the
+/// real things and nobody.
+#[derive(Clone, Debug)]
+pub(crate) struct Ground {
+    pub(crate) files: Arc<dyn Files>,
+    pub(crate) clock: HardwareClock,
+    /// The folder in which each replica writes down what its machine says.
+    pub(crate) journals: Option<PathBuf>,
+    /// The bug that its machines are built with, if any.
+    pub(crate) planted: Planted,
+}
+
+impl Default for Ground {
+    fn default() -> Ground {
+        Ground { files: Arc::new(Native), clock: HardwareClock::default(), journals: None, planted: Planted::NONE }
+    }
 }
 
 /// The replicas of a node. Dropped, they stop.
@@ -60,6 +82,17 @@ impl Drop for End {
 impl Node {
     /// Starts everything that lives at a node. With an incarnation, replicas whose disks are lost join again.
     pub fn start(config: &Config, name: &str, busy_poll: bool, rejoin: Option<NonZeroU32>) -> Result<Node, String> {
+        Node::start_on(&Ground::default(), config, name, busy_poll, rejoin)
+    }
+
+    /// The same on other ground.
+    pub(crate) fn start_on(
+        ground: &Ground,
+        config: &Config,
+        name: &str,
+        busy_poll: bool,
+        rejoin: Option<NonZeroU32>,
+    ) -> Result<Node, String> {
         let Some(node) = config.nodes.get(name) else {
             let known: Vec<&str> = config.nodes.keys().map(String::as_str).collect();
             return Err(format!("there is no node {name} in the configuration: there are {}", known.join(", ")));
@@ -77,7 +110,8 @@ impl Node {
         for process in here {
             let incarnation = rejoin.filter(|_| is_lost(&process));
             let begin = incarnation.map_or(Begin::Usual, |incarnation| Begin::Rejoin { incarnation });
-            let running = start(config, process, tls.clone(), busy_poll, begin, End(process, end.clone()))?;
+            let end = End(process, end.clone());
+            let running = start(ground, config, process, tls.clone(), busy_poll, begin, end)?;
             replicas.running.insert(process, running);
         }
         let doors = replicas.running.iter().map(|(process, running)| (*process, takes(running.handle.clone())));
@@ -177,6 +211,7 @@ impl From<config::Storage> for Storage {
 
 /// Brings one replica to life on a thread of its own.
 fn start(
+    ground: &Ground,
     config: &Config,
     process: ProcessId,
     tls: Option<Tls>,
@@ -186,7 +221,7 @@ fn start(
 ) -> Result<Running, String> {
     struct Hire {
         surroundings: Surroundings,
-        config: Config,
+        front: Multicasts,
         end: End,
     }
     impl Employer for Hire {
@@ -196,13 +231,12 @@ fn start(
         where
             M: Ordering + Clone + Hash + 'static,
         {
-            let Hire { surroundings, config, end } = self;
+            let Hire { surroundings, front, end } = self;
             let me = surroundings.process;
             let (tell, told) = mpsc::channel();
             let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
             let thread = std::thread::Builder::new().name(me.to_string()).spawn(move || {
                 let _end = end;
-                let front = Multicasts::new(config.cluster.clone());
                 let (replica, handle) = Replica::open(surroundings, |boot| maker(me, boot), front)?;
                 let _ = tell.send(handle);
                 replica.run(seed ^ u64::from(me.0) << 48)
@@ -225,8 +259,9 @@ fn start(
         process,
         addresses: config.addresses(),
         distances: config.distances_from(process),
-        files: Arc::new(Native),
+        files: ground.files.clone(),
         data: config.data_of(process),
+        clock: ground.clock.clone(),
         storage: choices.storage.into(),
         begin,
         tls,
@@ -234,6 +269,7 @@ fn start(
     };
     let cluster = config.cluster.clone();
     let keeps_records = choices.storage != config::Storage::Memory;
-    let hire = Hire { surroundings, config: config.clone(), end };
-    choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, hire)
+    let journal = ground.journals.as_ref().map(|folder| Journal::begin(folder, process)).transpose()?;
+    let hire = Hire { surroundings, front: Multicasts::new(cluster.clone(), journal), end };
+    choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire)
 }

@@ -52,6 +52,11 @@ impl Stop {
         Ok(Stop { asked })
     }
 
+    /// Whether the process is asked to stop.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.try_recv().is_ok()
+    }
+
     /// Waits until the process is asked to stop, or something else is over, which is looked at now and then.
     pub(crate) fn wait(&self, is_over: impl FnMut() -> bool) {
         self.wait_and(is_over, || {});

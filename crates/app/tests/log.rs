@@ -4,20 +4,26 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use skein::machine::{ClusterId, ProcessId};
 use skein::runtime::data::{Begin, DataDir, Owner};
 use skein::runtime::files::Native;
 use skein::runtime::wal::{Settings, Storage, Wal};
 
+/// One test after the other: a process that one of them starts holds the locks of all for a moment, until it has
+/// become another program.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// A data directory for one test, gone when it ends.
-struct Directory(PathBuf);
+struct Directory(PathBuf, #[allow(dead_code)] MutexGuard<'static, ()>);
 
 impl Directory {
     /// With a checkpoint of the first two records of five, each synced.
     fn new(name: &str) -> Directory {
-        let directory = Directory(std::env::temp_dir().join(format!("skein-cli-{}-{name}", std::process::id())));
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let directory = std::env::temp_dir().join(format!("skein-cli-{}-{name}", std::process::id()));
+        let directory = Directory(directory, alone);
         let mut wal = directory.open();
         for nth in 1..=5 {
             wal.append(|buffer| buffer.extend_from_slice(b"record"));

@@ -17,7 +17,7 @@ use crate::guest::Guest;
 use crate::hello::{self, Caller, Hello, Peer};
 use crate::links::{Link, Whose};
 use crate::listener::Seat;
-use crate::replica::{Replica, time};
+use crate::replica::Replica;
 
 /// After so long without a word a sign of life is sent,
 const SAY_SOMETHING: Duration = Duration::from_secs(1);
@@ -206,7 +206,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         place.whose = Whose::Peer(process);
         self.links[nth].stands_at(slot, Instant::now());
         tracing::debug!(peer = %process, "connected");
-        self.machine.on_reconnect(time(), process, &mut self.out);
+        self.machine.on_reconnect(self.surroundings.clock.now(), process, &mut self.out);
     }
 
     /// What was said before a link stands, in this turn or while the disk was slow, may follow something that is

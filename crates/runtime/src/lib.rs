@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod caller;
+pub mod clock;
 pub mod data;
 pub mod files;
 pub mod frame;

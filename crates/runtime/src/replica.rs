@@ -10,14 +10,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SendError, Sender, channel};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Poll, Waker};
 use skein_machine::wire::{self, VERSION, Writer};
-use skein_machine::{Boot, ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
+use skein_machine::{Boot, ClusterId, Effect, Machine, Out, ProcessId, Wire};
 
 use crate::alarms::Alarms;
+use crate::clock::HardwareClock;
 use crate::conn::Filled;
 use crate::data::{Begin, DataDir, Identity, Owner};
 use crate::files::Files;
@@ -72,6 +73,8 @@ pub struct Surroundings {
     pub files: Arc<dyn Files>,
     /// Its own directory among them.
     pub data: PathBuf,
+    /// What it takes for the time of day.
+    pub clock: HardwareClock,
     /// What an acknowledgement is worth.
     pub storage: Storage,
     /// What it expects to find in its directory.
@@ -235,7 +238,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     /// Lives until it is stopped.
     pub fn run(mut self, seed: u64) -> Result<(), Failure> {
         let mut events = Events::with_capacity(256);
-        self.machine.start(time(), seed, &mut self.out);
+        self.machine.start(self.surroundings.clock.now(), seed, &mut self.out);
         self.end_turn()?;
         while !self.is_stopping {
             let now = Instant::now();
@@ -258,7 +261,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             }
             let now = Instant::now();
             while let Some(timer) = self.alarms.fire(now) {
-                self.machine.on_timer(time(), timer, &mut self.out);
+                self.machine.on_timer(self.surroundings.clock.now(), timer, &mut self.out);
             }
             self.release();
             self.end_turn()?;
@@ -360,7 +363,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
 
     fn hear_all(&mut self, slot: usize) -> Result<(), String> {
         // After the input was taken, never before.
-        let now = time();
+        let now = self.surroundings.clock.now();
         while let Some(place) = self.slots.get(slot) {
             let Some(mut body) = place.conn.next_frame().map_err(|error| error.to_string())? else { break };
             while let Some(place) = self.slots.get(slot)
@@ -411,7 +414,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     /// Ends the machine's turn, and any that follow at once from what it says to itself and to its front.
     fn end_turn(&mut self) -> Result<(), Failure> {
         loop {
-            let now = time();
+            let now = self.surroundings.clock.now();
             while let Some(command) = self.desk.commands.pop_front() {
                 self.machine.on_command(now, command, &mut self.out);
             }
@@ -567,12 +570,6 @@ fn tell_of(process: ProcessId, recovered: &Recovered) {
         tracing::error!(%process, %damage, %aside, "the log is damaged and set aside; the replica asks its group");
     }
     tracing::info!(%process, boot = ?recovered.boot, records = recovered.records.len(), "starts");
-}
-
-/// What the hardware clock shows.
-pub(crate) fn time() -> Time {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Time::from_nanos(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn encode<T: Wire>(value: &T, buffer: &mut Vec<u8>) {

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use skein_machine::{Cluster, ClusterId, Delivery, Down, MessageId, Multicast, ProcessId, Random, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{PrimCast, Settings};
+use skein_runtime::clock::HardwareClock;
 use skein_runtime::data::Begin;
 use skein_runtime::files::Native;
 use skein_runtime::front::{Desk, Front};
@@ -65,6 +66,7 @@ fn start(
         distances: BTreeMap::new(),
         files: Arc::new(Native),
         data: folder.join(me.to_string()),
+        clock: HardwareClock::default(),
         storage,
         begin: Begin::Usual,
         tls: None,

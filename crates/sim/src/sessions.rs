@@ -84,7 +84,8 @@ impl Mix {
         Mix { sets, total }
     }
 
-    fn draw(&self, random: &mut Random) -> GroupSet {
+    /// One of the sets, by their weights.
+    pub fn draw(&self, random: &mut Random) -> GroupSet {
         let mut left = random.fraction() * self.total;
         for (set, weight) in &self.sets {
             left -= weight;

@@ -99,6 +99,8 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
             "sim search --protocol primcast --groups 2 --replicas 3 --messages 1 --crashes 1 --max-states 300000",
         ),
 
+        skein("torture", "torture --minutes 0.2"),
+
         // The planted bugs have a target folder of their own: no later step can pick up a binary
         // that has them in it.
         cargo("sim-mutants", "run --release --features mutants --bin skein -- sim mutants")

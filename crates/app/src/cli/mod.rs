@@ -6,7 +6,7 @@
 pub(crate) mod certificates;
 mod config;
 mod log;
-mod node;
+pub(crate) mod node;
 pub(crate) mod output;
 mod run;
 mod search;
@@ -27,7 +27,7 @@ pub(crate) use run::{jobs, seed_of};
 pub(crate) use search::in_words;
 #[cfg(feature = "mutants")]
 pub(crate) use search::search_of;
-pub(crate) use settings::{Mode, ScenarioName, Shape};
+pub(crate) use settings::{Mode, ScenarioName, Shape, name_of};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;
 
@@ -67,6 +67,8 @@ enum Command {
     /// Measure a cluster on this machine.
     #[command(subcommand)]
     Bench(Bench),
+    /// Torment a cluster of processes on this machine, and judge what it did.
+    Torture(crate::torture::Arguments),
     /// Look at the log of a replica that does not run.
     #[command(subcommand)]
     Log(log::Log),
@@ -174,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Sweep(arguments)) => crate::bench::sweep::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
+        Command::Torture(arguments) => crate::torture::command(&arguments),
         Command::Log(log) => log::command(&log),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -15,6 +15,7 @@ use crate::diary;
 use crate::node::Node;
 use crate::signals::Stop;
 use crate::supervisor::Supervisor;
+use crate::torture::leash;
 
 /// A certificate that ends sooner is spoken of,
 const NOTICE: Duration = Duration::from_secs(14 * 86400);
@@ -43,6 +44,9 @@ pub(crate) struct Arguments {
     /// any life of theirs before: whoever refuses them says which.
     #[arg(long, value_name = "INCARNATION")]
     rejoin: Option<NonZeroU32>,
+    /// Hand disk and clock to whoever writes to standard input, and write journals into this folder: `skein torture`.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    tortured_in: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
 }
@@ -62,7 +66,8 @@ fn live(arguments: &Arguments, config: &Config) -> Verdict {
     let supervisor = Supervisor::of_environment();
     allow_descriptors();
     let name = &arguments.node;
-    let node = Node::start(config, name, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
+    let ground = arguments.tortured_in.as_deref().map(leash::put_on).transpose().map_err(Mistake)?.unwrap_or_default();
+    let node = Node::start_on(&ground, config, name, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
     output::line(format_args!("node {name} is ready at {}", node.address()));
     supervisor.ready();
     let mut reminded: Option<Instant> = None;
@@ -107,7 +112,7 @@ fn remind(tls: Option<&Tls>) {
 }
 
 /// Every connection takes one, and most systems give a process few unless it asks.
-fn allow_descriptors() {
+pub(crate) fn allow_descriptors() {
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
         tracing::warn!(%error, "cannot raise the number of open files");

@@ -11,6 +11,7 @@ use skein_runtime::front::{ClientId, Desk, Front};
 
 use crate::processor_time;
 use crate::speech::{Counts, Reply, Request};
+use crate::torture::journal::Journal;
 
 /// More sessions than one node's clients have.
 const MOST_SESSIONS: usize = 1 << 20;
@@ -28,6 +29,8 @@ pub(crate) struct Multicasts {
     followers: BTreeSet<ClientId>,
     position: Position,
     deliveries: u64,
+    /// Who writes down everything that the machine says.
+    journal: Option<Journal>,
 }
 
 /// What the process asks of its replica.
@@ -37,9 +40,9 @@ pub(crate) enum Ask {
 }
 
 impl Multicasts {
-    pub(crate) fn new(cluster: Arc<Cluster>) -> Multicasts {
+    pub(crate) fn new(cluster: Arc<Cluster>, journal: Option<Journal>) -> Multicasts {
         let (sessions, attached) = (HashMap::new(), BTreeMap::new());
-        Multicasts { cluster, sessions, attached, followers: BTreeSet::new(), position: 0, deliveries: 0 }
+        Multicasts { cluster, sessions, attached, followers: BTreeSet::new(), position: 0, deliveries: 0, journal }
     }
 
     fn attach(&mut self, client: ClientId, session: SessionId) -> Result<(), String> {
@@ -81,6 +84,10 @@ impl<M: Ordering> Front<M> for Multicasts {
     type Call = Ask;
 
     fn on_event(&mut self, event: Up, desk: &mut Desk<M>) {
+        // Before any client hears of it: what somebody was told, the journal knows.
+        if let Some(journal) = &mut self.journal {
+            journal.write(&event);
+        }
         match event {
             Up::Deliver(delivery) => self.deliver(delivery, desk),
             Up::Busy(busy) => {

@@ -1,11 +1,12 @@
-//! [`Faulty`]: a file system with planned faults, in front of another one. It
-//! never invents bytes: it refuses, or it is slow.
+//! [`Faulty`]: a file system with faults, in front of another one. They are
+//! planned, or struck while it is in use. It never invents bytes: it refuses,
+//! it writes less than it was given, or it is slow.
 
 use std::fs::TryLockError;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use super::{Files, Held, Lock, OpenFile};
@@ -21,6 +22,17 @@ pub struct Faults {
     pub sync_delay: Duration,
 }
 
+/// What goes wrong from one moment to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strike {
+    /// The disk has no room for anything more.
+    Full,
+    /// The next sync of a file fails. Later ones succeed, as above.
+    FailingSync,
+    /// Of the next write, the first half gets to the file.
+    TornWrite,
+}
+
 /// Another file system, with faults.
 #[derive(Clone, Debug)]
 pub struct Faulty {
@@ -33,12 +45,28 @@ struct Plan {
     faults: Faults,
     syncs: AtomicU64,
     bytes: AtomicU64,
+    is_full: AtomicBool,
+    fails_sync: AtomicBool,
+    tears_write: AtomicBool,
 }
 
 impl Faulty {
     /// The files of `inner`, with these faults.
     pub fn new(inner: Arc<dyn Files>, faults: Faults) -> Faulty {
-        Faulty { inner, plan: Arc::new(Plan { faults, syncs: AtomicU64::new(0), bytes: AtomicU64::new(0) }) }
+        let (syncs, bytes) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (is_full, fails_sync, tears_write) =
+            (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        Faulty { inner, plan: Arc::new(Plan { faults, syncs, bytes, is_full, fails_sync, tears_write }) }
+    }
+
+    /// This goes wrong from now on.
+    pub fn strike(&self, strike: Strike) {
+        let switch = match strike {
+            Strike::Full => &self.plan.is_full,
+            Strike::FailingSync => &self.plan.fails_sync,
+            Strike::TornWrite => &self.plan.tears_write,
+        };
+        switch.store(true, Relaxed);
     }
 
     /// How many syncs of files were asked for.
@@ -102,8 +130,13 @@ struct FaultyFile {
 impl OpenFile for FaultyFile {
     fn write_at(&self, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let length = pieces.iter().map(|piece| piece.len() as u64).sum();
+        if self.plan.tears_write.swap(false, Relaxed) {
+            self.inner.write_at(&first_of(pieces, length as usize / 2), offset)?;
+            return Err(io::Error::other("this write was told to tear"));
+        }
         let before = self.plan.bytes.fetch_add(length, Relaxed);
-        if self.plan.faults.full_after_bytes.is_some_and(|limit| before.saturating_add(length) > limit) {
+        let has_no_room = |limit: u64| before.saturating_add(length) > limit;
+        if self.plan.is_full.load(Relaxed) || self.plan.faults.full_after_bytes.is_some_and(has_no_room) {
             return Err(ErrorKind::StorageFull.into());
         }
         self.inner.write_at(pieces, offset)
@@ -128,17 +161,45 @@ impl OpenFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         std::thread::sleep(self.plan.faults.sync_delay);
         let nth = self.plan.syncs.fetch_add(1, Relaxed) + 1;
-        if self.plan.faults.failing_sync == Some(nth) {
+        if self.plan.fails_sync.swap(false, Relaxed) || self.plan.faults.failing_sync == Some(nth) {
             return Err(io::Error::other("this sync was told to fail"));
         }
         self.inner.sync()
     }
 }
 
+/// The pieces up to this many bytes.
+fn first_of<'a>(pieces: &[&'a [u8]], mut left: usize) -> Vec<&'a [u8]> {
+    let mut first = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        let taken = left.min(piece.len());
+        left -= taken;
+        first.push(&piece[..taken]);
+    }
+    first
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::files::Ram;
+
+    #[test]
+    fn faults_strike_while_it_is_in_use() {
+        let files = Faulty::new(Arc::new(Ram::default()), Faults::default());
+        let file = files.create(Path::new("a")).unwrap();
+        file.write_at(&[b"ab"], 0).unwrap();
+        files.strike(Strike::FailingSync);
+        assert!(file.sync().is_err() && file.sync().is_ok());
+        files.strike(Strike::TornWrite);
+        assert!(file.write_at(&[b"c", b"def"], 2).is_err());
+        assert_eq!(file.length().unwrap(), 4, "half of it was written");
+        file.write_at(&[b"cdef"], 2).unwrap();
+        files.strike(Strike::Full);
+        for _ in 0..2 {
+            assert_eq!(file.write_at(&[b"g"], 6).unwrap_err().kind(), ErrorKind::StorageFull);
+        }
+    }
 
     #[test]
     fn faults_come_where_they_were_planned() {

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use failure::{Failure, Operation};
-pub use faulty::{Faults, Faulty};
+pub use faulty::{Faults, Faulty, Strike};
 pub use native::Native;
 pub use ram::{Crash, Ram};
 

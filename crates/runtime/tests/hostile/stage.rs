@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use skein_machine::wire::{self, Nothing, Reader, VERSION, WireError, Writer};
 use skein_machine::{Boot, ClusterId, Machine, Out, ProcessId, Time, Wire};
+use skein_runtime::clock::HardwareClock;
 use skein_runtime::data::Begin;
 use skein_runtime::files::{Faults, Faulty, Files, Ram};
 use skein_runtime::front::{ClientId, Desk, Front};
@@ -255,6 +256,7 @@ impl Ground {
             distances: BTreeMap::new(),
             files: self.files.clone(),
             data: PathBuf::from(format!("p{}", self.me)),
+            clock: HardwareClock::default(),
             storage: self.storage,
             begin: self.begin,
             tls: self.tls.clone(),
