@@ -12,13 +12,13 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use skein_machine::{Boot, Ordering, ProcessId};
+use skein_machine::{Boot, ClusterId, Ordering, ProcessId};
 use skein_order::Planted;
 use skein_runtime::clock::HardwareClock;
 use skein_runtime::data::{Begin, is_somebodys};
 use skein_runtime::files::{Files, Native};
 use skein_runtime::listener::{Listener, Takes, takes};
-use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+use skein_runtime::replica::{Failure, Handle, Places, Replica, Surroundings};
 use skein_runtime::tls::Tls;
 use skein_runtime::wal::Storage;
 use skein_sim::run::words_of;
@@ -38,6 +38,8 @@ pub struct Node {
     listener: Listener,
     http: Option<Http>,
     tls: Option<Tls>,
+    /// The cluster, and what all nodes must have been told of it alike.
+    plan: (ClusterId, u32),
 }
 
 /// What a node takes for disk and clock, and who looks over its shoulder. Only torture gives it anything else than the
@@ -121,7 +123,8 @@ impl Node {
             .map_err(|error| format!("node {name} cannot listen at {address}: {error}"))?;
         let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
         let http = node.http.map(|address| Http::open(address, name, config, handles)).transpose()?;
-        Ok(Node { replicas, listener, http, tls })
+        let plan = (config.cluster.id(), config.plan());
+        Ok(Node { replicas, listener, http, tls, plan })
     }
 
     /// Where it listens.
@@ -137,6 +140,34 @@ impl Node {
     /// With what it makes itself known. Whoever holds it may have it read again.
     pub fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    /// Takes over what has changed in the configuration, as far as a node that runs can: where the others are, and
+    /// who lives here no more. Whoever came to live here begins with the node's next start.
+    pub fn reload(&mut self, config: &Config, name: &str) -> Result<(), String> {
+        if (config.cluster.id(), config.plan()) != self.plan {
+            return Err("it describes another cluster: protocol, clock, groups and the order of their replicas stay \
+                        as they are while nodes run"
+                .to_owned());
+        }
+        if let Some(tls) = &self.tls {
+            tls.others_live_at(&config.homes).map_err(|error| error.to_string())?;
+        }
+        let here = config.replicas_at(name);
+        for process in here.iter().filter(|process| !self.replicas.running.contains_key(process)) {
+            tracing::warn!(%process, "lives here by now: start this node again, with --rejoin, to bring it to life");
+        }
+        self.replicas.leave(|process| !here.contains(&process))?;
+        for (process, running) in &self.replicas.running {
+            // One that has stopped needs to know nothing.
+            let _ = running.handle.others_are_at(places(config, *process));
+        }
+        Ok(())
+    }
+
+    /// Whether nobody lives here any more.
+    pub fn is_empty(&self) -> bool {
+        self.replicas.running.is_empty()
     }
 
     /// Hands over what its replicas lead, gives that a moment, and stops them.
@@ -169,6 +200,18 @@ impl Node {
 impl Replicas {
     fn stop(&self) {
         self.running.values().for_each(|running| running.handle.stop());
+    }
+
+    /// Stops those that live somewhere else by now, and waits for them.
+    fn leave(&mut self, is_gone: impl Fn(ProcessId) -> bool) -> Result<(), String> {
+        let gone: Vec<ProcessId> = self.running.keys().copied().filter(|process| is_gone(*process)).collect();
+        for process in gone {
+            let running = self.running.remove(&process).expect("it was just found");
+            tracing::info!(%process, "lives somewhere else by now, and stops here");
+            running.handle.stop();
+            end_of(running.thread).map_err(|why| format!("{process} stopped: {why}"))?;
+        }
+        Ok(())
     }
 
     fn wait(&mut self) -> Result<(), String> {
@@ -207,6 +250,11 @@ impl From<config::Storage> for Storage {
             config::Storage::Sync => Storage::Sync,
         }
     }
+}
+
+/// Where the others are, as one of the replicas sees it.
+fn places(config: &Config, process: ProcessId) -> Places {
+    Places { addresses: config.addresses(), distances: config.distances_from(process) }
 }
 
 /// Brings one replica to life on a thread of its own.
@@ -257,8 +305,7 @@ fn start(
         cluster: config.cluster.id(),
         plan: config.plan(),
         process,
-        addresses: config.addresses(),
-        distances: config.distances_from(process),
+        places: places(config, process),
         files: ground.files.clone(),
         data: config.data_of(process),
         clock: ground.clock.clone(),

@@ -1,5 +1,5 @@
 //! Signals: a process that is asked to stop does so in good order the first
-//! time, and at once the second. One that can read its certificates again does
+//! time, and at once the second. One that can read its configuration again does
 //! so when it hears a hangup.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
@@ -29,7 +29,7 @@ impl Stop {
         Stop::listen_to(&[SIGINT, SIGTERM])
     }
 
-    /// Nor of a hangup, by which it is asked to read its certificates again.
+    /// Nor of a hangup, by which it is asked to read again what it was told.
     pub(crate) fn listen_to_hangups_too() -> Result<Stop, String> {
         Stop::listen_to(&[SIGINT, SIGTERM, SIGHUP])
     }
@@ -58,15 +58,20 @@ impl Stop {
     }
 
     /// Waits until the process is asked to stop, or something else is over, which is looked at now and then.
-    pub(crate) fn wait(&self, is_over: impl FnMut() -> bool) {
-        self.wait_and(is_over, || {});
+    pub(crate) fn wait(&self, mut is_over: impl FnMut() -> bool) {
+        self.wait_with(&mut (), |()| is_over(), |()| {});
     }
 
-    /// The same, and reloads when asked to.
-    pub(crate) fn wait_and(&self, mut is_over: impl FnMut() -> bool, reload: impl Fn()) {
-        while !is_over() {
+    /// The same, looking after something that is reloaded when that is asked for.
+    pub(crate) fn wait_with<T>(
+        &self,
+        what: &mut T,
+        mut is_over: impl FnMut(&T) -> bool,
+        mut reload: impl FnMut(&mut T),
+    ) {
+        while !is_over(what) {
             match self.asked.recv_timeout(Duration::from_millis(100)) {
-                Ok(Asked::Reload) => reload(),
+                Ok(Asked::Reload) => reload(what),
                 Ok(Asked::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {}
             }

@@ -17,7 +17,7 @@ use crate::guest::Guest;
 use crate::hello::{self, Caller, Hello, Peer};
 use crate::links::{Link, Whose};
 use crate::listener::Seat;
-use crate::replica::Replica;
+use crate::replica::{Places, Replica};
 
 /// After so long without a word a sign of life is sent,
 const SAY_SOMETHING: Duration = Duration::from_secs(1);
@@ -65,13 +65,29 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         }
     }
 
+    /// Some of the others may have moved. What they were told on the way is lost, as with any link that breaks.
+    pub(crate) fn others_are_at(&mut self, places: Places) {
+        self.surroundings.places = places;
+        for nth in 0..self.links.len() {
+            let link = &mut self.links[nth];
+            let Some(address) = self.surroundings.places.addresses.get(&link.process) else { continue };
+            if link.address == *address {
+                continue;
+            }
+            tracing::info!(peer = %link.process, from = %link.address, to = %address, "has moved");
+            link.moves_to(*address, Instant::now());
+            let connections = [link.slot, link.dialling];
+            connections.into_iter().flatten().for_each(|slot| self.lose(slot, "its process has moved"));
+        }
+    }
+
     pub(crate) fn next_dial(&self) -> Option<Instant> {
         self.links.iter().filter_map(Link::next_dial).min()
     }
 
     fn conn(&self, stream: TcpStream, peer: Option<ProcessId>) -> Conn {
         let _ = stream.set_nodelay(true);
-        let distance = peer.and_then(|process| self.surroundings.distances.get(&process));
+        let distance = peer.and_then(|process| self.surroundings.places.distances.get(&process));
         Conn::new(stream, distance.copied().unwrap_or_default(), Instant::now())
     }
 

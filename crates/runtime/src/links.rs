@@ -140,6 +140,11 @@ impl Link {
         (self.is_mine_to_dial && self.slot.is_none() && self.dialling.is_none()).then_some(self.again)
     }
 
+    /// Its process is somewhere else by now: dial it there at once.
+    pub(crate) fn moves_to(&mut self, address: SocketAddr, now: Instant) {
+        (self.address, self.again, self.pause) = (address, now, FIRST_PAUSE);
+    }
+
     /// It is being dialled: not again for a while, and for longer each time.
     pub(crate) fn put_off(&mut self, now: Instant) {
         self.again = now + self.pause;

@@ -65,10 +65,8 @@ pub struct Surroundings {
     pub plan: u32,
     /// Who it is.
     pub process: ProcessId,
-    /// Where the others are.
-    pub addresses: BTreeMap<ProcessId, SocketAddr>,
-    /// How far away the others pretend to be; nothing said means next door.
-    pub distances: BTreeMap<ProcessId, Duration>,
+    /// Where the others are when it starts.
+    pub places: Places,
     /// The files of this machine.
     pub files: Arc<dyn Files>,
     /// Its own directory among them.
@@ -90,8 +88,19 @@ pub(crate) enum Call<C> {
     /// A connection whose hello was read.
     Connection(Box<Guest>, Seat),
     Front(C),
+    /// Where the others are by now.
+    Places(Places),
     Inspect(Sender<Inspection>),
     Stop,
+}
+
+/// Where the other processes are, as far as that can change while a process lives.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Places {
+    /// How they are reached.
+    pub addresses: BTreeMap<ProcessId, SocketAddr>,
+    /// How far away they pretend to be; nothing said means next door.
+    pub distances: BTreeMap<ProcessId, Duration>,
 }
 
 /// The way to a replica from other threads.
@@ -114,6 +123,11 @@ impl<C> Handle<C> {
     /// Asks the front for something.
     pub fn call(&self, call: C) -> Result<(), Stopped> {
         self.push(Call::Front(call))
+    }
+
+    /// Tells it where the others are. A link to one that has moved is dropped, and made again.
+    pub fn others_are_at(&self, places: Places) -> Result<(), Stopped> {
+        self.push(Call::Places(places))
     }
 
     /// Asks how it is. The answer comes between two turns, or never if it has stopped.
@@ -208,7 +222,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
 
         let (sender, calls) = channel();
         let now = Instant::now();
-        let links = surroundings.addresses.iter().filter(|(other, _)| **other != process);
+        let links = surroundings.places.addresses.iter().filter(|(other, _)| **other != process);
         let links = links.map(|(other, address)| Link::new(*other, *address, process < *other, now)).collect();
         let replica = Replica {
             me: Peer { process, incarnation, birth },
@@ -396,6 +410,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             match self.calls.try_recv() {
                 Ok(Call::Front(call)) => self.front.on_call(call, &mut self.desk),
                 Ok(Call::Connection(guest, seat)) => self.on_connection(*guest, seat),
+                Ok(Call::Places(places)) => self.others_are_at(places),
                 Ok(Call::Inspect(asker)) => {
                     // Whoever asked may not wait any more.
                     let _ = asker.send(self.inspect());

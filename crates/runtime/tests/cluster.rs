@@ -17,7 +17,7 @@ use skein_runtime::data::Begin;
 use skein_runtime::files::Native;
 use skein_runtime::front::{Desk, Front};
 use skein_runtime::listener::{Listener, takes};
-use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+use skein_runtime::replica::{Failure, Handle, Places, Replica, Surroundings};
 use skein_runtime::wal::Storage;
 
 const CLUSTER: ClusterId = ClusterId(7);
@@ -62,8 +62,7 @@ fn start(
         cluster: CLUSTER,
         plan: 0,
         process: me,
-        addresses: addresses.clone(),
-        distances: BTreeMap::new(),
+        places: Places { addresses: addresses.clone(), distances: BTreeMap::new() },
         files: Arc::new(Native),
         data: folder.join(me.to_string()),
         clock: HardwareClock::default(),

@@ -3,6 +3,7 @@
 //! Exit codes: 0 all is well, 1 something that was checked does not hold,
 //! 2 the question makes no sense, 78 a node refuses its configuration.
 
+mod admin;
 pub(crate) mod certificates;
 mod config;
 mod log;
@@ -64,6 +65,9 @@ enum Command {
     /// Write and check the configuration of a cluster.
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Change a cluster that runs.
+    #[command(subcommand)]
+    Admin(admin::Admin),
     /// Measure a cluster on this machine.
     #[command(subcommand)]
     Bench(Bench),
@@ -166,6 +170,7 @@ pub fn main() -> ExitCode {
         Command::Tail(arguments) => talk::tail(&arguments),
         Command::Status(arguments) => status::command(&arguments),
         Command::Config(command) => config::command(&command),
+        Command::Admin(command) => admin::command(&command),
         Command::Node(arguments) => match node::command(&arguments) {
             Ok(verdict) => verdict,
             Err(mistake) => {

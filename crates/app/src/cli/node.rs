@@ -28,7 +28,8 @@ const REMIND: Duration = Duration::from_secs(86400);
   skein node --config skein.toml --node a
 
 It says on one line of standard output that it is ready, and where it listens; a supervisor that listens to
-sd_notify is told so too. SIGHUP makes it read its certificates again. Exit codes: 0 it was asked to stop,
+sd_notify is told so too. SIGHUP makes it read its configuration and its certificates again: where the others
+are, and who lives here no more. Exit codes: 0 it was asked to stop,
 78 its configuration is refused, 2 anything else.")]
 pub(crate) struct Arguments {
     /// The configuration of the cluster, the same for all nodes.
@@ -53,12 +54,16 @@ pub(crate) struct Arguments {
 
 /// The outer mistake is one in the configuration.
 pub(crate) fn command(arguments: &Arguments) -> Result<Verdict, Mistake> {
-    let environment = |name: &str| std::env::var(name).ok();
-    let (config, _) = Config::read_for(&arguments.config, &arguments.node, &arguments.flags, environment)?;
+    let config = read(arguments)?;
     diary::begin_with(config.log.as_deref().unwrap_or(diary::USUAL)).map_err(Mistake)?;
     // Read once before anything starts, to tell a mistake in it from anything else.
     config.tls_of(&arguments.node)?;
     Ok(live(arguments, &config))
+}
+
+fn read(arguments: &Arguments) -> Result<Config, Mistake> {
+    let environment = |name: &str| std::env::var(name).ok();
+    Ok(Config::read_for(&arguments.config, &arguments.node, &arguments.flags, environment)?.0)
 }
 
 fn live(arguments: &Arguments, config: &Config) -> Verdict {
@@ -67,23 +72,26 @@ fn live(arguments: &Arguments, config: &Config) -> Verdict {
     allow_descriptors();
     let name = &arguments.node;
     let ground = arguments.tortured_in.as_deref().map(leash::put_on).transpose().map_err(Mistake)?.unwrap_or_default();
-    let node = Node::start_on(&ground, config, name, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
+    let mut node = Node::start_on(&ground, config, name, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
     output::line(format_args!("node {name} is ready at {}", node.address()));
     supervisor.ready();
     let mut reminded: Option<Instant> = None;
-    let is_over = || {
+    let is_over = |node: &Node| {
         if reminded.is_none_or(|at| at.elapsed() > REMIND) {
             reminded = Some(Instant::now());
             remind(node.tls());
         }
-        node.has_stopped()
+        node.has_stopped() || node.is_empty()
     };
-    stop.wait_and(is_over, || {
+    stop.wait_with(&mut node, is_over, |node| {
         supervisor.reloading();
-        reload(node.tls());
+        reload(arguments, node);
         supervisor.ready();
     });
     supervisor.stopping();
+    if node.is_empty() {
+        tracing::info!("nobody lives here any more");
+    }
     if node.has_stopped() {
         node.stop().map_err(Mistake)?;
         return Err(Mistake(format!("a replica of node {name} has stopped by itself")));
@@ -92,12 +100,22 @@ fn live(arguments: &Arguments, config: &Config) -> Verdict {
     Ok(true)
 }
 
-fn reload(tls: Option<&Tls>) {
-    match tls.map(Tls::reload) {
-        None => tracing::info!("there are no certificates to read again"),
+/// Reads again what this node was told. What is wrong with it is said, and changes nothing.
+fn reload(arguments: &Arguments, node: &mut Node) {
+    // A node that the configuration does not know any more has nothing of its own to read there.
+    let read = match Config::read(&arguments.config) {
+        Ok(config) if !config.nodes.contains_key(&arguments.node) => Ok(config),
+        _ => read(arguments),
+    };
+    match read.map_err(|mistake| mistake.to_string()).and_then(|config| node.reload(&config, &arguments.node)) {
+        Ok(()) => tracing::info!("the configuration is read again"),
+        Err(error) => tracing::error!(error, "the configuration that was read before stays in force"),
+    }
+    match node.tls().map(Tls::reload) {
+        None => {}
         Some(Ok(())) => {
             tracing::info!("certificates are read again; new connections use them");
-            remind(tls);
+            remind(node.tls());
         }
         Some(Err(error)) => tracing::error!(%error, "the certificates that were read before stay in force"),
     }

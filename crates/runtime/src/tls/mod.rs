@@ -30,9 +30,11 @@ struct Shared {
     /// The node whose papers these are; clients are none.
     node: Option<String>,
     /// What the certificate of whoever speaks for a process has to be valid for: the name of its node.
-    homes: BTreeMap<ProcessId, ServerName<'static>>,
+    homes: RwLock<Homes>,
     current: RwLock<Configs>,
 }
+
+type Homes = BTreeMap<ProcessId, ServerName<'static>>;
 
 /// The two sides of a handshake, and until when they are of use.
 #[derive(Clone)]
@@ -50,8 +52,7 @@ pub fn check_name(node: &str) -> Result<(), TlsError> {
 impl Tls {
     /// Reads and checks the papers of a node, or those of a client if no node is named.
     pub fn open(files: Files, node: Option<&str>, homes: &BTreeMap<ProcessId, String>) -> Result<Tls, TlsError> {
-        let named = |(process, node): (&ProcessId, &String)| Ok((*process, papers::name_of(node)?));
-        let homes = homes.iter().map(named).collect::<Result<_, TlsError>>()?;
+        let homes = RwLock::new(named(homes)?);
         let current = RwLock::new(Configs::of(Papers::read(&files, node)?)?);
         Ok(Tls(Arc::new(Shared { files, node: node.map(str::to_owned), homes, current })))
     }
@@ -63,6 +64,16 @@ impl Tls {
         // Whoever died while holding the lock had nothing half done.
         *self.0.current.write().unwrap_or_else(PoisonError::into_inner) = configs;
         Ok(())
+    }
+
+    /// Some processes live at other nodes by now: connections to come are held to that.
+    pub fn others_live_at(&self, homes: &BTreeMap<ProcessId, String>) -> Result<(), TlsError> {
+        *self.0.homes.write().unwrap_or_else(PoisonError::into_inner) = named(homes)?;
+        Ok(())
+    }
+
+    fn home_of(&self, process: ProcessId) -> Option<ServerName<'static>> {
+        self.0.homes.read().unwrap_or_else(PoisonError::into_inner).get(&process).cloned()
     }
 
     /// How long the own certificate is valid from now on, if that is less than `notice`.
@@ -77,8 +88,8 @@ impl Tls {
 
     /// Our end of a connection to where a process lives.
     pub(crate) fn call(&self, process: ProcessId) -> Result<Session, String> {
-        let name = self.0.homes.get(&process).ok_or_else(|| format!("nobody knows where {process} lives"))?;
-        let made = ClientConnection::new(self.current().calls, name.clone());
+        let name = self.home_of(process).ok_or_else(|| format!("nobody knows where {process} lives"))?;
+        let made = ClientConnection::new(self.current().calls, name);
         made.map(|end| Session::new(end.into())).map_err(|error| reason::of(&error))
     }
 
@@ -90,14 +101,18 @@ impl Tls {
 
     /// Whether the other end may speak for a process: its certificate names the node where that one lives.
     pub(crate) fn may_be(&self, session: &Session, process: ProcessId) -> Result<(), String> {
-        let home = self.0.homes.get(&process);
+        let home = self.home_of(process);
         let home = home
             .ok_or_else(|| format!("{process} is no process of this cluster: use the same configuration everywhere"))?;
-        session.is_valid_for(home).map_err(|why| {
+        session.is_valid_for(&home).map_err(|why| {
             let home = home.to_str();
             format!("{process} lives at node {home}, and the certificate that was presented is another's: {why}")
         })
     }
+}
+
+fn named(homes: &BTreeMap<ProcessId, String>) -> Result<Homes, TlsError> {
+    homes.iter().map(|(process, node)| Ok((*process, papers::name_of(node)?))).collect()
 }
 
 impl Configs {

@@ -17,7 +17,7 @@ use skein_runtime::data::Begin;
 use skein_runtime::files::{Faults, Faulty, Files, Ram};
 use skein_runtime::front::{ClientId, Desk, Front};
 use skein_runtime::listener::{Listener, takes_up_to};
-use skein_runtime::replica::{Failure, Handle, Replica, Surroundings};
+use skein_runtime::replica::{Failure, Handle, Places, Replica, Surroundings};
 use skein_runtime::tls::Tls;
 use skein_runtime::wal::Storage;
 
@@ -252,8 +252,7 @@ impl Ground {
             cluster: CLUSTER,
             plan: 0,
             process: ProcessId(self.me),
-            addresses: self.addresses.clone(),
-            distances: BTreeMap::new(),
+            places: Places { addresses: self.addresses.clone(), distances: BTreeMap::new() },
             files: self.files.clone(),
             data: PathBuf::from(format!("p{}", self.me)),
             clock: HardwareClock::default(),
