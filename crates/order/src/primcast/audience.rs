@@ -79,12 +79,14 @@ impl Replica {
 
     /// Says what could wait, to those whom it was kept from.
     pub(super) fn speak_later(&mut self, now: Time, out: &mut Effects) {
-        let Unsaid { report, acknowledgements, .. } = core::mem::take(&mut self.unsaid);
-        if self.role == Role::Amnesiac {
-            return;
-        }
+        self.unsaid.is_armed = false;
         let new = self.report(now);
         let circle = self.circle(&new);
+        if self.role == Role::Amnesiac || !circle.leaves_somebody_out() {
+            // Nobody can do without it any more: the end of this turn says it to all of them.
+            return;
+        }
+        let Unsaid { report, acknowledgements, .. } = core::mem::take(&mut self.unsaid);
         let has_moved = self.said.as_ref().is_none_or(|said| said.has_moved(&new));
         if report {
             self.say(new, |place| has_moved || !circle.has(place), out);

@@ -3,8 +3,8 @@
 
 use skein_machine::{Boot, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp};
 use skein_order::Planted;
-use skein_order::parts::Epoch;
-use skein_order::primcast::{Header, MAX_PENDING, Message, PrimCast, Refusal, Settings, Start};
+use skein_order::parts::{Entry, Epoch};
+use skein_order::primcast::{Header, MAX_PENDING, Message, PrimCast, Refusal, Settings, Start, Timer};
 use skein_sim::{SECOND, Trace};
 
 use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
@@ -231,4 +231,27 @@ fn what_a_process_may_not_say_is_told_apart() {
     for stranger in [friend, CLIENT, ProcessId(999)] {
         assert!(refusal(stranger, settled()).contains("says to g0 what only other groups may"));
     }
+}
+
+/// p4 keeps a word from those of the other group who count on p5. In the turn in which it would say it, it begins to
+/// miss p5: then it is said to everybody, and not to nobody.
+#[test]
+fn what_could_wait_is_said_when_somebody_is_missed() {
+    let mut follower = Alone::new(H[1]);
+    let epoch = Epoch::first(H[0]);
+    let append = |previous: u64, message| {
+        let entries = vec![Entry { epoch, timestamp: Timestamp(previous + 1), follows: 0, message }];
+        Message::Append { epoch, previous, entries }
+    };
+    // Its first word goes to everybody.
+    follower.hear(H[0], append(0, message(1, 1, TO_H, "")));
+    let at_once = follower.in_words(H[0], append(1, message(2, 1, TO_BOTH, "")));
+    let acknowledged = |said: &str| G.map(|process| said.contains(&format!("send {process} ACK")));
+    assert_eq!(acknowledged(&at_once).iter().filter(|told| **told).count(), 2, "{at_once}");
+
+    let mut out = Out::new();
+    (0..4).for_each(|_| follower.0.on_timer(Time::ZERO, Timer::Tick, &mut out));
+    follower.0.on_timer(Time::ZERO, Timer::Later, &mut out);
+    follower.0.finish(Time::ZERO, &mut out);
+    assert_eq!(acknowledged(&format!("{out:?}")), [true; 3]);
 }
