@@ -3,128 +3,55 @@
 //! they are not what they should be.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::Read;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Output, Stdio};
+use std::time::Duration;
 
-/// A folder that is gone with the test, with the configuration of three nodes and their certificates.
-struct Place {
-    folder: PathBuf,
-    nodes: Vec<(String, Child)>,
+mod place;
+
+use place::{Place, signal};
+
+/// Three nodes and their certificates.
+fn place_by_tls(name: &str) -> Place {
+    let mut config = "cluster = \"00000000000000ab\"\ndata = \"data\"\n".to_owned();
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    for (node, listener) in ["a", "b", "c"].into_iter().zip(&listeners) {
+        config += &format!("nodes.{node}.address = \"{}\"\n", listener.local_addr().unwrap());
+    }
+    config += "[tls]\nca = \"papers/ca.pem\"\ncert = \"papers/{node}.pem\"\nkey = \"papers/{node}.key\"\n";
+    config += "client_cert = \"papers/client.pem\"\nclient_key = \"papers/client.key\"\n";
+    config += "[[groups]]\nname = \"g\"\nreplicas = [\"a\", \"b\", \"c\"]\n";
+    let place = Place::with(&format!("tls-{name}"), &config);
+    let made = place.says(&["config", "certificates", "papers"]);
+    assert!(made.contains("4 certificates made, 0 were there"), "{made}");
+    place
 }
 
 impl Place {
-    fn new(name: &str) -> Place {
-        let folder = std::env::temp_dir().join(format!("skein-tls-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&folder);
-        fs::create_dir(&folder).unwrap();
-        let mut config = "cluster = \"00000000000000ab\"\ndata = \"data\"\n".to_owned();
-        let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        for (node, listener) in ["a", "b", "c"].into_iter().zip(&listeners) {
-            config += &format!("nodes.{node}.address = \"{}\"\n", listener.local_addr().unwrap());
-        }
-        config += "[tls]\nca = \"papers/ca.pem\"\ncert = \"papers/{node}.pem\"\nkey = \"papers/{node}.key\"\n";
-        config += "client_cert = \"papers/client.pem\"\nclient_key = \"papers/client.key\"\n";
-        config += "[[groups]]\nname = \"g\"\nreplicas = [\"a\", \"b\", \"c\"]\n";
-        fs::write(folder.join("skein.toml"), config).unwrap();
-        let place = Place { folder, nodes: Vec::new() };
-        let made = place.says(&["config", "certificates", "papers"]);
-        assert!(made.contains("4 certificates made, 0 were there"), "{made}");
-        place
-    }
-
-    fn skein(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
-        command.args(arguments).current_dir(&self.folder).env_remove("SKEIN_LOG");
-        command
-    }
-
     fn output(&self, arguments: &[&str]) -> Output {
         self.skein(arguments).output().unwrap()
-    }
-
-    /// Everything that a command prints.
-    fn says(&self, arguments: &[&str]) -> String {
-        let output = self.output(arguments);
-        String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap()
-    }
-
-    fn log_of(&self, node: &str) -> String {
-        fs::read_to_string(self.folder.join(format!("{node}.log"))).unwrap()
-    }
-
-    fn start(&mut self, node: &str) {
-        let log = fs::File::create(self.folder.join(format!("{node}.log"))).unwrap();
-        let mut command = self.skein(&["node", "--config", "skein.toml", "--node", node]);
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        assert!(line.contains("is ready"), "{line}{}", self.log_of(node));
-        self.nodes.push((node.to_owned(), child));
-    }
-
-    fn take(&mut self, node: &str) -> Child {
-        let nth = self.nodes.iter().position(|(name, _)| name == node).unwrap();
-        self.nodes.remove(nth).1
-    }
-
-    fn kill(&mut self, node: &str) {
-        let mut child = self.take(node);
-        child.kill().unwrap();
-        child.wait().unwrap();
-    }
-
-    /// Waits until a node has said something so many times.
-    fn wait_for(&self, node: &str, text: &str, times: usize) {
-        let begin = Instant::now();
-        while self.log_of(node).matches(text).count() < times {
-            assert!(begin.elapsed() < Duration::from_secs(20), "{node} never says {text}: {}", self.log_of(node));
-            std::thread::sleep(Duration::from_millis(10));
-        }
     }
 
     /// Tells a node to read its certificates again, and waits until it says what came of it.
     fn reload(&self, node: &str, comes_to: &str) {
         let before = self.log_of(node).matches(comes_to).count();
-        let (_, child) = self.nodes.iter().find(|(name, _)| name == node).unwrap();
-        signal("HUP", child);
+        self.signal("HUP", node);
         self.wait_for(node, comes_to, before + 1);
     }
-
-    /// Sends a message and answers what is said of it.
-    fn multicast(&self, text: &str) -> String {
-        self.says(&["multicast", "--config", "skein.toml", "g", text])
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        for (_, child) in &mut self.nodes {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
-fn signal(name: &str, child: &Child) {
-    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
-    assert!(status.success());
 }
 
 #[test]
 fn a_cluster_by_tls_lives_through_kills_and_new_certificates() {
-    let mut place = Place::new("cluster");
-    ["a", "b", "c"].into_iter().for_each(|node| place.start(node));
+    let mut place = place_by_tls("cluster");
+    ["a", "b", "c"].into_iter().for_each(|node| place.start("skein.toml", node, &[]));
     assert!(place.multicast("one").contains(" at 1: g "));
 
     // The primary goes, and comes back to what was said without it.
     place.kill("a");
     assert!(place.multicast("two").contains(" at "));
-    place.start("a");
+    place.start("skein.toml", "a", &[]);
     assert!(place.multicast("three").contains(" at "));
 
     // Certificates of the same authority, while everything runs.
@@ -137,7 +64,7 @@ fn a_cluster_by_tls_lives_through_kills_and_new_certificates() {
     }
     assert!(place.multicast("four").contains(" at "));
     place.kill("b");
-    place.start("b");
+    place.start("skein.toml", "b", &[]);
     // It takes two of three, and the third has seen nothing but the new certificates.
     place.kill("c");
     assert!(place.multicast("five").contains(" at "));
@@ -151,8 +78,8 @@ fn a_cluster_by_tls_lives_through_kills_and_new_certificates() {
 
 #[test]
 fn whoever_does_not_belong_there_is_told_why() {
-    let mut place = Place::new("strangers");
-    ["a", "b"].into_iter().for_each(|node| place.start(node));
+    let mut place = place_by_tls("strangers");
+    ["a", "b"].into_iter().for_each(|node| place.start("skein.toml", node, &[]));
     assert!(place.multicast("one").contains(" at 1: g "));
     let config = fs::read_to_string(place.folder.join("skein.toml")).unwrap();
 
@@ -199,7 +126,7 @@ fn whoever_does_not_belong_there_is_told_why() {
     fs::copy(place.folder.join("others/c.pem"), place.folder.join("papers/c.pem")).unwrap();
     fs::copy(place.folder.join("others/c.key"), place.folder.join("papers/c.key")).unwrap();
     fs::write(place.folder.join("skein.toml"), config.replace("papers/ca.pem", "others/ca.pem")).unwrap();
-    place.start("c");
+    place.start("skein.toml", "c", &[]);
     place.wait_for("a", "no link by TLS", 1);
     assert!(place.log_of("a").contains("not signed by the authority"), "{}", place.log_of("a"));
     place.wait_for("c", "it does not trust the authority that signed our certificate", 1);
@@ -207,7 +134,7 @@ fn whoever_does_not_belong_there_is_told_why() {
 
 #[test]
 fn a_supervisor_hears_of_the_beginning_and_the_end() {
-    let mut place = Place::new("supervisor");
+    let mut place = place_by_tls("supervisor");
     let path = place.folder.join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -234,7 +161,7 @@ fn a_supervisor_hears_of_the_beginning_and_the_end() {
 #[test]
 fn keys_are_for_their_owner_and_what_is_there_stays() {
     use std::os::unix::fs::PermissionsExt;
-    let place = Place::new("keys");
+    let place = place_by_tls("keys");
     for key in ["ca.key", "a.key", "client.key"] {
         let mode = fs::metadata(place.folder.join("papers").join(key)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{key}");
@@ -253,7 +180,7 @@ fn keys_are_for_their_owner_and_what_is_there_stays() {
 
 #[test]
 fn a_node_says_where_its_settings_come_from() {
-    let place = Place::new("layers");
+    let place = place_by_tls("layers");
     let mut command = place.skein(&["config", "show", "skein.toml", "--node", "b", "--storage", "memory"]);
     let output = command.env("SKEIN_STORAGE", "async").env("SKEIN_DATA", "elsewhere").output().unwrap();
     let shown = String::from_utf8(output.stdout).unwrap();

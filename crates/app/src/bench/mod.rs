@@ -12,11 +12,27 @@ mod yardsticks;
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
 
 use self::experiment::Figures;
 use self::plot::Chart;
 use crate::cli::Mistake;
+
+/// Where figures go.
+#[derive(Args)]
+struct Sink {
+    /// One JSON object for each measurement.
+    #[arg(long)]
+    json: bool,
+    /// Add the JSON objects to this file.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Draw a picture into this file.
+    #[arg(long, value_name = "FILE.svg")]
+    plot: Option<PathBuf>,
+}
 
 /// Adds a line to a file of figures.
 fn keep(file: Option<&Path>, figures: &Figures) -> Result<(), Mistake> {

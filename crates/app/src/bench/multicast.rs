@@ -1,13 +1,11 @@
 //! `skein bench multicast`: how many messages a cluster orders in a second,
 //! how long each takes, and what it costs the servers.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::experiment::{Figures, MET, Pressure, Shape};
 use super::plot::{Axis, Chart, Curve};
-use super::{keep, write_chart};
+use super::{Sink, keep, write_chart};
 use crate::cli::{Verdict, output};
 use crate::compose::Protocol;
 
@@ -43,15 +41,8 @@ pub(crate) struct Arguments {
     /// For how long it counts.
     #[arg(long, default_value_t = 10.0, value_name = "S")]
     seconds: f64,
-    /// One JSON object.
-    #[arg(long)]
-    json: bool,
-    /// Add the JSON object to this file.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Draw how long messages took into this file.
-    #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
+    #[command(flatten)]
+    sink: Sink,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
@@ -59,11 +50,11 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let pressure = Pressure { protocol, destinations, outstanding, rate, seconds };
     arguments.shape.check(&pressure)?;
     let figures = arguments.shape.measure(&pressure)?;
-    keep(arguments.out.as_deref(), &figures)?;
-    if let Some(file) = &arguments.plot {
+    keep(arguments.sink.out.as_deref(), &figures)?;
+    if let Some(file) = &arguments.sink.plot {
         write_chart(file, &chart(&figures))?;
     }
-    if arguments.json {
+    if arguments.sink.json {
         output::json(&figures);
     } else {
         figures.print();

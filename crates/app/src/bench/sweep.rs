@@ -1,13 +1,11 @@
 //! `skein bench sweep`: throughput and latency of each protocol, under a load
 //! that grows step by step. Each point is a cluster of its own.
 
-use std::path::PathBuf;
-
 use clap::Args;
 
 use super::experiment::{Figures, Pressure, Shape};
 use super::plot::{Axis, Chart, Curve};
-use super::{keep, write_chart};
+use super::{Sink, keep, write_chart};
 use crate::cli::{Mistake, Verdict, output};
 use crate::compose::Protocol;
 
@@ -37,15 +35,8 @@ pub(crate) struct Arguments {
     /// For how long each point counts.
     #[arg(long, default_value_t = 3.0, value_name = "S")]
     seconds: f64,
-    /// One JSON object for each point.
-    #[arg(long)]
-    json: bool,
-    /// Add the JSON objects to this file.
-    #[arg(long, value_name = "FILE")]
-    out: Option<PathBuf>,
-    /// Draw the curves into this file.
-    #[arg(long, value_name = "FILE.svg")]
-    plot: Option<PathBuf>,
+    #[command(flatten)]
+    sink: Sink,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
@@ -67,7 +58,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     for outstanding in &arguments.outstanding {
         rows.iter().try_for_each(|row| arguments.shape.check(&pressure(*row, *outstanding)))?;
     }
-    if !arguments.json {
+    if !arguments.sink.json {
         output::line(
             "protocol        to  on the way      messages/s    median us       p99 us   servers' us a message",
         );
@@ -78,13 +69,13 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         let mut points = Vec::new();
         for outstanding in &arguments.outstanding {
             let figures = arguments.shape.measure(&pressure(row, *outstanding))?;
-            keep(arguments.out.as_deref(), &figures)?;
-            show(&figures, arguments.json);
+            keep(arguments.sink.out.as_deref(), &figures)?;
+            show(&figures, arguments.sink.json);
             points.push((figures.msgs_per_s / 1e3, figures.p50_us / 1e3));
         }
         curves.push(Curve { name, points });
         // Whoever stops it in the middle has what there was.
-        if let Some(file) = &arguments.plot {
+        if let Some(file) = &arguments.sink.plot {
             write_chart(file, &chart(curves.clone()))?;
         }
     }
