@@ -94,11 +94,20 @@ impl Nature {
 /// the others has it on disk, which takes two ticks and two message delays.
 const SETTLING: Nanos = SECOND;
 
-/// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen.
+/// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen. With payloads
+/// as long as they usually are it is cut for their bytes, and when it is tight, for its entries.
 fn primcast_settings(variant: Variant) -> Settings {
     let Variant { clock, is_tight, conflicts, .. } = variant;
     let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
-    Settings { clock: clock_kind(clock), checkpoint_every, tail, conflicts, keeps_records: true }
+    Settings {
+        clock: clock_kind(clock),
+        checkpoint_every,
+        checkpoint_bytes: 5 << 10,
+        tail,
+        tail_bytes: 2 << 10,
+        conflicts,
+        keeps_records: true,
+    }
 }
 
 fn clock_kind(clock: Clock) -> ClockKind {

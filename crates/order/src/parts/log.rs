@@ -41,6 +41,8 @@ pub struct Log {
     old: VecDeque<(Index, Entry)>,
     /// What stands above it.
     entries: VecDeque<Entry>,
+    /// The payloads of all that is kept.
+    bytes: usize,
 }
 
 /// What becomes of an entry at or below the base.
@@ -80,13 +82,14 @@ const MOST_RUNS: usize = 1 << 20;
 impl Log {
     /// An empty log, of a group that begins in this epoch.
     pub fn new(first: Epoch) -> Log {
-        Log { base: 0, base_epoch: first, old: VecDeque::new(), entries: VecDeque::new() }
+        Log { base: 0, base_epoch: first, old: VecDeque::new(), entries: VecDeque::new(), bytes: 0 }
     }
 
     /// A log that was cut: its base, and what is kept.
     pub fn restore(base: Index, base_epoch: Epoch, entries: impl Iterator<Item = (Index, Entry)>) -> Log {
         let mut log = Log { base, ..Log::new(base_epoch) };
         for (index, entry) in entries {
+            log.bytes += entry.message.payload.len();
             if index > base {
                 assert_eq!(index, log.last() + 1, "a log has a hole above its base");
                 log.entries.push_back(entry);
@@ -122,6 +125,7 @@ impl Log {
             assert!(old < new, "{} is proposed at {new} after {old}", entry.message.id);
             assert!(newest.epoch <= entry.epoch, "an entry of {} follows one of {}", entry.epoch, newest.epoch);
         }
+        self.bytes += entry.message.payload.len();
         self.entries.push_back(entry);
         self.last()
     }
@@ -148,6 +152,22 @@ impl Log {
         self.entries.range(from..).take(most)
     }
 
+    /// Where the newest entries begin: at most so many of them, with at most so many bytes of payload.
+    pub fn newest(&self, most: u64, bytes: usize) -> Index {
+        let mut total = 0;
+        let fits = |entry: &&Entry| {
+            total += entry.message.payload.len();
+            total <= bytes
+        };
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        self.last() - self.entries.iter().rev().take(most).take_while(fits).count() as Index
+    }
+
+    /// How many bytes of payload are kept.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// How many entries are kept.
     pub fn len(&self) -> usize {
         self.old.len() + self.entries.len()
@@ -172,6 +192,7 @@ impl Log {
         assert!(keep >= self.base, "what stands before {} was cut because it is decided", self.base);
         let keep = self.last().min(keep);
         let taken = self.entries.split_off((keep - self.base) as usize);
+        self.bytes -= taken.iter().map(|entry| entry.message.payload.len()).sum::<usize>();
         (keep + 1..).zip(taken).collect()
     }
 
@@ -187,10 +208,11 @@ impl Log {
 
     /// Decides about each entry at or below the base, in order.
     pub fn sift(&mut self, mut fate: impl FnMut(Index, &Entry) -> Fate) {
+        let bytes = &mut self.bytes;
         self.old.retain_mut(|(index, entry)| {
             let fate = fate(*index, entry);
-            if fate == Fate::Stripped {
-                entry.message.payload.clear();
+            if fate != Fate::Kept {
+                *bytes -= core::mem::take(&mut entry.message.payload).len();
             }
             fate != Fate::Removed
         });
@@ -352,6 +374,29 @@ mod tests {
         assert!(log.get(2).unwrap().message.payload.is_empty());
         let kept = log.iter().map(|(index, entry)| (index, entry.clone())).collect::<Vec<_>>();
         assert_eq!(Log::restore(2, epoch(1), kept.into_iter()), log);
+    }
+
+    /// Every payload is one byte long here.
+    #[test]
+    fn a_log_knows_how_many_bytes_it_keeps() {
+        let mut log = log(&[0, 0, 1, 1]);
+        assert_eq!(log.bytes(), 4);
+        log.cut(2);
+        assert_eq!(log.bytes(), 4);
+        log.sift(|index, _| if index == 1 { Fate::Stripped } else { Fate::Kept });
+        assert_eq!(log.bytes(), 3);
+        log.sift(|_, _| Fate::Removed);
+        assert_eq!(log.bytes(), 2);
+        log.truncate(3);
+        assert_eq!((log.bytes(), log.len()), (1, 1));
+    }
+
+    #[test]
+    fn the_newest_entries_are_few_enough_and_short_enough() {
+        let log = log(&[0, 0, 1, 1]);
+        assert_eq!(log.newest(3, 100), 1);
+        assert_eq!(log.newest(100, 2), 2);
+        assert_eq!((log.newest(100, 100), log.newest(0, 100), log.newest(100, 0)), (0, 4, 4));
     }
 
     #[test]

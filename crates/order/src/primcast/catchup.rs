@@ -43,14 +43,19 @@ impl Replica {
         self.hand_over_if_stuck(out);
         for process in self.others() {
             let peer = self.peers.get_mut(&process).expect("every replica of the group is known");
+            peer.pause.tick();
             peer.log_stalled = stalled(peer.log_stalled, peer.index);
             peer.deliveries_stalled = stalled(peer.deliveries_stalled, peer.delivered);
-            let ((index, waits), (delivered, ticks)) = (peer.log_stalled, peer.deliveries_stalled);
             if peer.silence > GONE {
+                peer.begin_anew();
                 continue;
             }
+            let ((index, waits), (delivered, ticks)) = (peer.log_stalled, peer.deliveries_stalled);
             let is_mine = self.role == Role::Primary && peer.held == self.held;
-            if is_mine && index < self.log.last() && waits >= 1 {
+            if is_mine && index < self.log.base() && waits > 0 && waits.is_multiple_of(BETWEEN_SNAPSHOTS) {
+                self.send_snapshot(process, out);
+            } else if is_mine && index < self.log.last() && waits.is_power_of_two() {
+                // What takes its time must not be overtaken by its copies.
                 self.resend(process, out);
             }
             // The primary first; if it cannot, whoever can.
@@ -88,10 +93,7 @@ impl Replica {
     pub(super) fn resend(&mut self, to: ProcessId, out: &mut Effects) {
         let previous = self.peers[&to].index;
         if previous < self.log.base() {
-            if self.peers[&to].log_stalled.1.is_multiple_of(BETWEEN_SNAPSHOTS) {
-                self.send_snapshot(to, out);
-            }
-            return;
+            return self.send_snapshot(to, out);
         }
         let entries = self.batch_after(previous);
         if entries.is_empty() {
@@ -152,7 +154,13 @@ impl Replica {
         }
     }
 
-    pub(super) fn send_snapshot(&self, to: ProcessId, out: &mut Effects) {
+    pub(super) fn send_snapshot(&mut self, to: ProcessId, out: &mut Effects) {
+        let length = self.state_length();
+        let peer = self.peers.get_mut(&to).expect("every replica of the group is known");
+        if !peer.pause.is_over() {
+            return;
+        }
+        peer.pause.begin(length);
         let reign = Reign { epoch: self.held, clock: self.clock.value(), rebirths: self.rebirth_list() };
         // The clock as it is, not what it has reserved.
         let state = State { ceiling: self.clock.value(), ..self.state() };

@@ -12,10 +12,10 @@ use core::cell::OnceCell;
 use bytes::Bytes;
 use skein_machine::{MessageId, Position, Timestamp, Up};
 
-use super::Effects;
 use super::election::Role;
 use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
+use super::{Effects, Settings};
 use crate::Mutant;
 use crate::parts::{Fate, Index, Log, Mark, Stream, Table};
 
@@ -78,6 +78,7 @@ impl Replica {
     pub(super) fn load(&mut self, state: State) {
         state.rebirths.into_iter().for_each(|rebirth| self.note_rebirth(rebirth));
         (self.held, self.promised) = (state.held, self.promised.max(state.promised));
+        self.lost = 0;
         (self.position, self.user) = (state.position, state.user);
         (self.first_outcome, self.outcomes) = (state.first_outcome, state.outcomes.into());
         (self.newest, self.windows) = (state.newest, state.windows);
@@ -159,9 +160,16 @@ impl Replica {
         }
     }
 
+    /// About how many bytes that is.
+    pub(super) fn state_length(&self) -> usize {
+        self.log.bytes() + self.user.len()
+    }
+
     /// The log has grown: the user should hand in its state.
     pub(super) fn ask_for_checkpoint(&mut self, out: &mut Effects) {
-        if self.appended >= self.settings.checkpoint_every && !self.wants_checkpoint && self.role != Role::Amnesiac {
+        let Settings { checkpoint_every, checkpoint_bytes, .. } = self.settings;
+        let is_long = self.appended >= checkpoint_every || self.appended_bytes >= checkpoint_bytes;
+        if is_long && !self.wants_checkpoint && self.role != Role::Amnesiac {
             self.wants_checkpoint = true;
             out.emit(Up::WantCheckpoint);
         }
@@ -171,7 +179,7 @@ impl Replica {
     pub(super) fn checkpointed(&mut self, position: Position, bytes: Bytes, out: &mut Effects) {
         let told = self.told();
         assert!(position <= told, "a checkpoint at {position} covers more than the {told} deliveries");
-        (self.wants_checkpoint, self.appended) = (false, 0);
+        (self.wants_checkpoint, self.appended, self.appended_bytes) = (false, 0, 0);
         if position < self.kept() || self.role == Role::Amnesiac {
             return;
         }
@@ -191,9 +199,9 @@ impl Replica {
     /// Forgets what the user's state covers and nobody will ask about. Somebody dead stops nothing: what
     /// is kept for those behind is bounded by the tail, and beyond it they get a checkpoint.
     fn cut(&mut self) {
-        let tail = self.settings.tail;
+        let Settings { tail, tail_bytes, .. } = self.settings;
         let slowest = self.peers.values().map(|peer| peer.index).min().unwrap_or(0);
-        self.log.cut(self.decided.min(slowest.max(self.log.last().saturating_sub(tail))));
+        self.log.cut(self.decided.min(slowest.max(self.log.newest(tail, tail_bytes))));
 
         // How much a quorum has on disk, before outcomes are dropped that it could be asked about.
         let durable = self.delivered_by_quorum();

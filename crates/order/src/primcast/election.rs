@@ -28,8 +28,11 @@ const PATIENCE: u64 = 10;
 /// Ticks after which a canvass is given up.
 const CANVASS: u32 = 5;
 
-/// Ticks after which a candidate gives up.
+/// Ticks after which a candidate gives up; twice as many the next time, since what it waits for may be long,
 const CANDIDACY: u32 = 15;
+
+/// but no more than so often.
+const DOUBLINGS: u32 = 4;
 
 /// Ticks after which a primary that no quorum speaks to steps down.
 const LEASE: u32 = 12;
@@ -61,6 +64,11 @@ impl Role {
     }
 }
 
+/// How long they are together.
+fn payloads(entries: &[Entry]) -> usize {
+    entries.iter().map(|entry| entry.message.payload.len()).sum()
+}
+
 impl Replica {
     /// Everything about elections that is done every tick.
     pub(super) fn tick_election(&mut self, out: &mut Effects) {
@@ -90,7 +98,10 @@ impl Replica {
             }
             Role::Candidate { promises, ticks } => {
                 *ticks += 1;
-                if *ticks > CANDIDACY {
+                // Where somebody has promised more already, time is no help.
+                let doublings = if self.highest > self.promised { 0 } else { self.lost.min(DOUBLINGS) };
+                if *ticks > CANDIDACY << doublings {
+                    self.lost += 1;
                     self.follow_again();
                     return;
                 }
@@ -237,8 +248,16 @@ impl Replica {
         if self.held == candidacy.epoch {
             return;
         }
-        let promise = self.promise_for(&candidacy.outline, candidacy.delivered);
-        out.send(from, Message::Promise(Box::new(promise)));
+        if self.peers[&from].pause.is_over() {
+            let promise = self.promise_for(&candidacy.outline, candidacy.delivered);
+            self.send_promise(from, promise, out);
+        }
+    }
+
+    fn send_promise(&mut self, to: ProcessId, promise: Promise, out: &mut Effects) {
+        let state = if promise.state.is_some() { self.state_length() } else { 0 };
+        self.peers.get_mut(&to).expect("it is of the group").pause.begin(payloads(&promise.entries) + state);
+        out.send(to, Message::Promise(Box::new(promise)));
     }
 
     /// What a candidate with this log, that has delivered so much, has to know.
@@ -359,6 +378,7 @@ impl Replica {
             self.note_rebirth(rebirth);
         }
         self.unshown = None;
+        self.lost = 0;
         self.held = reign.epoch;
         self.promised = self.promised.max(reign.epoch);
         self.highest = self.highest.max(reign.epoch);
@@ -407,8 +427,13 @@ impl Replica {
         let reign = Reign { epoch: self.held, clock: self.leader_clock, rebirths: self.rebirth_list() };
         match self.log.agreement(outline) {
             Some(previous) => {
+                let peer = self.peers.get_mut(&to).expect("it is of the group");
+                if !peer.pause.is_over() {
+                    return;
+                }
                 let previous_epoch = self.log.epoch_at(previous).expect("both logs have it");
-                let entries = self.log.after(previous, usize::MAX).cloned().collect();
+                let entries: Vec<Entry> = self.log.after(previous, usize::MAX).cloned().collect();
+                peer.pause.begin(payloads(&entries));
                 out.send(to, Message::NewState { reign, previous, previous_epoch, entries });
             }
             None => self.send_snapshot(to, out),
@@ -437,7 +462,7 @@ impl Replica {
                 self.promise(reign.epoch, out);
             }
             let promise = self.promise_for(&self.log.outline(), u64::MAX);
-            out.send(from, Message::Promise(Box::new(promise)));
+            self.send_promise(from, promise, out);
             return;
         }
         self.adopt(reign, at.last, entries, out);

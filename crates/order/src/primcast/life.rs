@@ -182,7 +182,9 @@ impl Replica {
             return;
         }
         out.send(peer, Message::Report(self.report(now)));
-        let holds = self.peers[&peer].held == self.held;
+        let known = self.peers.get_mut(&peer).expect("every replica of the group is known");
+        known.begin_anew();
+        let holds = known.held == self.held;
         match &self.role {
             Role::Primary if holds => self.resend(peer, out),
             Role::Primary | Role::Candidate { .. } => out.send(peer, Message::NewEpoch(self.candidacy())),

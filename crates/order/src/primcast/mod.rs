@@ -30,6 +30,7 @@ mod layout;
 mod life;
 mod merge;
 mod normal;
+mod pause;
 mod record;
 mod remote;
 mod replica;
@@ -60,6 +61,14 @@ type Effects = Out<PrimCast>;
 /// that may send. Far above what a healthy network holds, far below what memory does.
 pub const MAX_PENDING: usize = 1 << 14;
 
+/// Their payloads are no longer than this together, shared out in the same way: so much a group's log holds that
+/// nobody has delivered. (One message of the longest kind is everybody's share at least.)
+pub const MAX_PENDING_BYTES: usize = 1 << 28;
+
+/// With payloads longer than this in its log a primary refuses what it may. Twice what is on the way at most: who
+/// gets there has a user who does not hand in checkpoints.
+pub const MAX_LOG_BYTES: usize = 2 * MAX_PENDING_BYTES;
+
 /// With hybrid clocks, a floor further ahead than this is a mistake, and is turned away where it comes in: the
 /// groups would follow it, and real time could not catch up. Wide, for it is compared with the clock of one
 /// process, which may be wrong, and groups whose clocks are wrong together may be far apart.
@@ -70,10 +79,14 @@ const FURTHEST_FLOOR: Duration = Duration::from_secs(3600);
 pub struct Settings {
     /// What timestamps follow.
     pub clock: ClockKind,
-    /// After this many entries the user is asked for a checkpoint.
+    /// After this many entries the user is asked for a checkpoint,
     pub checkpoint_every: usize,
-    /// So many entries and deliveries are kept for those that are a little behind.
+    /// or after entries with so many bytes of payload.
+    pub checkpoint_bytes: usize,
+    /// So many entries and deliveries are kept for those that are a little behind,
     pub tail: u64,
+    /// as far as they have no more bytes of payload than this.
+    pub tail_bytes: usize,
     /// Which messages must be delivered in one order everywhere (thesis 4.4.3); `None`: all of them.
     pub conflicts: Option<Conflicts>,
     /// Whether what is persisted can ever be read again. A host that keeps nothing spares the machine putting it
@@ -94,11 +107,13 @@ pub enum ClockKind {
 }
 
 impl Settings {
-    /// What suits most: logical clocks, a checkpoint every few thousand messages.
+    /// What suits most: logical clocks, a checkpoint every few thousand messages or tens of megabytes.
     pub const DEFAULT: Settings = Settings {
         clock: ClockKind::Logical,
         checkpoint_every: 4096,
+        checkpoint_bytes: 1 << 26,
         tail: 1024,
+        tail_bytes: 1 << 26,
         conflicts: None,
         keeps_records: true,
     };
@@ -148,6 +163,8 @@ pub struct Holdings {
     pub open: usize,
     /// Entries of the log.
     pub entries: usize,
+    /// The bytes of their payloads.
+    pub bytes: usize,
     /// Messages that something is known of.
     pub tracks: usize,
     /// Messages proposed and not delivered.

@@ -12,7 +12,7 @@ use super::election::Role;
 use super::record::Record;
 use super::replica::{Replica, Track};
 use super::wire::{Header, Message, Refusal, Start};
-use super::{Effects, MAX_PENDING};
+use super::{Effects, MAX_LOG_BYTES, MAX_PENDING};
 use crate::Mutant;
 use crate::parts::{Entry, Epoch, Index};
 
@@ -74,7 +74,8 @@ impl Replica {
             return;
         }
         // Only what no other group can be waiting for is refused: two full groups must not wait for each other.
-        if self.queue.len() >= MAX_PENDING && message.id.destinations.len() == 1 {
+        let is_full = self.queue.len() >= MAX_PENDING || self.log.bytes() >= MAX_LOG_BYTES;
+        if is_full && message.id.destinations.len() == 1 {
             out.send(sender, Message::Refused(id, Refusal::Full));
             return;
         }
@@ -147,7 +148,9 @@ impl Replica {
             let entries = self.batch_after(previous);
             let next = previous + entries.len() as Index;
             let append = Message::Append { epoch: self.held, previous, entries };
-            self.others().for_each(|follower| out.send_early(follower, append.clone()));
+            // To whom something long is on its way, this would come to wait behind it and be for nothing.
+            let followers = self.others().filter(|process| self.peers[process].pause.is_over());
+            followers.for_each(|follower| out.send_early(follower, append.clone()));
             previous = next;
         }
         for (group, headers) in headers {
@@ -249,8 +252,9 @@ impl Replica {
     pub(super) fn append(&mut self, entry: Entry) {
         let id = entry.message.id;
         let owed = self.other_groups(entry.message.id.destinations);
-        let index = self.log.append(entry);
         self.appended += 1;
+        self.appended_bytes += entry.message.payload.len();
+        let index = self.log.append(entry);
         let track = self.tracks.get_or_default(id);
         assert!(track.index.is_none(), "{id} is proposed twice");
         (track.index, track.owed, track.age, track.tries) = (Some(index), owed, 0, 0);

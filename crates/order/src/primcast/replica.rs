@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::audience::Unsaid;
 use super::early::Early;
 use super::election::Role;
+use super::pause::Pause;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
@@ -60,6 +61,8 @@ pub(super) struct Replica {
     pub(super) silence: u32,
     /// Ticks of silence after which it looks for another one.
     pub(super) patience: u32,
+    /// How often it stood for election in vain since it last held a new epoch.
+    pub(super) lost: u32,
     /// What each replica of the group, this one too, has said of itself.
     pub(super) peers: BTreeMap<ProcessId, Peer>,
 
@@ -97,8 +100,10 @@ pub(super) struct Replica {
     pub(super) wants_checkpoint: bool,
     /// The first of the proposals of this turn, which nobody has been shown yet.
     pub(super) unshown: Option<Index>,
-    /// Entries since the last checkpoint.
+    /// Entries since the last checkpoint,
     pub(super) appended: usize,
+    /// and the bytes of their payloads.
+    pub(super) appended_bytes: usize,
 
     /// What it has last said of itself to those of its group who wait for it.
     pub(super) said: Option<Report>,
@@ -141,6 +146,8 @@ pub(super) struct Peer {
     pub(super) deliveries_stalled: (Position, u32),
     /// Entries were sent to it again up to here.
     pub(super) resent: Option<Index>,
+    /// Something long is on its way to it.
+    pub(super) pause: Pause,
 }
 
 /// What is known of one message.
@@ -226,6 +233,7 @@ impl Replica {
             wanted: BTreeMap::new(),
             silence: 0,
             patience: 0,
+            lost: 0,
             peers: cluster.members(group).iter().map(|member| (*member, Peer::new(first))).collect(),
             clock: Clock::new(reserve),
             log: Log::new(first),
@@ -252,6 +260,7 @@ impl Replica {
             wants_checkpoint: false,
             unshown: None,
             appended: 0,
+            appended_bytes: 0,
             said: None,
             acknowledge: GroupSet::EMPTY,
             is_clock_awaited: false,
@@ -324,6 +333,7 @@ impl Replica {
         tell("log_decided", self.decided);
         tell("log_base", self.log.base());
         tell("log_entries", self.log.len() as u64);
+        tell("log_bytes", self.log.bytes() as u64);
         tell("delivered", self.delivered());
         tell("checkpointed", self.position);
         tell("pending", self.queue.len() as u64);
@@ -338,6 +348,7 @@ impl Replica {
         Holdings {
             open: 0,
             entries: self.log.len(),
+            bytes: self.log.bytes(),
             tracks: self.tracks.len(),
             pending: self.queue.len(),
             outcomes: self.outcomes.len(),
@@ -566,6 +577,12 @@ impl Heads {
 }
 
 impl Peer {
+    /// It is heard again after a silence: what it did not answer until now says nothing.
+    pub(super) fn begin_anew(&mut self) {
+        self.pause.end();
+        (self.log_stalled.1, self.deliveries_stalled.1) = (0, 0);
+    }
+
     pub(super) fn new(first: Epoch) -> Peer {
         Peer {
             held: first,
@@ -578,6 +595,7 @@ impl Peer {
             log_stalled: (0, 0),
             deliveries_stalled: (0, 0),
             resent: None,
+            pause: Pause::default(),
         }
     }
 }

@@ -35,6 +35,10 @@ impl Replica {
         }
         peer.delivered = peer.delivered.max(report.delivered);
         peer.reading = report.reading;
+        if self.role == Role::Primary && peer.held == held && peer.index >= self.log.base() {
+            // The log of this epoch has arrived.
+            peer.pause.end();
+        }
         // After a restart the leader of an epoch is its primary no more: it may have forgotten what it
         // proposed last, and its clock stands at the ceiling, above those proposals.
         let is_primary = report.is_primary || self.planted.is(Mutant::PrimCastTrustsARestartedLeader);

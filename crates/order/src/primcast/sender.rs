@@ -10,10 +10,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use skein_machine::{Busy, Cluster, Down, GroupId, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up};
+use skein_machine::{
+    Busy, Cluster, Down, GroupId, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
+};
 
 use super::wire::{Message, Refusal, Start};
-use super::{Effects, MAX_PENDING, Timer};
+use super::{Effects, MAX_PENDING, MAX_PENDING_BYTES, Timer};
 use crate::parts::{Epoch, Recent};
 use crate::{Mutant, Planted};
 
@@ -32,13 +34,13 @@ pub(super) struct Sender {
     me: ProcessId,
     cluster: Arc<Cluster>,
     planted: Planted,
-    /// How many messages to one group this process may have on the way.
-    share: usize,
+    /// How much to one group this process may have on the way.
+    share: Load,
     /// The newest epoch heard of in each group; its leader is whom to ask.
     leaders: BTreeMap<GroupId, Epoch>,
     open: BTreeMap<MessageId, Open>,
-    /// How many of them concern each group.
-    load: BTreeMap<GroupId, usize>,
+    /// How much of it concerns each group.
+    load: BTreeMap<GroupId, Load>,
     /// The first message of a session that was turned away: what follows it is too, or they would swap places.
     turned_away: Recent<SessionId, u64>,
     /// Sessions that ended with a message that came too late.
@@ -46,6 +48,14 @@ pub(super) struct Sender {
     is_looking: bool,
     /// The highest timestamp that a group has told this process.
     newest: Timestamp,
+}
+
+/// How much is on the way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Load {
+    messages: usize,
+    /// Of their payloads.
+    bytes: usize,
 }
 
 /// A message without an outcome.
@@ -66,7 +76,11 @@ struct Open {
 impl Sender {
     pub(super) fn new(me: ProcessId, cluster: Arc<Cluster>, planted: Planted) -> Sender {
         let leaders = cluster.groups().iter().map(|group| (group, Epoch::first(cluster.members(group)[0]))).collect();
-        let share = (MAX_PENDING / cluster.processes().count()).max(1);
+        let processes = cluster.processes().count();
+        let share = Load {
+            messages: (MAX_PENDING / processes).max(1),
+            bytes: (MAX_PENDING_BYTES / processes).max(MAX_PAYLOAD),
+        };
         Sender {
             me,
             cluster,
@@ -105,7 +119,9 @@ impl Sender {
         }
         self.turned_away.remove(&id.session);
         for group in message.id.destinations.iter() {
-            *self.load.entry(group).or_default() += 1;
+            let load = self.load.entry(group).or_default();
+            load.messages += 1;
+            load.bytes += message.payload.len();
         }
         let follows =
             if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { self.last_before(&message) };
@@ -121,9 +137,14 @@ impl Sender {
         if self.turned_away.get(&message.id.session).is_some_and(|first| *first < message.id.sequence) {
             return Some("an earlier message of its session was turned away and has to be asked for first");
         }
-        let is_full = |group| self.load.get(&group).is_some_and(|load| *load >= self.share);
-        if message.id.destinations.iter().any(is_full) {
+        let load = message.id.destinations.iter().map(|group| self.load.get(&group).copied().unwrap_or_default());
+        let (mut messages, mut bytes) = (0, 0);
+        load.for_each(|load| (messages, bytes) = (load.messages.max(messages), load.bytes.max(bytes)));
+        if messages >= self.share.messages {
             return Some("this process has as many messages on the way as its share of a group allows");
+        }
+        if bytes + message.payload.len() > self.share.bytes {
+            return Some("this process has as many bytes on the way as its share of a group allows");
         }
         None
     }
@@ -201,7 +222,9 @@ impl Sender {
     fn close(&mut self, id: MessageId) -> bool {
         let Some(open) = self.open.remove(&id) else { return false };
         for group in open.message.id.destinations.iter() {
-            *self.load.get_mut(&group).expect("what is open counts") -= 1;
+            let load = self.load.get_mut(&group).expect("what is open counts");
+            load.messages -= 1;
+            load.bytes -= open.message.payload.len();
         }
         true
     }
@@ -292,8 +315,12 @@ impl Sender {
 
     pub(super) fn check(&self) {
         for (group, load) in &self.load {
-            assert_eq!(*load, self.to(*group).count(), "the load of {group} does not add up");
-            assert!(*load <= self.share, "{load} messages are on the way to {group}, where {} may be", self.share);
+            let open = self.to(*group).map(|id| self.open[&id].message.payload.len());
+            let counted =
+                open.fold(Load::default(), |sum, bytes| Load { messages: sum.messages + 1, bytes: sum.bytes + bytes });
+            assert_eq!(*load, counted, "the load of {group} does not add up");
+            let fits = load.messages <= self.share.messages && load.bytes <= self.share.bytes;
+            assert!(fits, "{load:?} is on the way to {group}, where {:?} may be", self.share);
         }
     }
 }

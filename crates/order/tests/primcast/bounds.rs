@@ -1,52 +1,17 @@
 //! Everything has a bound: what a sender may have on the way, what a primary
 //! takes, what is kept for those behind, and what is sent at once.
 
-use skein_machine::{Boot, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp};
-use skein_order::Planted;
+use skein_machine::{Machine, MessageId, Out, ProcessId, Time, Timestamp};
 use skein_order::parts::{Entry, Epoch};
-use skein_order::primcast::{Header, MAX_PENDING, Message, PrimCast, Refusal, Settings, Start, Timer};
+use skein_order::primcast::{Header, MAX_PENDING, Message, Refusal, Settings, Timer};
 use skein_sim::{SECOND, Trace};
 
+use super::alone::{Alone, start};
 use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
 
 /// What one process may have on the way to one group.
 fn share() -> usize {
     MAX_PENDING / cluster().processes().count()
-}
-
-/// One process without a world.
-struct Alone(PrimCast);
-
-impl Alone {
-    fn new(me: ProcessId) -> Alone {
-        let mut machine = PrimCast::new(me, cluster(), Boot::First, Settings::DEFAULT, Planted::NONE);
-        machine.start(Time::ZERO, 1, &mut Out::new());
-        Alone(machine)
-    }
-
-    /// Asks it to multicast, and answers what it wants done, in words.
-    fn multicast(&mut self, message: Multicast) -> String {
-        let mut out = Out::new();
-        self.0.on_command(Time::ZERO, Down::Multicast(message), &mut out);
-        self.0.finish(Time::ZERO, &mut out);
-        format!("{out:?}")
-    }
-
-    /// Tells it a message, and answers what it wants done.
-    fn hear(&mut self, from: ProcessId, message: Message) -> Out<PrimCast> {
-        let mut out = Out::new();
-        self.0.on_message(Time::ZERO, from, message, &mut out);
-        self.0.finish(Time::ZERO, &mut out);
-        out
-    }
-
-    fn in_words(&mut self, from: ProcessId, message: Message) -> String {
-        format!("{:?}", self.hear(from, message))
-    }
-}
-
-fn start(message: Multicast) -> Message {
-    Message::Start(Start { message, follows: 0, sender: CLIENT, proposed: None })
 }
 
 fn done(session: u64, sequence: u64) -> Message {

@@ -2,7 +2,9 @@
 //! costs, what happens when something breaks, and the bounds. `UPDATE=1`
 //! rewrites the traces; read the difference.
 
+mod alone;
 mod bounds;
+mod bytes;
 mod calm;
 mod commute;
 mod findings;

@@ -27,6 +27,8 @@ const MOST: Holdings = {
     Holdings {
         open: ON_THE_WAY,
         entries: kept + ON_THE_WAY,
+        // Payloads are one byte long.
+        bytes: kept + ON_THE_WAY,
         tracks: kept + 2 * ON_THE_WAY,
         pending: ON_THE_WAY,
         outcomes: kept,
@@ -52,7 +54,7 @@ fn what_a_process_holds_does_not_grow() {
         }
         let groups = [TO_G, TO_BOTH, TO_H, TO_BOTH][(session % 4) as usize];
         let sender = processes[session as usize % processes.len()];
-        room.multicast(sender, Multicast { expiry, ..message(session, sequence, groups, "") });
+        room.multicast(sender, Multicast { expiry, ..message(session, sequence, groups, "x") });
         room.run(1);
         room.world.take_traffic();
         for (_, delivered) in std::mem::take(&mut room.deliveries) {
@@ -76,10 +78,10 @@ fn what_a_process_holds_does_not_grow() {
     let [first, second] = halves;
     // A tenth more may come by chance: maxima of a random run.
     let tenth_more = |most: usize| most + most / 10;
-    let bounds =
-        [first.open, first.entries, first.tracks, first.pending, first.outcomes, first.windows].map(tenth_more);
-    let [open, entries, tracks, pending, outcomes, windows] = bounds;
-    let bound = Holdings { open, entries, tracks, pending, outcomes, windows };
+    let bounds = [first.open, first.entries, first.bytes, first.tracks, first.pending, first.outcomes, first.windows]
+        .map(tenth_more);
+    let [open, entries, bytes, tracks, pending, outcomes, windows] = bounds;
+    let bound = Holdings { open, entries, bytes, tracks, pending, outcomes, windows };
     assert_eq!(highest(bound, second), bound, "the second half held more than the first: {halves:#?}");
     assert_eq!(highest(MOST, highest(first, second)), MOST, "more was held than the settings allow: {halves:#?}");
     assert!(words[1] <= tenth_more(words[0]), "something grew that no holding counts: {words:?} bytes of words");
@@ -89,6 +91,7 @@ fn highest(one: Holdings, other: Holdings) -> Holdings {
     Holdings {
         open: one.open.max(other.open),
         entries: one.entries.max(other.entries),
+        bytes: one.bytes.max(other.bytes),
         tracks: one.tracks.max(other.tracks),
         pending: one.pending.max(other.pending),
         outcomes: one.outcomes.max(other.outcomes),
