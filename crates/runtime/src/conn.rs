@@ -25,8 +25,8 @@ pub(crate) enum Filled {
     Closed,
 }
 
-/// So much memory a connection keeps that has nothing to write.
-const MOST_ROOM: usize = 1 << 20;
+/// So much memory a connection keeps that has nothing to write: what two of the longest frames need.
+const MOST_ROOM: usize = 1 << 22;
 
 /// Writes in one turn of what the socket did not take before, so that nobody makes the others wait.
 const WRITES: usize = 4;
@@ -252,10 +252,12 @@ impl Conn {
         self.traffic.writes += 1;
         self.traffic.bytes_out += count as u64;
         if count < bytes.len() {
-            self.unwritten.extend_from_slice(&bytes[count..]);
+            std::mem::swap(&mut self.unwritten, bytes);
+            self.written = count;
+        } else {
+            bytes.clear();
+            bytes.shrink_to(MOST_ROOM);
         }
-        bytes.clear();
-        bytes.shrink_to(MOST_ROOM);
         self.write_rest()
     }
 

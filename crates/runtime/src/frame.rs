@@ -156,6 +156,9 @@ pub struct FrameReader {
     /// What was read and not taken lies between these.
     start: usize,
     end: usize,
+    /// A long frame is read straight to where its messages will lie, and so many bytes of it are there. Then
+    /// nothing lies in `bytes`.
+    long: Option<(BytesMut, usize)>,
     /// The pieces so far of a message that goes on.
     unfinished: BytesMut,
     /// No message in pieces may be longer.
@@ -168,7 +171,7 @@ const READ: usize = 64 << 10;
 impl FrameReader {
     /// Nothing was read yet.
     pub fn new() -> FrameReader {
-        FrameReader { bytes: Vec::new(), start: 0, end: 0, unfinished: BytesMut::new(), limit: MAX_MESSAGE }
+        FrameReader { bytes: Vec::new(), start: 0, end: 0, long: None, unfinished: BytesMut::new(), limit: MAX_MESSAGE }
     }
 
     /// From now on no message in pieces may be longer than this.
@@ -183,6 +186,12 @@ impl FrameReader {
 
     /// Room to read into. What was read must be told by [`FrameReader::read`].
     pub fn room(&mut self) -> &mut [u8] {
+        self.begin_long();
+        if let Some((frame, there)) = &mut self.long
+            && *there < frame.len()
+        {
+            return &mut frame[*there..];
+        }
         if self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, self.end - self.start);
@@ -196,20 +205,48 @@ impl FrameReader {
 
     /// So many bytes were read into the room.
     pub fn read(&mut self, count: usize) {
-        self.end += count;
+        match &mut self.long {
+            Some((frame, there)) if *there < frame.len() => *there += count,
+            _ => self.end += count,
+        }
+    }
+
+    /// The frame that has begun is long, and a good part of it is there: whoever only says that it is long gets no
+    /// memory for that.
+    fn begin_long(&mut self) {
+        let there = &self.bytes[self.start..self.end];
+        if self.long.is_some() || there.len() < READ {
+            return;
+        }
+        let length = HEAD + number(there, 0) as usize;
+        if length > there.len() && length <= HEAD + MAX_BODY {
+            let mut frame = BytesMut::zeroed(length);
+            frame[..there.len()].copy_from_slice(there);
+            self.long = Some((frame, there.len()));
+            (self.start, self.end) = (0, 0);
+        }
     }
 
     /// The body of the next frame, if all of it is there. One copy for all its messages, which share it.
     pub fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
+        if let Some((frame, there)) = &self.long {
+            if *there < frame.len() {
+                return Ok(None);
+            }
+            let (frame, _) = self.long.take().expect("it is there");
+            if crc32c::crc32c(&frame[HEAD..]) != number(&frame, 4) {
+                return Err(FrameError::Checksum);
+            }
+            return Ok(Some(frame.freeze().slice(HEAD..)));
+        }
         let there = &self.bytes[self.start..self.end];
         let Some((head, rest)) = there.split_at_checked(HEAD) else { return Ok(None) };
-        let number = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-        let length = number(0) as usize;
+        let length = number(head, 0) as usize;
         if length > MAX_BODY {
             return Err(FrameError::TooLong { length });
         }
         let Some(body) = rest.get(..length) else { return Ok(None) };
-        if crc32c::crc32c(body) != number(4) {
+        if crc32c::crc32c(body) != number(head, 4) {
             return Err(FrameError::Checksum);
         }
         let body = Bytes::copy_from_slice(body);
@@ -262,8 +299,13 @@ impl FrameReader {
 
     /// Whether something was read that is no whole frame, or no whole message, yet.
     pub fn is_waiting(&self) -> bool {
-        self.start < self.end || !self.unfinished.is_empty()
+        self.start < self.end || self.long.is_some() || !self.unfinished.is_empty()
     }
+}
+
+/// A number in the head of a frame.
+fn number(head: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]])
 }
 
 impl Default for FrameReader {
@@ -338,6 +380,22 @@ mod tests {
         let torn = [&4u32.to_le_bytes()[..], &crc32c::crc32c(&body).to_le_bytes(), &body].concat();
         assert_eq!(feed(&mut FrameReader::new(), &torn, 99), Err(FrameError::Torn));
         assert!(FrameError::Checksum.to_string().contains("checksum"));
+    }
+
+    /// Long frames are read another way, to the same end. Who only says that its frame is long gets no memory for it.
+    #[test]
+    fn a_long_frame_gets_memory_as_it_comes() {
+        let mut reader = FrameReader::new();
+        let mut bytes = written(&[vec![7; MAX_PIECE]]);
+        assert_eq!(feed(&mut reader, &bytes[..READ - 1], 999), Ok(Vec::new()));
+        reader.room();
+        assert!(reader.long.is_none() && reader.is_waiting());
+        assert_eq!(feed(&mut reader, &bytes[READ - 1..bytes.len() - 1], 999), Ok(Vec::new()));
+        assert!(reader.long.is_some() && reader.is_waiting());
+        assert_eq!(feed(&mut reader, &bytes[bytes.len() - 1..], 999), Ok(vec![Bytes::from(vec![7; MAX_PIECE])]));
+        assert!(!reader.is_waiting());
+        *bytes.last_mut().unwrap() ^= 1;
+        assert_eq!(feed(&mut reader, &bytes, 1 << 20), Err(FrameError::Checksum));
     }
 
     /// A message that never ends is cut off before it fills the memory.
