@@ -9,9 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-mod place;
-
-use place::{Place, signal};
+use super::place::{Place, signal};
 
 /// Three nodes and their certificates.
 fn place_by_tls(name: &str) -> Place {

@@ -6,9 +6,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-mod place;
-
-use place::Place;
+use super::place::Place;
 
 /// Three nodes with a replica each, and two ports for a fourth.
 fn place_with_room(name: &str) -> (Place, [String; 2]) {
