@@ -25,6 +25,7 @@ mod catchup;
 mod checkpoint;
 mod early;
 mod election;
+mod heads;
 #[cfg(test)]
 mod layout;
 mod life;

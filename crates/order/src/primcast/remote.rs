@@ -10,7 +10,8 @@ use skein_machine::{GroupId, MessageId, ProcessId};
 
 use super::Effects;
 use super::election::Role;
-use super::replica::{Head, Remote, Replica, Track};
+use super::heads::Head;
+use super::replica::{Remote, Replica, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
 use crate::parts::{Epoch, Index, Row, Run, reached_by};

@@ -10,11 +10,11 @@ use bytes::Bytes;
 use skein_machine::{
     Boot, Cluster, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time, Timestamp,
 };
-use smallvec::SmallVec;
 
 use super::audience::Unsaid;
 use super::early::Early;
 use super::election::Role;
+use super::heads::Heads;
 use super::pause::Pause;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
@@ -169,19 +169,6 @@ pub(super) struct Track {
     /// Ticks since something was last done about it.
     pub(super) age: u32,
     pub(super) tries: u32,
-}
-
-/// Proposals of other groups, by group. Most messages go to few.
-#[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Heads(SmallVec<[(GroupId, Head); 2]>);
-
-/// A proposal of another group.
-#[derive(Clone, Copy, Debug, Hash)]
-pub(super) struct Head {
-    pub(super) epoch: Epoch,
-    pub(super) index: Index,
-    pub(super) timestamp: Timestamp,
-    pub(super) is_decided: bool,
 }
 
 /// What is known of another group.
@@ -540,39 +527,6 @@ impl Track {
         let own = log.get(index).expect("what is on the way is kept").timestamp;
         let decided = self.heads.iter().filter(|(_, head)| head.is_decided);
         decided.map(|(_, head)| head.timestamp).fold(own, Timestamp::max)
-    }
-}
-
-impl Heads {
-    pub(super) fn get(&self, group: GroupId) -> Option<&Head> {
-        self.0.iter().find(|(other, _)| *other == group).map(|(_, head)| head)
-    }
-
-    pub(super) fn get_mut(&mut self, group: GroupId) -> Option<&mut Head> {
-        self.0.iter_mut().find(|(other, _)| *other == group).map(|(_, head)| head)
-    }
-
-    pub(super) fn insert(&mut self, group: GroupId, head: Head) {
-        match self.0.binary_search_by_key(&group, |(other, _)| *other) {
-            Ok(place) => self.0[place].1 = head,
-            Err(place) => self.0.insert(place, (group, head)),
-        }
-    }
-
-    pub(super) fn remove(&mut self, group: GroupId) {
-        self.retain(|other, _| other != group);
-    }
-
-    pub(super) fn retain(&mut self, stays: impl Fn(GroupId, &Head) -> bool) {
-        self.0.retain(|(group, head)| stays(*group, head));
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (GroupId, &Head)> {
-        self.0.iter().map(|(group, head)| (*group, head))
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
