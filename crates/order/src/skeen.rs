@@ -7,8 +7,9 @@
 //! delivers one when nothing that it still waits for can come before.
 //!
 //! Two message delays without conflicts, four with; genuine. It survives no
-//! crash and no lost message, takes each message id once, and keeps nothing on
-//! disk: what production needs beyond this idea is in the other protocols.
+//! crash and no lost message, and keeps nothing on disk: what production needs
+//! beyond this idea is in the other protocols. Whoever asks for a message again
+//! gets it once, as long as the message is among the last that were delivered.
 //! Groups are names for their members here; each replica proposes for itself.
 //! Its memory holds what is on the way. It has no means to bound that: a
 //! destination cannot refuse what another one has proposed, and a sender
@@ -31,11 +32,15 @@ use skein_machine::{
     Busy, Cluster, Delivery, Down, Machine, MessageId, Multicast, Out, Position, ProcessId, Stamp, Time, Timestamp, Up,
 };
 
+use crate::parts::Recent;
 use crate::{Mutant, Planted};
 
 /// A process with this many messages on the way refuses to send another. Far
 /// above what a healthy network holds, far below what memory does.
 pub const MAX_PENDING: usize = 1 << 14;
+
+/// So many deliveries are remembered. A client asks again after seconds at most.
+pub const REMEMBERED: usize = 1 << 16;
 
 /// One process that runs Skeen's protocol.
 #[derive(Clone, Debug, Hash)]
@@ -50,6 +55,8 @@ pub struct Skeen {
     queue: BTreeSet<Stamp>,
     delivered: Position,
     newest: Option<Stamp>,
+    /// The last deliveries, and their timestamps.
+    lately: Recent<MessageId, Timestamp>,
 }
 
 /// What is known of one message on the way.
@@ -79,6 +86,7 @@ impl Skeen {
             queue: BTreeSet::new(),
             delivered: 0,
             newest: None,
+            lately: Recent::new(REMEMBERED),
         }
     }
 
@@ -149,6 +157,11 @@ impl Skeen {
         if self.starts_wrongly(message, out) {
             return;
         }
+        if let Some(timestamp) = self.lately.get(&message.id) {
+            // Asked for again: the answer was lost.
+            out.emit(Up::Done { id: message.id, timestamp: *timestamp });
+            return;
+        }
         out.send_all(self.cluster.replicas(message.id.destinations), &Message::Start(message.clone()));
     }
 
@@ -156,6 +169,11 @@ impl Skeen {
     fn on_start(&mut self, from: ProcessId, message: Multicast, out: &mut Out<Self>) {
         let id = message.id;
         if self.takes_a_start_wrongly(from, &message, out) {
+            return;
+        }
+        let is_known = self.pending.get(&id).is_some_and(|pending| pending.message.is_some());
+        if is_known || self.lately.get(&id).is_some() {
+            // Asked for again: it has been proposed here, and once is enough.
             return;
         }
         let mine = self.cluster.group_of(self.me).is_some_and(|group| message.id.destinations.contains(group));
@@ -169,7 +187,6 @@ impl Skeen {
         out.send_all(others, &Message::Propose { id, timestamp });
 
         let pending = self.pending.entry(id).or_default();
-        assert!(pending.message.is_none(), "{id} was multicast twice; Skeen takes each id once");
         pending.message = Some(message);
         pending.bound = timestamp;
         self.queue.insert(Stamp { timestamp, id });
@@ -232,6 +249,7 @@ impl Skeen {
     fn deliver(&mut self, place: Stamp, message: Multicast, out: &mut Out<Self>) {
         let delivery = Delivery { position: self.delivered, timestamp: place.timestamp, message };
         self.delivered += 1;
+        self.lately.insert(place.id, place.timestamp);
         out.emit(Up::Deliver(delivery));
     }
 }

@@ -150,14 +150,24 @@ fn nothing_is_handed_over() {
     assert!(command(&mut machine, Down::Retire).is_empty());
 }
 
+/// A client whose answer is lost asks again, perhaps through somebody else, before the delivery or after it.
 #[test]
-#[should_panic(expected = "Skeen takes each id once")]
-fn a_repeated_id_is_a_bug_of_its_user() {
+fn what_is_asked_for_again_is_delivered_once() {
     let mut machine = Skeen::new(X, cluster(), Planted::NONE);
-    let mut out = Out::new();
-    for _ in 0..2 {
-        machine.on_message(Time::ZERO, A, Message::Start(message(1, 1, 0b011, "")), &mut out);
-    }
+    let hear = |machine: &mut Skeen, from, message| {
+        let mut out = Out::new();
+        machine.on_message(Time::ZERO, from, message, &mut out);
+        format!("{out:?}")
+    };
+    let start = || Message::Start(message(1, 1, 0b011, ""));
+    let id = message(1, 1, 0b011, "").id;
+    assert!(hear(&mut machine, A, start()).contains("PROPOSE s1.1 at 1"));
+    assert_eq!(hear(&mut machine, Y, start()), "[]");
+    assert!(hear(&mut machine, Y, Message::Propose { id, timestamp: Timestamp(7) }).contains("delivers #0 s1.1@7"));
+    assert_eq!(hear(&mut machine, A, start()), "[]");
+    assert_eq!(machine.pending(), 0);
+    let answer = command(&mut machine, Down::Multicast(message(1, 1, 0b011, "")));
+    assert!(format!("{answer:?}").contains("hears that s1.1 is done by 7"), "{answer:?}");
 }
 
 #[test]

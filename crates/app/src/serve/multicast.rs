@@ -19,6 +19,10 @@ const MOST_SESSIONS: usize = 1 << 20;
 /// More than one client has. Whoever takes that many leaves room for others.
 const MOST_SESSIONS_OF_ONE: usize = 1 << 16;
 
+/// A shorter payload is copied out of the frame in which it came. All of a frame is kept for as long as any part of
+/// it, and what else a client has put there no bound counts.
+const COPIED: usize = 64 << 10;
+
 /// One replica's clients.
 pub(crate) struct Multicasts {
     cluster: Arc<Cluster>,
@@ -121,8 +125,11 @@ impl<M: Ordering> Front<M> for Multicasts {
 
     fn on_request(&mut self, client: ClientId, request: Bytes, desk: &mut Desk<M>) -> Result<(), String> {
         match wire::from_bytes::<Request>(request, VERSION).map_err(|error| error.to_string())? {
-            Request::Multicast(message) => {
+            Request::Multicast(mut message) => {
                 self.cluster.admit(&message).map_err(|error| error.to_string())?;
+                if message.payload.len() < COPIED {
+                    message.payload = Bytes::copy_from_slice(&message.payload);
+                }
                 desk.command(Down::Multicast(message));
             }
             Request::Attach(session) => self.attach(client, session)?,
