@@ -135,6 +135,7 @@ impl Arguments {
         output::line(format_args!("\nIn other terminals:"));
         output::line(format_args!("  skein tail {flag}g1                  follow what g1 delivers"));
         output::line(format_args!("  skein multicast {flag}g0,g1 hello    send a message to two groups"));
+        output::line(format_args!("  skein explain {flag}--slow           see which messages waited, and for what"));
         output::line(format_args!("  skein status {flag}                  see how everything is"));
         output::line(format_args!("\nThe configuration is {}. Ctrl-C stops everything.", file.display()));
     }

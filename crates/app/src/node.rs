@@ -122,7 +122,8 @@ impl Node {
         let listener = Listener::open(address, config.cluster.id(), doors, tls.clone())
             .map_err(|error| format!("node {name} cannot listen at {address}: {error}"))?;
         let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
-        let http = node.http.map(|address| Http::open(address, name, config, handles)).transpose()?;
+        let http =
+            node.http.map(|address| Http::open(address, name, config, handles, ground.clock.clone())).transpose()?;
         let plan = (config.cluster.id(), config.plan());
         Ok(Node { replicas, listener, http, tls, plan })
     }
@@ -312,6 +313,7 @@ fn start(
         storage: choices.storage.into(),
         begin,
         tls,
+        notes: Some(config.cluster.clone()),
         busy_poll,
     };
     let cluster = config.cluster.clone();

@@ -14,6 +14,7 @@
 
 extern crate alloc;
 
+pub mod chronicle;
 mod cluster;
 mod conflicts;
 mod groups;
@@ -27,6 +28,7 @@ mod time;
 mod timers;
 pub mod wire;
 
+pub use chronicle::{Chronicle, Outlook, Place, Story, Want};
 pub use cluster::{Cluster, ClusterError};
 pub use conflicts::Conflicts;
 pub use groups::{GroupId, GroupSet, MAX_GROUPS};

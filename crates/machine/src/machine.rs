@@ -6,8 +6,9 @@ use core::fmt::Debug;
 use core::hash::Hash;
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
-use crate::{Out, ProcessId, Time, Wire};
+use crate::{MessageId, Out, Outlook, ProcessId, SessionId, Time, Wire};
 
 /// How a process comes to life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -95,6 +96,19 @@ pub trait Machine: Sized {
     /// Tells what somebody who watches wants to see: counts and measures, each under a name of its own.
     fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
         let _ = tell;
+    }
+
+    /// What it knows of a message that it has not delivered, and what that waits for. It is asked seldom, and may take
+    /// its time.
+    fn outlook(&self, session: SessionId, sequence: u64) -> Option<Outlook> {
+        let _ = (session, sequence);
+        None
+    }
+
+    /// Messages that it knows of and has not delivered, those that come first in front; so many at most.
+    fn waiting(&self, most: usize) -> Vec<MessageId> {
+        let _ = most;
+        Vec::new()
     }
 
     /// Whether its memory counts: false while an amnesiac does not yet hold,

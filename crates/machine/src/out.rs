@@ -9,9 +9,10 @@
 use core::fmt;
 use core::time::Duration;
 
+use alloc::boxed::Box;
 use alloc::vec::{Drain, Vec};
 
-use crate::{Machine, ProcessId};
+use crate::{Chronicle, Machine, ProcessId};
 
 /// One thing for the host to do.
 pub enum Effect<M: Machine> {
@@ -38,12 +39,25 @@ pub enum Effect<M: Machine> {
 /// The effects of a step, in order.
 pub struct Out<M: Machine> {
     effects: Vec<Effect<M>>,
+    /// What is noted for those who want to see inside, where somebody does.
+    chronicle: Option<Box<Chronicle>>,
 }
 
 impl<M: Machine> Out<M> {
     /// Nothing to do yet.
     pub fn new() -> Out<M> {
-        Out { effects: Vec::new() }
+        Out { effects: Vec::new(), chronicle: None }
+    }
+
+    /// The same, with somebody who takes notes.
+    #[must_use]
+    pub fn with_chronicle(self, chronicle: Chronicle) -> Out<M> {
+        Out { chronicle: Some(Box::new(chronicle)), ..self }
+    }
+
+    /// Where a machine notes how messages get on. Nothing that it does may depend on it.
+    pub fn chronicle(&mut self) -> Option<&mut Chronicle> {
+        self.chronicle.as_deref_mut()
     }
 
     /// See [`Effect::Persist`].

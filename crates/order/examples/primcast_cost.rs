@@ -13,18 +13,22 @@
 
 use std::env;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{
-    Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId, SessionId, Time,
-    Timestamp, Up, Wire,
+    Boot, Chronicle, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId,
+    SessionId, Time, Timestamp, Up, Wire,
 };
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, Message, PrimCast, Settings, Timer};
 
 /// Messages that each group's first replica is asked for in one turn.
 const TOGETHER: usize = 16;
+
+/// What a turn takes, as far as what is noted of messages goes.
+const TURN: Duration = Duration::from_micros(20);
 
 /// Rounds between two ticks: a tenth of a second holds a few thousand messages.
 const TICK: usize = 256;
@@ -40,6 +44,7 @@ struct Process {
     commands: Vec<Down>,
     out: Out<PrimCast>,
     delivered: u64,
+    now: Time,
 }
 
 fn main() {
@@ -117,8 +122,9 @@ impl Process {
             outbox: cluster.processes().map(|_| Vec::new()).collect(),
             to_itself: Vec::new(),
             commands: Vec::new(),
-            out: Out::new(),
+            out: Out::new().with_chronicle(Chronicle::new(me, cluster.clone())),
             delivered: 0,
+            now: Time::ZERO,
         }
     }
 
@@ -142,6 +148,10 @@ impl Process {
 
     fn turn(&mut self) {
         let mut out = std::mem::take(&mut self.out);
+        self.now = self.now.after(TURN);
+        let chronicle = out.chronicle().expect("there is one, as on a node");
+        chronicle.end_turn();
+        chronicle.set_now(self.now);
         for command in std::mem::take(&mut self.commands) {
             self.machine.on_command(Time::ZERO, command, &mut out);
         }

@@ -2,10 +2,16 @@
 //! who watch it: its machine's gauges, its links, its log. Taken on the
 //! replica's own thread between two turns, so it fits together.
 
-use skein_machine::{Machine, ProcessId};
+use std::time::Instant;
+
+use skein_machine::chronicle::Counts;
+use skein_machine::{Machine, ProcessId, SessionId, Story, Time};
 
 use crate::front::{Front, Traffic};
 use crate::replica::Replica;
+
+/// So many messages that wait are told of at once: those in front, for which the others wait.
+pub const MOST_WAITING: usize = 64;
 
 /// One replica at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +36,19 @@ pub struct Inspection {
     pub held_back: usize,
     /// What went through its connections.
     pub traffic: Traffic,
+    /// What was noted of its messages, if anything is.
+    pub counts: Counts,
+}
+
+/// What a replica remembers of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explained {
+    /// How it has got on, if that is remembered.
+    pub story: Option<Story>,
+    /// So many deliveries are remembered here,
+    pub remembered: u64,
+    /// and this is when the oldest of them was.
+    pub since: Option<Time>,
 }
 
 /// The way to one peer.
@@ -64,6 +83,23 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             log_backlog: self.log.backlog(),
             held_back: self.held.len(),
             traffic: self.desk.traffic,
+            counts: self.out.chronicle().map(|chronicle| chronicle.counts()).unwrap_or_default(),
         }
+    }
+
+    pub(crate) fn waiting(&mut self) -> Vec<Story> {
+        let waiting = self.machine.waiting(MOST_WAITING);
+        let stories = waiting.into_iter().map(|id| self.explain(id.session, id.sequence).story);
+        stories.flatten().filter(|story| story.delivered.is_none()).collect()
+    }
+
+    pub(crate) fn explain(&mut self, session: SessionId, sequence: u64) -> Explained {
+        self.it_is(Instant::now());
+        let outlook = self.machine.outlook(session, sequence);
+        let Some(chronicle) = self.out.chronicle() else {
+            return Explained { story: None, remembered: 0, since: None };
+        };
+        let (since, remembered) = chronicle.remembers();
+        Explained { story: chronicle.story(session, sequence, outlook), remembered, since }
     }
 }

@@ -29,6 +29,7 @@ mod alarms;
 mod conn;
 mod connections;
 mod failure;
+mod handle;
 mod identity;
 mod links;
 mod stranger;

@@ -19,8 +19,8 @@ use rustix::process::{Resource, getrlimit};
 use skein_machine::{ClusterId, ProcessId};
 
 use crate::guest::Guest;
+use crate::handle::{Call, Handle};
 use crate::hello::{Caller, Hello};
-use crate::replica::{Call, Handle};
 use crate::stranger::{Stranger, Unfit};
 use crate::tls::Tls;
 

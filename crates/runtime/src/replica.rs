@@ -9,13 +9,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Poll, Waker};
 use skein_machine::wire::{self, VERSION, Writer};
-use skein_machine::{Boot, ClusterId, Effect, Machine, Out, ProcessId, Wire};
+use skein_machine::{Boot, Chronicle, Cluster, ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
 
 use crate::alarms::Alarms;
 use crate::clock::HardwareClock;
@@ -23,15 +23,14 @@ use crate::conn::Filled;
 use crate::data::{Begin, DataDir, Identity, Owner};
 use crate::files::Files;
 use crate::front::{Answer, ClientId, Desk, Front};
-use crate::guest::Guest;
+use crate::handle::Call;
 use crate::hello::Peer;
-use crate::inspect::Inspection;
 use crate::links::{Link, Slots, Whose};
-use crate::listener::Seat;
 use crate::tls::Tls;
 use crate::wal::{self, Recovered, Storage, Wal};
 
 pub use crate::failure::Failure;
+pub use crate::handle::{Handle, Stopped};
 
 /// Bytes said to a peer and not taken by it, above which it is cut off. It catches up from the log. The longest
 /// message among them does not count: whole states are longer than this.
@@ -79,19 +78,10 @@ pub struct Surroundings {
     pub begin: Begin,
     /// With what it makes itself known to others, and knows them. Without, everybody believes everybody.
     pub tls: Option<Tls>,
+    /// The cluster, if it is to be noted how messages get on.
+    pub notes: Option<Arc<Cluster>>,
     /// Look all the time instead of sleeping until something comes up.
     pub busy_poll: bool,
-}
-
-/// What other threads hand to a replica.
-pub(crate) enum Call<C> {
-    /// A connection whose hello was read.
-    Connection(Box<Guest>, Seat),
-    Front(C),
-    /// Where the others are by now.
-    Places(Places),
-    Inspect(Sender<Inspection>),
-    Stop,
 }
 
 /// Where the other processes are, as far as that can change while a process lives.
@@ -101,64 +91,6 @@ pub struct Places {
     pub addresses: BTreeMap<ProcessId, SocketAddr>,
     /// How far away they pretend to be; nothing said means next door.
     pub distances: BTreeMap<ProcessId, Duration>,
-}
-
-/// The way to a replica from other threads.
-pub struct Handle<C> {
-    calls: Sender<Call<C>>,
-    waker: Arc<Waker>,
-}
-
-impl<C> Clone for Handle<C> {
-    fn clone(&self) -> Handle<C> {
-        Handle { calls: self.calls.clone(), waker: self.waker.clone() }
-    }
-}
-
-/// The replica has stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Stopped;
-
-impl<C> Handle<C> {
-    /// Asks the front for something.
-    pub fn call(&self, call: C) -> Result<(), Stopped> {
-        self.push(Call::Front(call))
-    }
-
-    /// Tells it where the others are. A link to one that has moved is dropped, and made again.
-    pub fn others_are_at(&self, places: Places) -> Result<(), Stopped> {
-        self.push(Call::Places(places))
-    }
-
-    /// Asks how it is. The answer comes between two turns, or never if it has stopped.
-    pub fn inspect(&self) -> Result<Receiver<Inspection>, Stopped> {
-        let (asker, answer) = channel();
-        self.push(Call::Inspect(asker))?;
-        Ok(answer)
-    }
-
-    /// Ends its life, as a crash would.
-    pub fn stop(&self) {
-        let _ = self.push(Call::Stop);
-    }
-
-    fn push(&self, call: Call<C>) -> Result<(), Stopped> {
-        self.offer(call).map_or(Ok(()), |_| Err(Stopped))
-    }
-
-    /// Gives the call back if there is nobody to take it.
-    pub(crate) fn offer(&self, call: Call<C>) -> Option<Call<C>> {
-        if let Err(SendError(call)) = self.calls.send(call) {
-            return Some(call);
-        }
-        self.wake();
-        None
-    }
-
-    /// Wakes it, for whoever has left something for it elsewhere.
-    pub fn wake(&self) {
-        let _ = self.waker.wake();
-    }
 }
 
 /// One machine and everything around it.
@@ -187,6 +119,8 @@ pub struct Replica<M: Machine, F: Front<M>> {
     pub(crate) has_calls: bool,
     pub(crate) is_stopping: bool,
     pub(crate) next_look: Instant,
+    /// When it was opened, by a clock that never falls and by the one that people read.
+    pub(crate) began: (Instant, Time),
 }
 
 /// The poll's name for calls from other threads.
@@ -224,7 +158,12 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         let now = Instant::now();
         let links = surroundings.places.addresses.iter().filter(|(other, _)| **other != process);
         let links = links.map(|(other, address)| Link::new(*other, *address, process < *other, now)).collect();
+        let out = match &surroundings.notes {
+            Some(cluster) => Out::new().with_chronicle(Chronicle::new(process, cluster.clone())),
+            None => Out::new(),
+        };
         let replica = Replica {
+            began: (now, surroundings.clock.now()),
             me: Peer { process, incarnation, birth },
             surroundings,
             machine,
@@ -236,7 +175,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             slots: Slots::new(),
             links,
             alarms: Alarms::new(),
-            out: Out::new(),
+            out,
             desk: Desk::new(),
             held: VecDeque::new(),
             to_itself: VecDeque::new(),
@@ -274,11 +213,15 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 self.take_calls();
             }
             let now = Instant::now();
+            self.it_is(now);
             while let Some(timer) = self.alarms.fire(now) {
                 self.machine.on_timer(self.surroundings.clock.now(), timer, &mut self.out);
             }
             self.release();
             self.end_turn()?;
+            if let Some(chronicle) = self.out.chronicle() {
+                chronicle.end_turn();
+            }
             self.look_after_connections(now);
             self.flush();
         }
@@ -352,13 +295,15 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     fn read(&mut self, slot: usize) -> bool {
         for _ in 0..READS {
             let Some(place) = self.slots.get(slot) else { return false };
-            let filled = match place.conn.fill(Instant::now()) {
+            let now = Instant::now();
+            let filled = match place.conn.fill(now) {
                 Ok(filled) => filled,
                 Err(error) => {
                     self.fail(slot, &error);
                     return false;
                 }
             };
+            self.it_is(now);
             if let Err(why) = self.hear_all(slot) {
                 self.lose(slot, &why);
                 return false;
@@ -373,6 +318,14 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             }
         }
         true
+    }
+
+    /// What is noted from now on happens at this moment.
+    pub(crate) fn it_is(&mut self, now: Instant) {
+        let (began, reading) = self.began;
+        if let Some(chronicle) = self.out.chronicle() {
+            chronicle.set_now(reading.after(now.duration_since(began)));
+        }
     }
 
     fn hear_all(&mut self, slot: usize) -> Result<(), String> {
@@ -414,6 +367,16 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 Ok(Call::Inspect(asker)) => {
                     // Whoever asked may not wait any more.
                     let _ = asker.send(self.inspect());
+                }
+                Ok(Call::Explain(session, sequence, asker)) => {
+                    let _ = asker.send(self.explain(session, sequence));
+                }
+                Ok(Call::Slow(asker)) => {
+                    self.it_is(Instant::now());
+                    let _ = asker.send(self.out.chronicle().map(Chronicle::slow).unwrap_or_default());
+                }
+                Ok(Call::Waiting(asker)) => {
+                    let _ = asker.send(self.waiting());
                 }
                 Ok(Call::Stop) => self.is_stopping = true,
                 Err(_) => {

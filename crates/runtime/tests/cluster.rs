@@ -69,6 +69,7 @@ fn start(
         storage,
         begin: Begin::Usual,
         tls: None,
+        notes: Some(cluster.clone()),
         busy_poll: false,
     };
     let maker = |boot| PrimCast::new(me, cluster.clone(), boot, Settings::DEFAULT, Planted::NONE);

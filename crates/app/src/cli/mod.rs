@@ -4,8 +4,10 @@
 //! 2 the question makes no sense, 78 a node refuses its configuration.
 
 mod admin;
+mod ask;
 pub(crate) mod certificates;
 mod config;
+mod explain;
 mod log;
 pub(crate) mod node;
 pub(crate) mod output;
@@ -60,6 +62,8 @@ enum Command {
     Tail(talk::TailArguments),
     /// See how a cluster is, and what to do about it.
     Status(status::Arguments),
+    /// See what a message waited for, or which ones were slow.
+    Explain(explain::Arguments),
     /// Run one node of a cluster.
     Node(node::Arguments),
     /// Write and check the configuration of a cluster.
@@ -169,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Multicast(arguments) => talk::multicast(&arguments),
         Command::Tail(arguments) => talk::tail(&arguments),
         Command::Status(arguments) => status::command(&arguments),
+        Command::Explain(arguments) => explain::command(&arguments),
         Command::Config(command) => config::command(&command),
         Command::Admin(command) => admin::command(&command),
         Command::Node(arguments) => match node::command(&arguments) {

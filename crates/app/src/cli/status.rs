@@ -1,23 +1,14 @@
 //! `skein status`: how a cluster is, in a table that names what is wrong and
 //! what to do about it.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
 use clap::Args;
 use skein_machine::GroupId;
 
+use super::ask::{Answers, ask_all};
 use super::talk::Where;
-use super::{Mistake, Verdict, output};
+use super::{Verdict, output};
 use crate::config::Config;
 use crate::serve::http::{NodeStatus, ReplicaStatus};
-
-/// A node that does not answer by then is taken for dead.
-const PATIENCE: Duration = Duration::from_secs(3);
-
-/// No status is longer.
-const LONGEST: u64 = 64 << 20;
 
 #[derive(Args)]
 #[command(after_help = "Every node is asked at its `http` address. The exit code is 1 when something is wrong.
@@ -35,18 +26,7 @@ pub(crate) struct Arguments {
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let config = arguments.place.read()?;
-    let mut nodes = Vec::new();
-    let mut dead = Vec::new();
-    for (name, node) in &config.nodes {
-        let Some(address) = node.http else {
-            let hint = format!("node {name} has no `http` address in the configuration, so nobody can ask it");
-            return Err(Mistake(hint));
-        };
-        match ask(address) {
-            Ok(status) => nodes.push(status),
-            Err(why) => dead.push((name.clone(), format!("{address}: {why}"))),
-        }
-    }
+    let Answers { nodes, dead } = ask_all::<NodeStatus>(&config, "/status")?;
     if arguments.json {
         nodes.iter().for_each(output::json);
         return Ok(dead.is_empty());
@@ -120,19 +100,4 @@ fn lost_majorities(config: &Config, nodes: &[NodeStatus]) -> Vec<String> {
         }
     }
     lost
-}
-
-/// Asks one node, in the plainest HTTP there is.
-fn ask(address: SocketAddr) -> Result<NodeStatus, String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| error.to_string())?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
-    let request = format!("GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    stream.take(LONGEST).read_to_string(&mut text).map_err(|error| error.to_string())?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or("it answers no HTTP")?;
-    if !head.starts_with("HTTP/1.1 200") {
-        return Err(head.lines().next().unwrap_or("it answers nothing").to_owned());
-    }
-    serde_json::from_str(body).map_err(|error| format!("it answers what this program does not understand: {error}"))
 }

@@ -5,22 +5,25 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
+use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
-use skein_machine::ProcessId;
-use skein_runtime::inspect::Inspection;
-use skein_runtime::replica::Handle;
+use skein_machine::{ProcessId, SessionId, Story};
+use skein_runtime::clock::HardwareClock;
+use skein_runtime::inspect::{Explained, Inspection};
+use skein_runtime::replica::{Handle, Stopped};
 use tokio::sync::oneshot;
 
 use super::multicast::Ask;
+use super::story::{self, NodeList, NodeStories, ReplicaStory, Told};
 use crate::config::Config;
 
 /// A replica that does not answer by then is stuck, as far as anybody can tell.
@@ -95,6 +98,7 @@ struct Watched {
     node: String,
     config: Config,
     handles: Vec<(ProcessId, Handle<Ask>)>,
+    clock: HardwareClock,
 }
 
 /// The page, until it is dropped.
@@ -110,13 +114,14 @@ impl Http {
         node: &str,
         config: &Config,
         handles: Vec<(ProcessId, Handle<Ask>)>,
+        clock: HardwareClock,
     ) -> Result<Http, String> {
         let cannot = |error| format!("node {node} cannot listen for HTTP at {address}: {error}");
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
         listener.set_nonblocking(true).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-        let watched = Arc::new(Watched { node: node.to_owned(), config: config.clone(), handles });
+        let watched = Arc::new(Watched { node: node.to_owned(), config: config.clone(), handles, clock });
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = move || {
             runtime.block_on(async move {
@@ -144,24 +149,27 @@ impl Drop for Http {
 
 fn routes(watched: Arc<Watched>) -> Router {
     Router::new()
-        .route("/", get(|| async { "/livez /readyz /healthz /metrics /status /version\n" }))
+        .route("/", get(|| async { "/livez /readyz /healthz /metrics /status /explain /slow /waiting /version\n" }))
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/healthz", get(healthy))
         .route("/metrics", get(metrics))
         .route("/status", get(status))
+        .route("/explain", get(explain))
+        .route("/slow", get(slow))
+        .route("/waiting", get(waiting))
         .route("/version", get(|| async { concat!(env!("CARGO_PKG_VERSION"), "\n") }))
         .with_state(watched)
 }
 
 /// Whether every replica takes part in its group.
 async fn ready(State(watched): State<Arc<Watched>>) -> Response {
-    judge(&watched.ask().await, ReplicaStatus::is_ready)
+    judge(&watched.status().await, ReplicaStatus::is_ready)
 }
 
 /// Whether nothing is wrong at all, as far as this node can see.
 async fn healthy(State(watched): State<Arc<Watched>>) -> Response {
-    judge(&watched.ask().await, |replica| replica.trouble().is_none())
+    judge(&watched.status().await, |replica| replica.trouble().is_none())
 }
 
 fn judge(status: &NodeStatus, is_well: impl Fn(&ReplicaStatus) -> bool) -> Response {
@@ -174,12 +182,36 @@ fn judge(status: &NodeStatus, is_well: impl Fn(&ReplicaStatus) -> bool) -> Respo
 }
 
 async fn status(State(watched): State<Arc<Watched>>) -> Response {
-    let text = serde_json::to_string(&watched.ask().await).expect("plain data becomes JSON");
+    json(&watched.status().await)
+}
+
+/// How a message has got on here: `/explain?message=s17.2`.
+async fn explain(State(watched): State<Arc<Watched>>, uri: Uri) -> Response {
+    let mut parts = uri.query().unwrap_or_default().split('&');
+    let message = parts.find_map(|part| part.strip_prefix("message=")).and_then(story::parse);
+    match message {
+        Some((session, sequence)) => json(&watched.explain(session, sequence).await),
+        None => (StatusCode::BAD_REQUEST, "ask for /explain?message=s17.2, as its sender was told\n").into_response(),
+    }
+}
+
+/// The slowest messages that are remembered here.
+async fn slow(State(watched): State<Arc<Watched>>) -> Response {
+    json(&watched.list(Handle::slow).await)
+}
+
+/// Messages that are known here and not delivered.
+async fn waiting(State(watched): State<Arc<Watched>>) -> Response {
+    json(&watched.list(Handle::waiting).await)
+}
+
+fn json(value: &impl Serialize) -> Response {
+    let text = serde_json::to_string(value).expect("plain data becomes JSON");
     ([(CONTENT_TYPE, "application/json")], text + "\n").into_response()
 }
 
 async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&watched.ask().await)).into_response()
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&watched.status().await)).into_response()
 }
 
 /// The format of Prometheus: families in order, a line for each replica. Names of groups and nodes were checked
@@ -216,33 +248,69 @@ fn exposition(status: &NodeStatus) -> String {
 }
 
 impl Watched {
-    /// Asks every replica, all at once.
-    async fn ask(&self) -> NodeStatus {
-        let answers: Vec<_> = self.handles.iter().map(|(process, handle)| (*process, handle.inspect())).collect();
+    /// Asks every replica, all at once. Those that do not answer in time answer nothing.
+    async fn ask<T>(&self, ask: impl Fn(&Handle<Ask>) -> Result<Receiver<T>, Stopped>) -> Vec<(ProcessId, Option<T>)> {
+        let asked: Vec<_> = self.handles.iter().map(|(process, handle)| (*process, ask(handle))).collect();
         let begin = tokio::time::Instant::now();
-        let mut replicas = Vec::new();
-        for (process, answer) in answers {
-            let group = self.config.cluster.group_of(process).map_or("", |group| &self.config.groups[group.index()]);
-            let mut status =
-                ReplicaStatus { process: process.to_string(), group: group.to_owned(), ..Default::default() };
-            let Ok(answer) = answer else {
-                replicas.push(status);
-                continue;
-            };
+        let mut answers = Vec::new();
+        for (process, answer) in asked {
+            let mut found = None;
             // They answer within a turn; meanwhile this thread looks after others.
-            while begin.elapsed() < PATIENCE {
+            while let Ok(answer) = &answer
+                && begin.elapsed() < PATIENCE
+            {
                 match answer.try_recv() {
-                    Ok(inspection) => {
-                        status.fill(inspection);
+                    Err(TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(1)).await,
+                    answered => {
+                        found = answered.ok();
                         break;
                     }
-                    Err(std::sync::mpsc::TryRecvError::Disconnected) => break,
-                    Err(std::sync::mpsc::TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(1)).await,
                 }
             }
-            replicas.push(status);
+            answers.push((process, found));
         }
+        answers
+    }
+
+    fn group_of(&self, process: ProcessId) -> String {
+        let group = self.config.cluster.group_of(process);
+        group.map_or(String::new(), |group| self.config.groups[group.index()].clone())
+    }
+
+    async fn status(&self) -> NodeStatus {
+        let answers = self.ask(Handle::inspect).await;
+        let status = |(process, answer): (ProcessId, Option<Inspection>)| {
+            let (process, group) = (process.to_string(), self.group_of(process));
+            let mut status = ReplicaStatus { process, group, ..Default::default() };
+            if let Some(inspection) = answer {
+                status.fill(inspection);
+            }
+            status
+        };
+        let replicas = answers.into_iter().map(status).collect();
         NodeStatus { node: self.node.clone(), version: env!("CARGO_PKG_VERSION").to_owned(), replicas }
+    }
+
+    async fn explain(&self, session: SessionId, sequence: u64) -> NodeStories {
+        let answers = self.ask(|handle| handle.explain(session, sequence)).await;
+        let story = |(process, answer): (ProcessId, Option<Explained>)| {
+            let (name, group, is_alive) = (process.to_string(), self.group_of(process), answer.is_some());
+            let Some(Explained { story, remembered, since }) = answer else {
+                return ReplicaStory { process: name, group, ..Default::default() };
+            };
+            let remembers_s = since.map_or(0.0, |since| self.clock.now().since(since).as_secs_f64());
+            let story = story.map(|story| Told::of(&self.config, &story));
+            ReplicaStory { process: name, group, is_alive, remembered, remembers_s, story }
+        };
+        NodeStories { node: self.node.clone(), replicas: answers.into_iter().map(story).collect() }
+    }
+
+    async fn list(&self, ask: impl Fn(&Handle<Ask>) -> Result<Receiver<Vec<Story>>, Stopped>) -> NodeList {
+        let answers = self.ask(ask).await;
+        let stories = answers.into_iter().filter_map(|(_, answer)| answer).flatten();
+        let mut messages: Vec<Told> = stories.map(|story| Told::of(&self.config, &story)).collect();
+        messages.sort_by(|one, other| other.took_us.total_cmp(&one.took_us));
+        NodeList { node: self.node.clone(), messages }
     }
 }
 

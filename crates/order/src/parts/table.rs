@@ -113,6 +113,12 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
         all
     }
 
+    /// The lowest key that this asks for, and its value: for what is asked now and then.
+    pub fn find(&self, is_wanted: impl Fn(&K) -> bool) -> Option<(K, &V)> {
+        let wanted = self.items.iter().filter(|(key, _)| is_wanted(key));
+        wanted.min_by_key(|(key, _)| *key).map(|(key, value)| (*key, value))
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.items.len()

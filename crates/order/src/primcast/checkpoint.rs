@@ -50,7 +50,7 @@ impl Replica {
             Record::Delivered(first, outcomes) => {
                 for (position, outcome) in (first..).zip(outcomes) {
                     if position == self.delivered() {
-                        self.note_delivery(outcome);
+                        self.note_delivery(outcome, None, None);
                     }
                 }
             }

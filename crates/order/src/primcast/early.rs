@@ -139,6 +139,7 @@ impl Replica {
             }
         }
         for stamp in ripe {
+            self.note_early(stamp, out);
             self.answer_sender(stamp, out);
             self.deliver_early(stamp, out);
         }

@@ -31,6 +31,7 @@ mod layout;
 mod life;
 mod merge;
 mod normal;
+mod notes;
 mod pause;
 mod record;
 mod remote;
@@ -47,9 +48,12 @@ pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, 
 
 use alloc::string::String;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use skein_machine::{Boot, Cluster, Conflicts, Down, Machine, Out, ProcessId, Time, Timestamp, Up};
+use skein_machine::{
+    Boot, Cluster, Conflicts, Down, Machine, MessageId, Out, Outlook, ProcessId, SessionId, Time, Timestamp, Up,
+};
 
 use self::replica::Replica;
 use self::sender::Sender;
@@ -207,6 +211,9 @@ impl Machine for PrimCast {
                 {
                     return;
                 }
+                if let Some(chronicle) = out.chronicle() {
+                    chronicle.asks(message.id);
+                }
                 self.sender.multicast(message, out);
             }
             Down::Checkpointed { position, bytes } => self.member("checkpoint").checkpointed(position, bytes, out),
@@ -236,6 +243,9 @@ impl Machine for PrimCast {
             message => {
                 self.listen(from, &message, out);
                 if let Some(replica) = &mut self.replica {
+                    if let Some(chronicle) = out.chronicle() {
+                        replica.note_word(from, &message, chronicle);
+                    }
                     replica.on_message(now, from, message, out);
                 }
             }
@@ -270,6 +280,9 @@ impl Machine for PrimCast {
     fn finish(&mut self, now: Time, out: &mut Effects) {
         let Some(replica) = &mut self.replica else { return };
         replica.show_proposals(out);
+        if let Some(chronicle) = out.chronicle() {
+            replica.note_log(chronicle);
+        }
         replica.advance(now, out);
         replica.speak(now, out);
         for id in replica.take_closed() {
@@ -289,6 +302,19 @@ impl Machine for PrimCast {
         if let Some(replica) = &self.replica {
             replica.gauges(tell);
         }
+    }
+
+    fn outlook(&self, session: SessionId, sequence: u64) -> Option<Outlook> {
+        let known = self.replica.as_ref().and_then(|replica| replica.outlook(session, sequence));
+        known.or_else(|| self.sender.outlook(session, sequence, self.cluster.group_of(self.me)))
+    }
+
+    fn waiting(&self, most: usize) -> Vec<MessageId> {
+        let mut waiting = self.replica.as_ref().map(|replica| replica.waiting(most)).unwrap_or_default();
+        let unheard = self.sender.waiting().filter(|id| !waiting.contains(id));
+        let unheard: Vec<MessageId> = unheard.take(most - waiting.len()).collect();
+        waiting.extend(unheard);
+        waiting
     }
 
     fn remembers(&self) -> bool {

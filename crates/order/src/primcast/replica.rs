@@ -8,13 +8,15 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use skein_machine::{
-    Boot, Cluster, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time, Timestamp,
+    Boot, Chronicle, Cluster, GroupId, GroupSet, MessageId, Multicast, Place, Position, ProcessId, Random, Stamp, Time,
+    Timestamp,
 };
 
 use super::audience::Unsaid;
 use super::early::Early;
 use super::election::Role;
 use super::heads::Heads;
+use super::notes::places_of;
 use super::pause::Pause;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
@@ -442,26 +444,33 @@ impl Replica {
     pub(super) fn deliver(&mut self, outcome: Outcome, out: &mut Effects) {
         let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
         let position = self.told();
-        self.answer_sender(stamp, out);
-        if let Some(message) = self.note_delivery(outcome) {
+        let sender = self.answer_sender(stamp, out);
+        if let Some(message) = self.note_delivery(outcome, sender, out.chronicle()) {
             self.tell_user(position, stamp, message, out);
         }
     }
 
-    /// Whoever sent a message learns that it is delivered. One that delivers it too need not be told.
-    pub(super) fn answer_sender(&mut self, stamp: Stamp, out: &mut Effects) {
+    /// Whoever sent a message learns that it is delivered. One that delivers it too need not be told. Answers who that
+    /// is, if it is known here.
+    pub(super) fn answer_sender(&mut self, stamp: Stamp, out: &mut Effects) -> Option<ProcessId> {
         let Stamp { timestamp, id } = stamp;
-        let Some(track) = self.tracks.get_mut(&id) else { return };
-        let Some(sender) = track.sender.take() else { return };
+        let track = self.tracks.get_mut(&id)?;
+        let sender = track.sender.take()?;
         let destinations = track.index.and_then(|index| self.log.get(index)).map(|entry| entry.message.id.destinations);
         let group = self.cluster.group_of(sender);
         if !destinations.zip(group).is_some_and(|(destinations, group)| destinations.contains(group)) {
             out.send(sender, Message::Done(id, timestamp));
         }
+        Some(sender)
     }
 
     /// Notes that a message has had its turn, and answers the message unless it was delivered before.
-    pub(super) fn note_delivery(&mut self, outcome: Outcome) -> Option<Multicast> {
+    pub(super) fn note_delivery(
+        &mut self,
+        outcome: Outcome,
+        sender: Option<ProcessId>,
+        chronicle: Option<&mut Chronicle>,
+    ) -> Option<Multicast> {
         let Outcome { id, timestamp, .. } = outcome;
         let place = Stamp { timestamp, id };
         let is_later = self.newest.is_none_or(|newest| newest < place);
@@ -470,14 +479,20 @@ impl Replica {
         let track = self.tracks.get_mut(&id).expect("what is delivered is known");
         track.is_delivered = true;
         (track.age, track.tries, track.header) = (0, 0, None);
-        for (group, head) in core::mem::take(&mut track.heads).iter() {
+        let heads = core::mem::take(&mut track.heads);
+        for (group, head) in heads.iter() {
             self.remotes.get_mut(&group).expect("every group is known").open.remove(&(head.epoch, head.index));
         }
         let index = track.index.expect("what is delivered is in the log");
-        let message = &self.log.get(index).expect("what is delivered is kept").message;
+        let entry = self.log.get(index).expect("what is delivered is kept");
+        let message = &entry.message;
         self.queue.remove(id, &mut track.place);
         self.windows.note(id, timestamp, message.expiry, &outcome.marks);
         let early = self.early.turn(id);
+        if let Some(chronicle) = chronicle.filter(|_| early.is_none()) {
+            let (group, round, timestamp) = (self.group, entry.epoch.round, entry.timestamp);
+            chronicle.delivered(place, sender, Place { group, round, index, timestamp }, places_of(&heads));
+        }
         let is_the_same = early.is_none_or(|early| early == timestamp);
         assert!(is_the_same || self.planted != Planted::NONE, "{id} was delivered with {early:?}, not {timestamp}");
         let message = early.is_none().then(|| message.clone());

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use skein_machine::{
-    Busy, Cluster, Down, GroupId, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
+    Busy, Cluster, Down, GroupId, GroupSet, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
 };
 
 use super::wire::{Message, Refusal, Start};
@@ -99,6 +99,21 @@ impl Sender {
     /// How many messages are on the way.
     pub(super) fn open(&self) -> usize {
         self.open.len()
+    }
+
+    pub(super) fn me(&self) -> ProcessId {
+        self.me
+    }
+
+    /// Every message on the way.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = MessageId> {
+        self.open.keys().copied()
+    }
+
+    /// A message on the way, by what its session calls it.
+    pub(super) fn find(&self, session: SessionId, sequence: u64) -> Option<MessageId> {
+        let first = MessageId { session, sequence, destinations: GroupSet::EMPTY };
+        self.open.range(first..).next().map(|(id, _)| *id).filter(|id| (id.session, id.sequence) == (session, sequence))
     }
 
     /// Step 1 of a multicast.

@@ -259,6 +259,7 @@ impl Ground {
             storage: self.storage,
             begin: self.begin,
             tls: self.tls.clone(),
+            notes: None,
             busy_poll: false,
         };
         let (clerk, turns) = (Clerk::default(), Arc::new(AtomicU64::new(0)));
