@@ -15,6 +15,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use skein_machine::{Cluster, ClusterId, GroupId, ProcessId};
+use skein_runtime::distance::Distance;
 use skein_sim::{PLANET, Region};
 
 use crate::certificates::Certificates;
@@ -41,11 +42,16 @@ pub enum Wan {
     Planet,
 }
 
+/// A frame that takes more than twice its way is no jitter but another distance.
+const MOST_JITTER: u8 = 100;
+
 /// A cluster as an operator describes it.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Protocol, storage and what else is the same everywhere.
     pub choices: Choices,
+    /// How much longer a frame takes than its distance, at most, in hundredths of that.
+    pub wan_jitter_percent: u8,
     /// The folder in which each node has a folder of its own.
     pub data: PathBuf,
     /// What nodes write down of what they do, unless somebody says otherwise.
@@ -121,6 +127,8 @@ struct File {
     data: PathBuf,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     wan: Option<Wan>,
+    #[serde(default = "usual_jitter", skip_serializing_if = "is_usual_jitter")]
+    wan_jitter_percent: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<String>,
     #[serde(default, skip_serializing_if = "is_not")]
@@ -144,6 +152,16 @@ struct GroupFile {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_not(it: &bool) -> bool {
     !it
+}
+
+/// As the simulator's planet has it.
+fn usual_jitter() -> u8 {
+    5
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_usual_jitter(percent: &u8) -> bool {
+    *percent == usual_jitter()
 }
 
 fn primcast() -> String {
@@ -195,6 +213,7 @@ impl Config {
             storage: self.choices.storage,
             data: self.data.clone(),
             wan: self.choices.wan,
+            wan_jitter_percent: self.wan_jitter_percent,
             log: self.log.clone(),
             insecure: self.insecure,
             insecure_http: self.insecure_http,
@@ -285,13 +304,16 @@ impl Config {
     }
 
     /// How far away the other replicas pretend to be from one of them.
-    pub fn distances_from(&self, process: ProcessId) -> BTreeMap<ProcessId, Duration> {
+    pub fn distances_from(&self, process: ProcessId) -> BTreeMap<ProcessId, Distance> {
         let Some(Wan::Planet) = self.choices.wan else { return BTreeMap::new() };
         let region = |process: &ProcessId| {
             let name = &self.nodes[&self.homes[process]].region;
             PLANET.iter().find(|region| region.name == name).expect("the regions were checked")
         };
-        let distance = |other: &ProcessId| Duration::from_nanos(region(&process).one_way(region(other)));
+        let distance = |other: &ProcessId| {
+            let delay = Duration::from_nanos(region(&process).one_way(region(other)));
+            Distance { delay, jitter: delay * u32::from(self.wan_jitter_percent) / 100 }
+        };
         self.homes.keys().filter(|other| **other != process).map(|other| (*other, distance(other))).collect()
     }
 
@@ -335,9 +357,23 @@ impl File {
     ) -> Config {
         let Choices { protocol, clock, storage, wan } = choices;
         let (cluster, protocol, clock) = (id.to_string(), protocol.to_string(), name_of(&clock));
-        let (log, insecure, insecure_http, tls) = (None, false, false, None);
-        let file =
-            File { cluster, protocol, clock, storage, data, wan, log, insecure, insecure_http, tls, nodes, groups };
+        let (wan_jitter_percent, log, tls) = (usual_jitter(), None, None);
+        let (insecure, insecure_http) = (false, false);
+        let file = File {
+            cluster,
+            protocol,
+            clock,
+            storage,
+            data,
+            wan,
+            wan_jitter_percent,
+            log,
+            insecure,
+            insecure_http,
+            tls,
+            nodes,
+            groups,
+        };
         file.check().expect("it was made by the rules")
     }
 
@@ -353,6 +389,13 @@ impl File {
         }
         if !protocol.nature().survives_faults && self.storage != Storage::Memory {
             return Err(ConfigError(format!("{protocol} survives no crash and keeps nothing: storage = \"memory\"")));
+        }
+        if self.wan_jitter_percent > MOST_JITTER {
+            let percent = self.wan_jitter_percent;
+            return Err(ConfigError(format!(
+                "wan_jitter_percent = {percent}: a frame is late by {MOST_JITTER} hundredths of its way at most, and by \
+                 none with 0"
+            )));
         }
         self.check_addresses()?;
         self.check_exposure()?;
@@ -403,6 +446,7 @@ impl File {
             Cluster::new(ClusterId(id), members, Vec::new()).map_err(|error| ConfigError(error.to_string()))?;
         Ok(Config {
             choices: Choices { protocol, clock, storage: self.storage, wan: self.wan },
+            wan_jitter_percent: self.wan_jitter_percent,
             data: self.data,
             log: self.log,
             tls: self.tls,

@@ -10,6 +10,7 @@ use mio::{Events, Interest, Poll, Token};
 use skein_machine::{ClusterId, ProcessId};
 
 use crate::conn::{Conn, Filled};
+use crate::distance::{Distance, Way};
 use crate::frame::{FrameReader, FrameWriter};
 use crate::hello::{self, Answer, Caller, Hello};
 use crate::tls::{Session, Tls};
@@ -55,7 +56,9 @@ impl Callers {
         let mut stream = mio::net::TcpStream::from_std(stream);
         let number = self.conns.len();
         self.poll.registry().register(&mut stream, Token(number), Interest::READABLE | Interest::WRITABLE)?;
-        let conn = Conn::new(stream, Duration::ZERO, Instant::now()).with_reader(reader).with_session(session);
+        let conn = Conn::new(stream, Way::new(Distance::default(), 0), Instant::now())
+            .with_reader(reader)
+            .with_session(session);
         self.conns.push(Some(conn));
         self.ready.push(number);
         Ok(number)

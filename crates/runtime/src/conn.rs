@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use mio::net::TcpStream;
 
+use crate::distance::Way;
 use crate::frame::{FrameError, FrameReader, FrameWriter};
 use crate::front::Traffic;
 use crate::tls::Session;
@@ -48,8 +49,8 @@ pub(crate) struct Conn {
     /// The longest message among those that wait for the socket.
     longest: usize,
     /// How far away the other end pretends to be.
-    distance: Duration,
-    /// Frames that travel that distance, by when they arrive.
+    way: Way,
+    /// Frames that travel that way, by when they arrive.
     on_the_way: VecDeque<(Instant, Vec<u8>)>,
     held_back: usize,
     pub(crate) heard_at: Instant,
@@ -58,7 +59,7 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    pub(crate) fn new(stream: TcpStream, distance: Duration, now: Instant) -> Conn {
+    pub(crate) fn new(stream: TcpStream, way: Way, now: Instant) -> Conn {
         Conn {
             stream,
             reader: FrameReader::new(),
@@ -69,7 +70,7 @@ impl Conn {
             is_open_for_writing: true,
             is_read_closed: false,
             longest: 0,
-            distance,
+            way,
             on_the_way: VecDeque::new(),
             held_back: 0,
             heard_at: now,
@@ -199,15 +200,15 @@ impl Conn {
             if let Some(session) = &mut self.session {
                 session.seal(self.writer.finish())?;
             }
-            if self.distance.is_zero() && self.unwritten.is_empty() && self.is_open_for_writing {
+            if self.way.is_zero() && self.unwritten.is_empty() && self.is_open_for_writing {
                 return self.write_through();
             }
             let bytes = self.writer.finish();
-            if self.distance.is_zero() {
+            if self.way.is_zero() {
                 self.unwritten.append(bytes);
             } else {
                 self.held_back += bytes.len();
-                self.on_the_way.push_back((now + self.distance, std::mem::take(bytes)));
+                self.on_the_way.push_back((self.way.arrival(now), std::mem::take(bytes)));
             }
         }
         while self.on_the_way.front().is_some_and(|(due, _)| *due <= now) {
@@ -298,5 +299,44 @@ fn write_once(stream: &mut TcpStream, bytes: &[u8], is_open: &mut bool) -> io::R
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::distance::Distance;
+
+    /// Frames over a distance with jitter, through a socket: each is there no sooner than it may be, and in its turn.
+    #[test]
+    fn frames_over_a_distance_keep_their_order() {
+        let distance = Distance { delay: Duration::from_millis(5), jitter: Duration::from_millis(5) };
+        let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = std::net::TcpStream::connect(door.local_addr().unwrap()).unwrap();
+        let (mut far, _) = door.accept().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut conn = Conn::new(TcpStream::from_std(near), Way::new(distance, 7), Instant::now());
+        let begin = Instant::now();
+        let mut due = Vec::new();
+        for number in 0..100_u8 {
+            conn.say(|buffer| buffer.push(number));
+            conn.flush(begin + Duration::from_micros(10) * u32::from(number)).unwrap();
+            due.push(conn.on_the_way.back().unwrap().0.duration_since(begin));
+        }
+        assert!(due.is_sorted() && due[0] >= distance.delay && due[99] <= Duration::from_millis(11), "{due:?}");
+        assert_eq!(conn.due(), Some(begin + due[0]));
+        conn.flush(begin + due[0] - Duration::from_nanos(1)).unwrap();
+        assert_eq!(conn.traffic.bytes_out, 0, "nothing arrives before its time");
+        conn.flush(begin + due[50]).unwrap();
+        let halfway = conn.traffic.bytes_out;
+        conn.flush(begin + due[99]).unwrap();
+        assert!(0 < halfway && halfway < conn.traffic.bytes_out && conn.backlog() == 0);
+        drop(conn);
+        let (mut reader, mut bytes, mut messages) = (FrameReader::new(), Vec::new(), Vec::new());
+        far.read_to_end(&mut bytes).unwrap();
+        reader.room()[..bytes.len()].copy_from_slice(&bytes);
+        reader.read(bytes.len());
+        reader.take_all(&mut messages).unwrap();
+        assert_eq!(messages, (0..100_u8).map(|number| Bytes::from(vec![number])).collect::<Vec<_>>());
     }
 }

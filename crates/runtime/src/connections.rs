@@ -12,7 +12,8 @@ use skein_machine::wire::{OLDEST, VERSION, Version};
 use skein_machine::{Effect, MAX_PAYLOAD, Machine, ProcessId};
 
 use crate::conn::Conn;
-use crate::front::Front;
+use crate::distance::Way;
+use crate::front::{Front, Traffic};
 use crate::guest::Guest;
 use crate::hello::{self, Caller, Hello, Peer};
 use crate::links::{Link, Whose};
@@ -88,7 +89,10 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     fn conn(&self, stream: TcpStream, peer: Option<ProcessId>) -> Conn {
         let _ = stream.set_nodelay(true);
         let distance = peer.and_then(|process| self.surroundings.places.distances.get(&process));
-        Conn::new(stream, distance.copied().unwrap_or_default(), Instant::now())
+        // Each direction of each link is late by amounts of its own.
+        let link = peer.map_or(0, |process| u64::from(self.me.process.0) << 16 | u64::from(process.0));
+        let way = Way::new(distance.copied().unwrap_or_default(), link);
+        Conn::new(stream, way, Instant::now())
     }
 
     fn take_in(&mut self, conn: Conn, whose: Whose, version: Version, seat: Option<Seat>) -> Option<usize> {

@@ -28,6 +28,7 @@ pub mod wal;
 mod alarms;
 mod conn;
 mod connections;
+pub mod distance;
 mod failure;
 mod handle;
 mod identity;

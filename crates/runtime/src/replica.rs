@@ -21,6 +21,7 @@ use crate::alarms::Alarms;
 use crate::clock::HardwareClock;
 use crate::conn::Filled;
 use crate::data::{Begin, DataDir, Identity, Owner};
+use crate::distance::Distance;
 use crate::files::Files;
 use crate::front::{Answer, ClientId, Desk, Front};
 use crate::handle::Call;
@@ -90,7 +91,7 @@ pub struct Places {
     /// How they are reached.
     pub addresses: BTreeMap<ProcessId, SocketAddr>,
     /// How far away they pretend to be; nothing said means next door.
-    pub distances: BTreeMap<ProcessId, Duration>,
+    pub distances: BTreeMap<ProcessId, Distance>,
 }
 
 /// One machine and everything around it.

@@ -206,7 +206,7 @@ impl<'a> Load<'a> {
         assert_eq!(line, self.lines.len(), "connections are numbered as they are made");
         // It stands beside its home replica, and everybody else is as far from it as from that.
         let home = self.config.cluster.members(self.own_group())[0];
-        let distance = self.config.distances_from(home).get(&process).copied().unwrap_or_default();
+        let distance = self.config.distances_from(home).get(&process).map_or(Duration::ZERO, |distance| distance.delay);
         self.lines.push(Line { group, is_home, distance });
         for session in self.sessions.keys().filter(|session| is_home || self.watched == Some(**session)) {
             say(&mut self.callers, line, &Request::Attach(*session));

@@ -78,7 +78,7 @@ const SETTINGS: [(&str, Place); 8] = [
 ];
 
 /// What must not.
-const SAME_EVERYWHERE: [&str; 4] = ["cluster", "protocol", "clock", "wan"];
+const SAME_EVERYWHERE: [&str; 5] = ["cluster", "protocol", "clock", "wan", "wan_jitter_percent"];
 
 #[derive(Clone, Copy)]
 enum Place {

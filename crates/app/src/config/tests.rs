@@ -50,6 +50,7 @@ fn mistakes_are_explained() {
     assert!(mistake("7002", "7001").contains("same address"));
     assert!(mistake("7002", "0").contains("port 0"));
     assert!(mistake("storage =", "wan = \"planet\"\nstorage =").contains("it knows us-west-2"));
+    assert!(mistake("storage =", "wan_jitter_percent = 101\nstorage =").contains("100 hundredths of its way"));
     assert!(mistake("orders", "users").contains("two groups are called users"));
 }
 
@@ -71,4 +72,21 @@ fn nobody_listens_to_the_world_by_accident() {
     assert!(names("[nodes.a]", "[nodes.\"b.\"]").contains("no certificate can tell them apart"));
     let why = names("[nodes.a]", "[nodes.\"a b\"]");
     assert!(why.contains("no certificate can name the node \"a b\""), "{why}");
+}
+
+#[test]
+fn a_planet_has_jitter_unless_it_is_told_not_to() {
+    let planet = GOOD.replace("\"north\"", "\"us-west-2\"");
+    let planet = planet.replace("[nodes.b]", "[nodes.b]\nregion = \"us-east-1\"");
+    let planet = planet.replace("[nodes.c]", "[nodes.c]\nregion = \"eu-west-1\"");
+    let (near, far) = (ProcessId(0), ProcessId(1));
+    let distance = |more: &str| {
+        let config = Config::parse(&format!("{more}wan = \"planet\"\n{planet}")).unwrap();
+        assert_eq!(Config::parse(&config.to_text()).unwrap().wan_jitter_percent, config.wan_jitter_percent);
+        config.distances_from(near)[&far]
+    };
+    let usual = distance("");
+    assert_eq!(usual.jitter, usual.delay / 20);
+    assert_eq!(distance("wan_jitter_percent = 0\n"), Distance::fixed(usual.delay));
+    assert_eq!(distance("wan_jitter_percent = 100\n").jitter, usual.delay);
 }
