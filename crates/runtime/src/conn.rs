@@ -151,7 +151,15 @@ impl Conn {
     }
 
     pub(crate) fn next_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
-        self.reader.next_frame()
+        let frame = self.reader.next_frame()?;
+        self.traffic.frames_in += u64::from(frame.is_some());
+        Ok(frame)
+    }
+
+    /// What went through it since this was asked last.
+    pub(crate) fn take_traffic(&mut self) -> Traffic {
+        self.traffic.frames_out += self.writer.take_count();
+        std::mem::take(&mut self.traffic)
     }
 
     pub(crate) fn next_message(&mut self, body: &mut Bytes) -> Result<Option<Bytes>, FrameError> {
@@ -180,6 +188,11 @@ impl Conn {
         if now.duration_since(self.said_at) >= after && self.writer.is_empty() {
             self.writer.sign_of_life();
         }
+    }
+
+    /// Lets the other end know that this one lives: it asks for the same, or answers.
+    pub(crate) fn give_sign(&mut self) {
+        self.writer.sign_of_life();
     }
 
     /// The socket takes more.

@@ -256,7 +256,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         let Some(mut place) = self.slots.remove(slot) else { return };
         let _ = self.poll.registry().deregister(&mut place.conn.stream);
         self.ready.retain(|other| *other != slot);
-        self.desk.count(&mut place.conn);
+        self.count(place.whose, place.conn.take_traffic());
         if let Whose::Client(client) = place.whose {
             tracing::debug!(?client, why, "a client is gone");
             self.front.on_gone(client);
@@ -265,6 +265,29 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             if link.forget(slot, Instant::now()) {
                 tracing::debug!(peer = %link.process, why, "disconnected");
             }
+        }
+    }
+
+    /// What went through a connection is counted, and for its link if it has one.
+    pub(crate) fn count(&mut self, whose: Whose, traffic: Traffic) {
+        if traffic == Traffic::default() {
+            return;
+        }
+        self.desk.traffic.add(traffic);
+        if let Whose::Peer(process) = whose
+            && let Some(link) = self.links.iter_mut().find(|link| link.process == process)
+        {
+            link.traffic.add(traffic);
+        }
+    }
+
+    /// A frame without a message.
+    pub(crate) fn on_sign_of_life(&mut self, slot: usize) {
+        let Some(place) = self.slots.get(slot) else { return };
+        let Whose::Peer(process) = place.whose else { return };
+        let link = self.links.iter_mut().find(|link| link.process == process);
+        if link.is_some_and(|link| link.hears_a_sign(Instant::now())) {
+            place.conn.give_sign();
         }
     }
 
@@ -282,7 +305,13 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 Whose::Client(_) if place.is_leaving && silence > TAKEN_FOR_DEAD => self.lose(slot, "it lingers"),
                 Whose::Client(_) => {}
                 _ if silence > TAKEN_FOR_DEAD => self.lose(slot, &format!("nothing was heard of it for {silence:?}")),
-                Whose::Peer(_) => place.conn.keep_alive(now, SAY_SOMETHING),
+                Whose::Peer(process) => {
+                    place.conn.keep_alive(now, SAY_SOMETHING);
+                    let link = self.links.iter_mut().find(|link| link.process == process);
+                    if link.is_some_and(|link| link.asks_for_a_sign(now)) {
+                        place.conn.give_sign();
+                    }
+                }
                 Whose::Dialled(_) | Whose::Greeted(_) => {}
             }
         }

@@ -67,6 +67,7 @@ pub struct FrameWriter {
     bytes: Vec<u8>,
     /// Where the open frame begins.
     open: Option<usize>,
+    count: u64,
 }
 
 impl FrameWriter {
@@ -96,9 +97,14 @@ impl FrameWriter {
 
     /// A frame without a message: a sign of life.
     pub fn sign_of_life(&mut self) {
-        if self.open.is_none() {
-            self.begin();
-        }
+        self.close();
+        self.begin();
+        self.close();
+    }
+
+    /// How many frames were begun since this was asked last.
+    pub(crate) fn take_count(&mut self) -> u64 {
+        std::mem::take(&mut self.count)
     }
 
     /// Everything, ready to be written; empty when there is nothing.
@@ -135,6 +141,7 @@ impl FrameWriter {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(&[0; HEAD]);
         self.open = Some(start);
+        self.count += 1;
         start
     }
 

@@ -8,8 +8,6 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use skein_machine::Machine;
 
-use crate::conn::Conn;
-
 /// One client, for as long as its connection stands. Never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub(crate) u64);
@@ -63,6 +61,20 @@ pub struct Traffic {
     pub bytes_out: u64,
     /// Writes to sockets.
     pub writes: u64,
+    /// Frames that came,
+    pub frames_in: u64,
+    /// and frames that went: a frame carries what was ready together.
+    pub frames_out: u64,
+}
+
+impl Traffic {
+    pub(crate) fn add(&mut self, more: Traffic) {
+        self.bytes_in += more.bytes_in;
+        self.bytes_out += more.bytes_out;
+        self.writes += more.writes;
+        self.frames_in += more.frames_in;
+        self.frames_out += more.frames_out;
+    }
 }
 
 /// What is said to a client.
@@ -106,14 +118,6 @@ impl<M: Machine> Desk<M> {
     /// Ends the life of this machine after this turn.
     pub fn stop(&mut self) {
         self.stop = true;
-    }
-
-    /// Adds what has gone through a connection since it was counted last.
-    pub(crate) fn count(&mut self, conn: &mut Conn) {
-        let traffic = std::mem::take(&mut conn.traffic);
-        self.traffic.bytes_in += traffic.bytes_in;
-        self.traffic.bytes_out += traffic.bytes_out;
-        self.traffic.writes += traffic.writes;
     }
 
     pub(crate) fn said(&self, from: usize, to: usize) -> &[u8] {

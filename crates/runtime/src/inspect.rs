@@ -2,13 +2,15 @@
 //! who watch it: its machine's gauges, its links, its log. Taken on the
 //! replica's own thread between two turns, so it fits together.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use skein_machine::chronicle::Counts;
 use skein_machine::{Machine, ProcessId, SessionId, Story, Time};
 
 use crate::front::{Front, Traffic};
+use crate::links::Link;
 use crate::replica::Replica;
+use crate::wal::Syncs;
 
 /// So many messages that wait are told of at once: those in front, for which the others wait.
 pub const MOST_WAITING: usize = 64;
@@ -32,6 +34,8 @@ pub struct Inspection {
     pub log_durable: u64,
     /// Bytes that wait for the disk.
     pub log_backlog: usize,
+    /// How long the log's syncs took.
+    pub syncs: Syncs,
     /// Things to say that wait for the disk.
     pub held_back: usize,
     /// What went through its connections.
@@ -60,6 +64,10 @@ pub struct LinkState {
     pub is_up: bool,
     /// Bytes that it was told and has not taken.
     pub backlog: usize,
+    /// What went through its connections.
+    pub traffic: Traffic,
+    /// How long it takes until it gives a sign of life that it was asked for. One end of a link asks.
+    pub round_trip: Option<Duration>,
 }
 
 impl<M: Machine, F: Front<M>> Replica<M, F> {
@@ -70,7 +78,9 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         for nth in 0..self.links.len() {
             let (peer, slot) = (self.links[nth].process, self.links[nth].slot);
             let backlog = slot.and_then(|slot| self.slots.get(slot)).map(|place| place.conn.backlog());
-            links.push(LinkState { peer, is_up: backlog.is_some(), backlog: backlog.unwrap_or(0) });
+            let Link { traffic, round_trip, .. } = self.links[nth];
+            let (is_up, backlog) = (backlog.is_some(), backlog.unwrap_or(0));
+            links.push(LinkState { peer, is_up, backlog, traffic, round_trip });
         }
         Inspection {
             process: self.me.process,
@@ -81,6 +91,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             log_appended: self.log.appended(),
             log_durable: self.log.durable(),
             log_backlog: self.log.backlog(),
+            syncs: self.log.syncs(),
             held_back: self.held.len(),
             traffic: self.desk.traffic,
             counts: self.out.chronicle().map(|chronicle| chronicle.counts()).unwrap_or_default(),

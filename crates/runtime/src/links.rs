@@ -9,7 +9,7 @@ use skein_machine::ProcessId;
 use skein_machine::wire::Version;
 
 use crate::conn::Conn;
-use crate::front::ClientId;
+use crate::front::{ClientId, Traffic};
 use crate::listener::Seat;
 
 /// The first pause between two attempts,
@@ -17,6 +17,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 
 /// and the longest.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A round trip counts for one part in so many, and those before for the rest, as TCP has it.
+const SMOOTH: u32 = 8;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,12 +127,52 @@ pub(crate) struct Link {
     again: Instant,
     /// Since when the connection stands, if it does.
     since: Instant,
+    /// What went through its connections.
+    pub(crate) traffic: Traffic,
+    /// When the other end was asked for a sign of life that it has not given.
+    asked: Option<Instant>,
+    /// How long it takes to get one: the last few, smoothed.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 impl Link {
     pub(crate) fn new(process: ProcessId, address: SocketAddr, is_mine_to_dial: bool, now: Instant) -> Link {
         let pause = FIRST_PAUSE;
-        Link { process, address, slot: None, dialling: None, is_mine_to_dial, pause, again: now, since: now }
+        Link {
+            process,
+            address,
+            slot: None,
+            dialling: None,
+            is_mine_to_dial,
+            pause,
+            again: now,
+            since: now,
+            traffic: Traffic::default(),
+            asked: None,
+            round_trip: None,
+        }
+    }
+
+    /// Whether it is time to ask for a sign of life, which is then asked for. Whoever dials asks, and the other end
+    /// answers each: if both did, they would never come to an end. No connection loses a sign and stands.
+    pub(crate) fn asks_for_a_sign(&mut self, now: Instant) -> bool {
+        let is_time = self.is_mine_to_dial && self.asked.is_none();
+        if is_time {
+            self.asked = Some(now);
+        }
+        is_time
+    }
+
+    /// A sign of life came. Answers whether the other end waits for one in return.
+    pub(crate) fn hears_a_sign(&mut self, now: Instant) -> bool {
+        if !self.is_mine_to_dial {
+            return true;
+        }
+        if let Some(asked) = self.asked.take() {
+            let took = now.duration_since(asked);
+            self.round_trip = Some(self.round_trip.map_or(took, |known| (known * (SMOOTH - 1) + took) / SMOOTH));
+        }
+        false
     }
 
     pub(crate) fn is_due(&self, now: Instant) -> bool {
@@ -153,6 +196,7 @@ impl Link {
 
     pub(crate) fn stands_at(&mut self, slot: usize, now: Instant) {
         (self.slot, self.dialling, self.since) = (Some(slot), None, now);
+        (self.asked, self.round_trip) = (None, None);
     }
 
     /// A connection is gone. Answers whether it was the one that stood.
@@ -170,5 +214,34 @@ impl Link {
             self.put_off(now);
         }
         stood
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(is_mine_to_dial: bool) -> (Link, Instant) {
+        let now = Instant::now();
+        (Link::new(ProcessId(1), SocketAddr::from(([127, 0, 0, 1], 1)), is_mine_to_dial, now), now)
+    }
+
+    #[test]
+    fn one_end_asks_for_signs_of_life_and_the_other_answers() {
+        let millis = Duration::from_millis;
+        let (mut asks, now) = link(true);
+        asks.stands_at(0, now);
+        assert!(!asks.hears_a_sign(now) && asks.round_trip.is_none(), "it has not asked");
+        assert!(asks.asks_for_a_sign(now) && !asks.asks_for_a_sign(now + millis(900)));
+        assert!(!asks.hears_a_sign(now + millis(1000)));
+        assert_eq!(asks.round_trip, Some(millis(1000)));
+        assert!(asks.asks_for_a_sign(now + millis(2000)));
+        assert!(!asks.hears_a_sign(now + millis(2200)));
+        assert_eq!(asks.round_trip, Some(millis(900)));
+        asks.stands_at(1, now);
+        assert_eq!(asks.round_trip, None, "another connection may go another way");
+
+        let (mut answers, now) = link(false);
+        assert!(answers.hears_a_sign(now) && !answers.asks_for_a_sign(now));
     }
 }

@@ -334,6 +334,9 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         let now = self.surroundings.clock.now();
         while let Some(place) = self.slots.get(slot) {
             let Some(mut body) = place.conn.next_frame().map_err(|error| error.to_string())? else { break };
+            if body.is_empty() {
+                self.on_sign_of_life(slot);
+            }
             while let Some(place) = self.slots.get(slot)
                 && let Some(message) = place.conn.next_message(&mut body).map_err(|error| error.to_string())?
             {
@@ -508,7 +511,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 continue;
             }
             let flushed = place.conn.flush(now);
-            self.desk.count(&mut place.conn);
+            let (traffic, whose) = (place.conn.take_traffic(), place.whose);
+            self.count(whose, traffic);
             if let Err(error) = flushed {
                 self.lose(slot, &error.to_string());
                 continue;

@@ -16,12 +16,14 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
+use skein_machine::chronicle::Counts;
 use skein_machine::{ProcessId, SessionId, Story};
 use skein_runtime::clock::HardwareClock;
 use skein_runtime::inspect::{Explained, Inspection};
 use skein_runtime::replica::{Handle, Stopped};
 use tokio::sync::oneshot;
 
+use super::metrics::exposition;
 use super::multicast::Ask;
 use super::story::{self, NodeList, NodeStories, ReplicaStory, Told};
 use crate::config::Config;
@@ -30,7 +32,7 @@ use crate::config::Config;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a node says of itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct NodeStatus {
     pub(crate) node: String,
     pub(crate) version: String,
@@ -38,7 +40,7 @@ pub(crate) struct NodeStatus {
 }
 
 /// What is known of one of its replicas.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ReplicaStatus {
     pub(crate) process: String,
     pub(crate) group: String,
@@ -56,14 +58,41 @@ pub(crate) struct ReplicaStatus {
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) writes: u64,
+    pub(crate) counts: CountsStatus,
+    pub(crate) syncs: SyncStatus,
+}
+
+/// What was counted since the replica started, and what messages waited for, as far as they were looked at closely.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct CountsStatus {
+    pub(crate) multicasts: u64,
+    pub(crate) deliveries: u64,
+    pub(crate) epoch_changes: u64,
+    pub(crate) weighed: u64,
+    pub(crate) proposals_s: f64,
+    pub(crate) majorities_s: f64,
+    pub(crate) convoy_s: f64,
+}
+
+/// How long syncs of the log took: how many in each class, the last one without an end.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct SyncStatus {
+    pub(crate) counts: Vec<u64>,
+    pub(crate) total_s: f64,
 }
 
 /// The way to another replica.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LinkStatus {
     pub(crate) peer: String,
     pub(crate) is_up: bool,
     pub(crate) backlog_bytes: usize,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) frames_in: u64,
+    pub(crate) frames_out: u64,
+    /// Measured by the end that dials.
+    pub(crate) round_trip_us: Option<f64>,
 }
 
 impl ReplicaStatus {
@@ -214,39 +243,6 @@ async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&watched.status().await)).into_response()
 }
 
-/// The format of Prometheus: families in order, a line for each replica. Names of groups and nodes were checked
-/// when the configuration was read, and need no escaping.
-fn exposition(status: &NodeStatus) -> String {
-    let mut families: std::collections::BTreeMap<String, Vec<(String, u64)>> = Default::default();
-    for replica in &status.replicas {
-        let labels = format!("node=\"{}\",group=\"{}\",process=\"{}\"", status.node, replica.group, replica.process);
-        let mut add = |name: &str, value: u64| {
-            families.entry(format!("skein_{name}")).or_default().push((labels.clone(), value));
-        };
-        add("up", u64::from(replica.is_alive));
-        replica.gauges.iter().for_each(|(name, value)| add(name, *value));
-        add("clients", replica.clients as u64);
-        add("incarnation", u64::from(replica.incarnation));
-        add("log_records", replica.log_appended);
-        add("log_records_durable", replica.log_durable);
-        add("log_backlog_bytes", replica.log_backlog_bytes as u64);
-        add("held_back", replica.held_back as u64);
-        add("received_bytes", replica.bytes_in);
-        add("sent_bytes", replica.bytes_out);
-        add("socket_writes", replica.writes);
-        add("links_up", replica.links.iter().filter(|link| link.is_up).count() as u64);
-        add("links_down", replica.links.iter().filter(|link| !link.is_up).count() as u64);
-    }
-    let mut text = String::new();
-    for (name, lines) in families {
-        let _ = writeln!(text, "# TYPE {name} gauge");
-        for (labels, value) in lines {
-            let _ = writeln!(text, "{name}{{{labels}}} {value}");
-        }
-    }
-    text
-}
-
 impl Watched {
     /// Asks every replica, all at once. Those that do not answer in time answer nothing.
     async fn ask<T>(&self, ask: impl Fn(&Handle<Ask>) -> Result<Receiver<T>, Stopped>) -> Vec<(ProcessId, Option<T>)> {
@@ -322,6 +318,11 @@ impl ReplicaStatus {
             peer: link.peer.to_string(),
             is_up: link.is_up,
             backlog_bytes: link.backlog,
+            bytes_in: link.traffic.bytes_in,
+            bytes_out: link.traffic.bytes_out,
+            frames_in: link.traffic.frames_in,
+            frames_out: link.traffic.frames_out,
+            round_trip_us: link.round_trip.map(|took| took.as_secs_f64() * 1e6),
         };
         self.links = inspection.links.iter().map(link).collect();
         self.clients = inspection.clients;
@@ -330,6 +331,18 @@ impl ReplicaStatus {
         (self.log_backlog_bytes, self.held_back) = (inspection.log_backlog, inspection.held_back);
         (self.bytes_in, self.bytes_out) = (inspection.traffic.bytes_in, inspection.traffic.bytes_out);
         self.writes = inspection.traffic.writes;
+        self.syncs =
+            SyncStatus { counts: inspection.syncs.counts.to_vec(), total_s: inspection.syncs.total.as_secs_f64() };
+        let Counts { multicasts, deliveries, epoch_changes, looks, waited } = inspection.counts;
+        self.counts = CountsStatus {
+            multicasts,
+            deliveries,
+            epoch_changes,
+            weighed: looks,
+            proposals_s: waited.proposals.as_secs_f64(),
+            majorities_s: waited.majorities.as_secs_f64(),
+            convoy_s: (waited.clocks + waited.turn).as_secs_f64(),
+        };
     }
 }
 
@@ -351,13 +364,5 @@ mod tests {
         let lost = replica(&[("is_without_memory", 1)]);
         assert!(lost.trouble().unwrap().contains("lost its memory") && !lost.is_ready());
         assert!(ReplicaStatus::default().trouble().unwrap().contains("does not answer"));
-    }
-
-    #[test]
-    fn prometheus_reads_families() {
-        let status = NodeStatus { node: "a".into(), version: "1".into(), replicas: vec![replica(&[("epoch", 3)])] };
-        let text = exposition(&status);
-        let expected = "# TYPE skein_epoch gauge\nskein_epoch{node=\"a\",group=\"g0\",process=\"p1\"} 3\n";
-        assert!(text.contains(expected), "{text}");
     }
 }

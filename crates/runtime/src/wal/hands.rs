@@ -12,7 +12,7 @@ use super::batch::Batch;
 use super::checkpoint;
 use super::segment::{Name, checkpoint_name, segment_name};
 use super::shared::{Job, Shared, State};
-use super::tail::{self, OpenSegment, Tail};
+use super::tail::{OpenSegment, Tail};
 use crate::files::{Failure, Operation};
 
 /// Writes all that was committed meanwhile, with one write and one sync.
@@ -45,7 +45,7 @@ impl Writer {
     fn write(&mut self) -> Result<bool, Failure> {
         let Writer { shared, tail, taken, touched } = self;
         tail.write(taken, shared.synced(), touched)?;
-        tail::sync(&*shared.files, &shared.folder, touched)?;
+        shared.sync(touched)?;
         let last = taken.last().map_or(0, Batch::last);
         let moved = shared.advance(|state| {
             (state.logged, state.synced) = (last, last);
@@ -90,7 +90,7 @@ impl Syncer {
         if segments.is_empty() || self.shared.has_failed() {
             return false;
         }
-        let synced = tail::sync(&*self.shared.files, &self.shared.folder, &segments);
+        let synced = self.shared.sync(&segments);
         self.shared.tell(synced.and_then(|()| self.shared.advance(|state| state.synced = logged)));
         true
     }

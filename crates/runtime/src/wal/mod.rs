@@ -21,6 +21,7 @@ mod recovery;
 mod scan;
 mod segment;
 mod shared;
+mod syncs;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,7 @@ pub use check::{CheckpointReport, Report, SegmentReport, check};
 pub use damage::{Damage, Torn, WalError};
 pub use examine::examine;
 pub use shared::Waker;
+pub use syncs::{CLASSES, Syncs};
 
 /// The most bytes in a record. A checkpoint may be longer; whatever is longer and no checkpoint is no record.
 pub const MAX_RECORD: usize = 1 << 30;
@@ -388,6 +390,11 @@ impl Wal {
     /// How many bytes wait for the disk. Whoever commits should pause while this is much.
     pub fn backlog(&self) -> usize {
         self.engine.shared().map_or(0, |shared| shared.backlog.load(Relaxed))
+    }
+
+    /// How long its syncs took so far.
+    pub fn syncs(&self) -> Syncs {
+        self.engine.shared().map_or(Syncs::default(), |shared| shared.syncs.read())
     }
 
     /// What failed, if something did: from then on nothing becomes durable any more.

@@ -14,10 +14,12 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Instant;
 
 use super::batch::Batch;
 use super::note::Note;
-use super::tail::OpenSegment;
+use super::syncs::SyncClock;
+use super::tail::{self, OpenSegment};
 use crate::data::Identity;
 use crate::files::{Failure, Files};
 
@@ -96,6 +98,8 @@ pub(crate) struct Shared {
     synced: AtomicU64,
     /// Bytes that were handed over and are not on the disk.
     pub(crate) backlog: AtomicUsize,
+    /// How long syncs took.
+    pub(crate) syncs: SyncClock,
     has_failed: AtomicBool,
     state: Mutex<State>,
     /// There is work for the writer.
@@ -122,6 +126,7 @@ impl Shared {
             durable: AtomicU64::new(state.reaches(state.logged)),
             synced: AtomicU64::new(state.reaches(state.synced)),
             backlog: AtomicUsize::new(0),
+            syncs: SyncClock::default(),
             has_failed: AtomicBool::new(false),
             state: Mutex::new(state),
             for_writer: Condvar::new(),
@@ -147,6 +152,14 @@ impl Shared {
 
     pub(crate) fn failure(&self) -> Option<Failure> {
         if self.has_failed() { self.state().failure.clone() } else { None }
+    }
+
+    /// Syncs these segments, and notes how long that takes.
+    pub(crate) fn sync(&self, segments: &[Arc<OpenSegment>]) -> Result<(), Failure> {
+        let begin = Instant::now();
+        tail::sync(&*self.files, &self.folder, segments)?;
+        self.syncs.note(begin.elapsed());
+        Ok(())
     }
 
     /// Lets `change` say what has become safe, and then raises what that makes durable.
