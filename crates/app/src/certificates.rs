@@ -28,6 +28,9 @@ pub struct Certificates {
     /// and its key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_key: Option<PathBuf>,
+    /// The page of a node (`http`) speaks TLS, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub http: bool,
 }
 
 impl Certificates {
@@ -39,6 +42,7 @@ impl Certificates {
             key: folder.join(format!("{NODE}.key")),
             client_cert: Some(folder.join("client.pem")),
             client_key: Some(folder.join("client.key")),
+            http: false,
         }
     }
 
@@ -81,6 +85,11 @@ impl Config {
         let Some(certificates) = &self.tls else { return Ok(None) };
         let opened = Tls::open(certificates.of_node(node), Some(node), &self.homes);
         opened.map(Some).map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// Whether the pages of nodes speak TLS.
+    pub fn serves_page_by_tls(&self) -> bool {
+        self.tls.as_ref().is_some_and(|certificates| certificates.http)
     }
 
     /// The same for a client.

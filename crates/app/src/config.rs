@@ -487,10 +487,11 @@ impl File {
                      insecure = true if nobody else can reach it"
                 )));
             }
-            if let Some(http) = node.http.filter(|http| !http.ip().is_loopback() && !self.insecure_http) {
+            let is_guarded = self.insecure_http || self.tls.as_ref().is_some_and(|tls| tls.http);
+            if let Some(http) = node.http.filter(|http| !http.ip().is_loopback() && !is_guarded) {
                 return Err(ConfigError(format!(
                     "node {name} would tell how it is to anybody who asks at {http}, beyond this machine: move it to \
-                     127.0.0.1, or write insecure_http = true if that is wanted"
+                     127.0.0.1, have it speak TLS ([tls] http = true), or write insecure_http = true if that is wanted"
                 )));
             }
         }

@@ -122,8 +122,13 @@ impl Node {
         let listener = Listener::open(address, config.cluster.id(), doors, tls.clone())
             .map_err(|error| format!("node {name} cannot listen at {address}: {error}"))?;
         let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
-        let http =
-            node.http.map(|address| Http::open(address, name, config, handles, ground.clock.clone())).transpose()?;
+        let http = node
+            .http
+            .map(|address| {
+                let tls = tls.clone().filter(|_| config.serves_page_by_tls());
+                Http::open(address, name, config, handles, ground.clock.clone(), tls)
+            })
+            .transpose()?;
         let plan = (config.cluster.id(), config.plan());
         Ok(Node { replicas, listener, http, tls, plan })
     }

@@ -101,6 +101,7 @@ const TAIL: &str = "
 # key = \"certificates/{node}.key\"
 # client_cert = \"certificates/client.pem\"
 # client_key = \"certificates/client.key\"
+# http = true    # the pages above by TLS, too
 ";
 
 pub(crate) fn command(command: &ConfigCommand) -> Verdict {

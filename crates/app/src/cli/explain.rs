@@ -8,7 +8,7 @@ use serde::Serialize;
 use skein_machine::chronicle::MESSAGES;
 
 use super::ask::{Answers, ask_all};
-use super::talk::Where;
+use super::talk::{Identity, Where};
 use super::{Mistake, Verdict, output, thousands};
 use crate::config::Config;
 use crate::serve::story::{self, NodeList, NodeStories, ReplicaStory, Told};
@@ -30,6 +30,8 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     place: Where,
+    #[command(flatten)]
+    identity: Identity,
     /// The message, as `skein multicast` or `--slow` calls it.
     #[arg(value_name = "MESSAGE")]
     message: Option<String>,
@@ -45,7 +47,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
-    let config = arguments.place.read()?;
+    let config = arguments.identity.put_into(arguments.place.read()?);
     match &arguments.message {
         Some(message) => explain(&config, message, arguments.json),
         None if arguments.slow => list(&config, "/slow", "nothing was delivered lately", arguments.json),

@@ -5,7 +5,7 @@ use clap::Args;
 use skein_machine::GroupId;
 
 use super::ask::{Answers, ask_all};
-use super::talk::Where;
+use super::talk::{Identity, Where};
 use super::{Verdict, output};
 use crate::config::Config;
 use crate::serve::http::{NodeStatus, ReplicaStatus};
@@ -19,13 +19,15 @@ Examples:
 pub(crate) struct Arguments {
     #[command(flatten)]
     place: Where,
+    #[command(flatten)]
+    identity: Identity,
     /// One JSON object a node.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
-    let config = arguments.place.read()?;
+    let config = arguments.identity.put_into(arguments.place.read()?);
     let Answers { nodes, dead } = ask_all::<NodeStatus>(&config, "/status")?;
     if arguments.json {
         nodes.iter().for_each(output::json);

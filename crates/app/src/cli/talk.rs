@@ -113,7 +113,7 @@ impl Where {
 
 impl Identity {
     /// What is said here counts before what the configuration says of clients.
-    fn put_into(&self, mut config: Config) -> Config {
+    pub(crate) fn put_into(&self, mut config: Config) -> Config {
         if let Some(ca) = &self.ca {
             config.tls.get_or_insert_default().ca.clone_from(ca);
         }

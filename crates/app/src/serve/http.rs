@@ -10,9 +10,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,10 @@ use skein_machine::{ProcessId, SessionId, Story};
 use skein_runtime::clock::HardwareClock;
 use skein_runtime::inspect::{Explained, Inspection};
 use skein_runtime::replica::{Handle, Stopped};
+use skein_runtime::tls::Tls;
 use tokio::sync::oneshot;
 
+use super::door::{Door, Visitor};
 use super::metrics::exposition;
 use super::multicast::Ask;
 use super::story::{self, NodeList, NodeStories, ReplicaStory, Told};
@@ -144,6 +147,7 @@ impl Http {
         config: &Config,
         handles: Vec<(ProcessId, Handle<Ask>)>,
         clock: HardwareClock,
+        tls: Option<Tls>,
     ) -> Result<Http, String> {
         let cannot = |error| format!("node {node} cannot listen for HTTP at {address}: {error}");
         let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
@@ -155,7 +159,8 @@ impl Http {
         let serve = move || {
             runtime.block_on(async move {
                 let listener = tokio::net::TcpListener::from_std(listener).expect("a listener is a listener");
-                let server = axum::serve(listener, routes(watched));
+                let door = Door::open(listener, tls).expect("it has an address");
+                let server = axum::serve(door, routes(watched).into_make_service_with_connect_info::<Visitor>());
                 tokio::select! {
                     ended = server => drop(ended),
                     _ = stopped => {}
@@ -177,18 +182,32 @@ impl Drop for Http {
 }
 
 fn routes(watched: Arc<Watched>) -> Router {
-    Router::new()
-        .route("/", get(|| async { "/livez /readyz /healthz /metrics /status /explain /slow /waiting /version\n" }))
-        .route("/livez", get(|| async { "alive\n" }))
-        .route("/readyz", get(ready))
-        .route("/healthz", get(healthy))
+    let for_the_known = Router::new()
         .route("/metrics", get(metrics))
         .route("/status", get(status))
         .route("/explain", get(explain))
         .route("/slow", get(slow))
         .route("/waiting", get(waiting))
+        .route_layer(middleware::from_fn(only_the_known));
+    Router::new()
+        .route("/", get(|| async { "/livez /readyz /healthz /metrics /status /explain /slow /waiting /version\n" }))
+        .route("/livez", get(|| async { "alive\n" }))
+        .route("/readyz", get(ready))
+        .route("/healthz", get(healthy))
         .route("/version", get(|| async { concat!(env!("CARGO_PKG_VERSION"), "\n") }))
+        .merge(for_the_known)
         .with_state(watched)
+}
+
+/// A probe needs to know whether a node is well. What goes on there is for those with a certificate.
+async fn only_the_known(ConnectInfo(visitor): ConnectInfo<Visitor>, request: Request, next: Next) -> Response {
+    match visitor {
+        Visitor::Known => next.run(request).await,
+        Visitor::Stranger => {
+            let why = "this is for those who present a certificate of the cluster's authority\n";
+            (StatusCode::FORBIDDEN, why).into_response()
+        }
+    }
 }
 
 /// Whether every replica takes part in its group.

@@ -1,5 +1,6 @@
 //! What a node serves: the faces that clients see.
 
+mod door;
 pub(crate) mod http;
 mod metrics;
 pub(crate) mod multicast;

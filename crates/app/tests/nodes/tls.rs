@@ -3,11 +3,17 @@
 //! they are not what they should be.
 
 use std::fs;
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Output, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::pem::PemObject;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::place::{Place, signal};
 
@@ -194,4 +200,82 @@ fn a_node_says_where_its_settings_come_from() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains("protocol has to be the same at all nodes"));
     let absent = place.output(&["node", "--config", "nowhere.toml", "--node", "a"]);
     assert_eq!(absent.status.code(), Some(78));
+}
+
+/// The page of a node, as a scraper or a probe asks for it: with a certificate, or with none.
+fn page(place: &Place, node: &str, http: SocketAddr, paper: Option<&str>, path: &str) -> String {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(place.folder.join("papers/ca.pem")).unwrap()).unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_root_certificates(roots);
+    let config = match paper {
+        None => config.with_no_client_auth(),
+        Some(paper) => {
+            let file = |end: &str| place.folder.join(format!("papers/{paper}.{end}"));
+            let chain = vec![CertificateDer::from_pem_file(file("pem")).unwrap()];
+            config.with_client_auth_cert(chain, PrivateKeyDer::from_pem_file(file("key")).unwrap()).unwrap()
+        }
+    };
+    let name = ServerName::try_from(node.to_owned()).unwrap();
+    let end = ClientConnection::new(Arc::new(config), name).unwrap();
+    let stream = TcpStream::connect(http).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut stream = StreamOwned::new(end, stream);
+    let asked =
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: {node}\r\nConnection: close\r\n\r\n").as_bytes());
+    let mut text = String::new();
+    match asked.and_then(|()| stream.read_to_string(&mut text)) {
+        Ok(_) => text,
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn the_page_by_tls_tells_strangers_no_more_than_whether_a_node_is_well() {
+    let mut place = place_by_tls("page");
+    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    drop(listeners);
+    let file = place.folder.join("skein.toml");
+    let mut config = fs::read_to_string(&file).unwrap().replace("[tls]\n", "[tls]\nhttp = true\n");
+    for (node, http) in ["a", "b", "c"].into_iter().zip(addresses) {
+        config = config.replacen("data = ", &format!("nodes.{node}.http = \"{http}\"\ndata = "), 1);
+    }
+    fs::write(&file, config).unwrap();
+    ["a", "b", "c"].into_iter().for_each(|node| place.start("skein.toml", node, &[]));
+    let sent = place.multicast("one");
+    assert!(sent.contains(" at 1: g "), "{sent}");
+
+    let status = place.says(&["status"]);
+    assert!(status.contains("primary") && !status.contains("does not answer"), "{status}");
+    let message = sent.split_whitespace().next().unwrap();
+    let told = place.says(&["explain", message]);
+    assert!(told.contains("Delivered at ") && !told.contains("does not answer"), "{told}");
+
+    let http = addresses[0];
+    assert!(page(&place, "a", http, None, "/livez").ends_with("alive\n"));
+    assert!(page(&place, "a", http, None, "/readyz").starts_with("HTTP/1.1 200"));
+    for path in ["/metrics", "/status", "/slow", "/waiting", "/explain?message=s1.1"] {
+        let refused = page(&place, "a", http, None, path);
+        assert!(refused.starts_with("HTTP/1.1 403") && refused.contains("present a certificate"), "{path}: {refused}");
+    }
+    assert!(page(&place, "a", http, Some("client"), "/metrics").contains("skein_multicasts_total{node=\"a\""));
+    assert!(page(&place, "b", http, None, "/livez").contains("not valid for name"), "a is not b");
+
+    // A certificate of somebody else's authority opens nothing, and in the clear nothing is said at all.
+    let foreign = place_by_tls("page-foreign");
+    for end in ["pem", "key"] {
+        let from = foreign.folder.join(format!("papers/client.{end}"));
+        fs::copy(from, place.folder.join(format!("papers/foreign.{end}"))).unwrap();
+    }
+    let refused = page(&place, "a", http, Some("foreign"), "/livez");
+    assert!(!refused.contains("alive"), "{refused}");
+    let mut stream = TcpStream::connect(http).unwrap();
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut bytes = Vec::new();
+    let _ = stream.read_to_end(&mut bytes);
+    assert!(!String::from_utf8_lossy(&bytes).contains("alive"));
+    // Whoever connects and says nothing is in nobody's way.
+    let _silent: Vec<TcpStream> = (0..20).map(|_| TcpStream::connect(http).unwrap()).collect();
+    assert!(page(&place, "a", http, None, "/livez").ends_with("alive\n"));
 }

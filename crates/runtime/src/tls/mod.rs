@@ -9,12 +9,15 @@ mod reason;
 mod session;
 
 use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::ServerName;
 use rustls::server::NoServerSessionStorage;
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 use skein_machine::ProcessId;
 
 pub use mint::{Authority, Issued, Validity};
@@ -41,6 +44,8 @@ type Homes = BTreeMap<ProcessId, ServerName<'static>>;
 struct Configs {
     calls: Arc<ClientConfig>,
     answers: Arc<ServerConfig>,
+    /// For those who only read how a node is.
+    pages: Arc<ServerConfig>,
     expires: Option<SystemTime>,
 }
 
@@ -99,6 +104,19 @@ impl Tls {
         made.map(|end| Session::new(end.into())).map_err(|error| reason::of(&error))
     }
 
+    /// With what the page behind a node is served: whoever reads it may present a certificate, and need not. One that
+    /// is presented has to be of the authority.
+    pub fn page(&self) -> Arc<ServerConfig> {
+        self.current().pages
+    }
+
+    /// Our end of a visit to the page behind a node, which has to be that node's.
+    pub fn visit(&self, node: &str, stream: TcpStream) -> Result<impl Read + Write, String> {
+        let name = papers::name_of(node).map_err(|error| error.to_string())?;
+        let made = ClientConnection::new(self.current().calls, name).map_err(|error| reason::of(&error))?;
+        Ok(StreamOwned::new(made, stream))
+    }
+
     /// Whether the other end may speak for a process: its certificate names the node where that one lives.
     pub(crate) fn may_be(&self, session: &Session, process: ProcessId) -> Result<(), String> {
         let home = self.home_of(process);
@@ -117,22 +135,26 @@ fn named(homes: &BTreeMap<ProcessId, String>) -> Result<Homes, TlsError> {
 
 impl Configs {
     fn of(papers: Papers) -> Result<Configs, TlsError> {
-        let Papers { chain, key, verifies_nodes, verifies_callers, expires, shown } = papers;
+        let Papers { chain, key, verifies_nodes, verifies_callers, verifies_visitors, expires, shown } = papers;
         let broken = |error: rustls::Error| TlsError(format!("{shown} cannot be used: {}", reason::of(&error)));
         let (versions, provider) = (&[&rustls::version::TLS13], papers::provider());
         let calls = ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions);
         let calls = calls.map_err(broken)?.with_webpki_verifier(verifies_nodes);
         let mut calls = calls.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(broken)?;
-        let answers = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
-        let answers = answers.map_err(broken)?.with_client_cert_verifier(verifies_callers);
-        let mut answers = answers.with_single_cert(chain, key).map_err(broken)?;
         // A session that is resumed is not asked for its certificate again, and outlives a reload. Connections here
         // last: there is little to save.
         calls.resumption = rustls::client::Resumption::disabled();
         calls.enable_sni = false;
-        answers.session_storage = Arc::new(NoServerSessionStorage {});
-        answers.send_tls13_tickets = 0;
-        Ok(Configs { calls: Arc::new(calls), answers: Arc::new(answers), expires })
+        let serves = |verifies: Arc<dyn ClientCertVerifier>| -> Result<Arc<ServerConfig>, TlsError> {
+            let serves = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions);
+            let serves = serves.map_err(broken)?.with_client_cert_verifier(verifies);
+            let mut serves = serves.with_single_cert(chain.clone(), key.clone_key()).map_err(broken)?;
+            serves.session_storage = Arc::new(NoServerSessionStorage {});
+            serves.send_tls13_tickets = 0;
+            Ok(Arc::new(serves))
+        };
+        let (answers, pages) = (serves(verifies_callers)?, serves(verifies_visitors)?);
+        Ok(Configs { calls: Arc::new(calls), answers, pages, expires })
     }
 }
 

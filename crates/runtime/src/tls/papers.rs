@@ -48,6 +48,8 @@ pub struct Papers {
     pub(super) key: PrivateKeyDer<'static>,
     pub(super) verifies_nodes: Arc<WebPkiServerVerifier>,
     pub(super) verifies_callers: Arc<dyn ClientCertVerifier>,
+    /// The same for those who need not present any.
+    pub(super) verifies_visitors: Arc<dyn ClientCertVerifier>,
     pub(super) expires: Option<SystemTime>,
     /// How the certificate is called when somebody has to be told.
     pub(super) shown: String,
@@ -97,8 +99,10 @@ impl Papers {
         let unusable = |error: &dyn fmt::Display| TlsError(format!("{ca} cannot be used: {error}"));
         let verifies_nodes = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider()).build();
         let verifies_nodes = verifies_nodes.map_err(|error| unusable(&error))?;
-        let verifies_callers = WebPkiClientVerifier::builder_with_provider(roots, provider()).build();
+        let verifies_callers = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider()).build();
         let verifies_callers = verifies_callers.map_err(|error| unusable(&error))?;
+        let visitors = WebPkiClientVerifier::builder_with_provider(roots, provider()).allow_unauthenticated();
+        let verifies_visitors = visitors.build().map_err(|error| unusable(&error))?;
 
         let (end, between) = chain.split_first().expect("there is a certificate");
         let as_caller = |now| verifies_callers.verify_client_cert(end, between, now).map(|_| ());
@@ -116,7 +120,7 @@ impl Papers {
             }
             _ => None,
         };
-        Ok(Papers { shown: cert.to_string(), chain, key, verifies_nodes, verifies_callers, expires })
+        Ok(Papers { shown: cert.to_string(), chain, key, verifies_nodes, verifies_callers, verifies_visitors, expires })
     }
 
     /// When the certificate ends.
