@@ -9,6 +9,7 @@ mod calm;
 mod commute;
 mod findings;
 mod memory;
+mod outlook;
 mod rebirth;
 mod recovery;
 mod room;
