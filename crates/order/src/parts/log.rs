@@ -264,6 +264,7 @@ impl Outline {
 }
 
 impl Wire for Entry {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         self.epoch.encode(writer);
         self.timestamp.encode(writer);
@@ -271,6 +272,7 @@ impl Wire for Entry {
         self.message.encode(writer);
     }
 
+    #[inline]
     fn decode(reader: &mut Reader) -> Result<Entry, WireError> {
         Ok(Entry {
             epoch: Epoch::decode(reader)?,

@@ -454,6 +454,7 @@ impl Wire for Report {
 }
 
 impl Wire for Header {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.index);
         self.timestamp.encode(writer);
@@ -463,6 +464,7 @@ impl Wire for Header {
         writer.u64(self.follows);
     }
 
+    #[inline]
     fn decode(reader: &mut Reader) -> Result<Header, WireError> {
         Ok(Header {
             index: reader.u64()?,
