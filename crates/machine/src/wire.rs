@@ -13,7 +13,7 @@
 use core::fmt;
 
 use alloc::vec::Vec;
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 
 use crate::{GroupId, GroupSet, MessageId, ProcessId, SessionId, Timestamp};
 
@@ -77,6 +77,12 @@ impl<'a> Writer<'a> {
         self.buffer.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// Appends eight bytes for each.
+    #[inline]
+    pub fn words<const N: usize>(&mut self, values: [u64; N]) {
+        self.buffer.extend_from_slice(values.map(u64::to_le_bytes).as_flattened());
+    }
+
     /// Appends a length and then the bytes.
     #[inline]
     pub fn bytes(&mut self, value: &[u8]) {
@@ -111,9 +117,8 @@ impl<'a> Writer<'a> {
 /// Takes values from the front of a buffer. Payloads are slices of it, not copies.
 #[derive(Debug)]
 pub struct Reader {
+    /// What was not taken yet.
     bytes: Bytes,
-    /// So much of it was taken.
-    taken: usize,
     version: Version,
 }
 
@@ -123,7 +128,7 @@ impl Reader {
         if !(OLDEST..=VERSION).contains(&version) {
             return Err(WireError::Version { version });
         }
-        Ok(Reader { bytes, taken: 0, version })
+        Ok(Reader { bytes, version })
     }
 
     /// The version that was written.
@@ -134,7 +139,7 @@ impl Reader {
     /// How many bytes are left.
     #[inline]
     pub fn left(&self) -> usize {
-        self.bytes.len() - self.taken
+        self.bytes.len()
     }
 
     /// Takes a byte.
@@ -161,6 +166,19 @@ impl Reader {
         Ok(u64::from_le_bytes(self.take()?))
     }
 
+    /// Takes so many times eight bytes.
+    #[inline]
+    pub fn words<const N: usize>(&mut self) -> Result<[u64; N], WireError> {
+        let need = N * size_of::<u64>();
+        let Some(taken) = self.bytes.get(..need) else { return Err(self.short(need)) };
+        let mut words = [0; N];
+        for (word, bytes) in words.iter_mut().zip(taken.as_chunks().0) {
+            *word = u64::from_le_bytes(*bytes);
+        }
+        self.bytes.advance(need);
+        Ok(words)
+    }
+
     /// Takes a length and that many bytes; `what` they are, for the error.
     #[inline]
     pub fn bytes(&mut self, what: &'static str, limit: usize) -> Result<Bytes, WireError> {
@@ -168,9 +186,7 @@ impl Reader {
         if self.left() < length {
             return Err(self.short(length));
         }
-        let bytes = self.bytes.slice(self.taken..self.taken + length);
-        self.taken += length;
-        Ok(bytes)
+        Ok(self.bytes.split_to(length))
     }
 
     /// Takes a count and that many items.
@@ -205,9 +221,9 @@ impl Reader {
 
     #[inline]
     fn take<const N: usize>(&mut self) -> Result<[u8; N], WireError> {
-        let Some(taken) = self.bytes[self.taken..].first_chunk() else { return Err(self.short(N)) };
-        self.taken += N;
-        Ok(*taken)
+        let Some(&taken) = self.bytes.first_chunk() else { return Err(self.short(N)) };
+        self.bytes.advance(N);
+        Ok(taken)
     }
 
     #[cold]
@@ -311,19 +327,16 @@ impl Wire for SessionId {
 impl Wire for MessageId {
     #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
-        self.session.encode(writer);
-        writer.u64(self.sequence);
-        self.destinations.encode(writer);
+        writer.words([self.session.0, self.sequence, self.destinations.bits()]);
     }
 
     #[inline]
     fn decode(reader: &mut Reader) -> Result<MessageId, WireError> {
-        let (session, sequence) = (SessionId::decode(reader)?, reader.u64()?);
-        let destinations = GroupSet::decode(reader)?;
-        if destinations.is_empty() {
+        let [session, sequence, destinations] = reader.words()?;
+        if destinations == 0 {
             return Err(WireError::Invalid { what: "a message to no group" });
         }
-        Ok(MessageId { session, sequence, destinations })
+        Ok(MessageId::new(session, sequence, destinations))
     }
 }
 
