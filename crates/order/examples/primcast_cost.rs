@@ -14,7 +14,7 @@
 use std::env;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{
     Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId, SessionId, Time,
@@ -142,16 +142,15 @@ impl Process {
 
     fn turn(&mut self) {
         let mut out = std::mem::take(&mut self.out);
-        for command in std::mem::take(&mut self.commands) {
+        for command in self.commands.drain(..) {
             self.machine.on_command(Time::ZERO, command, &mut out);
         }
-        for message in std::mem::take(&mut self.to_itself) {
+        for message in self.to_itself.drain(..) {
             self.machine.on_message(Time::ZERO, self.me, message, &mut out);
         }
-        for (from, mut bytes) in std::mem::take(&mut self.inbox) {
+        for (from, mut bytes) in self.inbox.drain(..) {
             while !bytes.is_empty() {
-                let head = bytes.split_to(4);
-                let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+                let length = bytes.get_u32_le();
                 let message = wire::from_bytes(bytes.split_to(length as usize), VERSION).expect("it was encoded");
                 self.machine.on_message(Time::ZERO, from, message, &mut out);
             }
