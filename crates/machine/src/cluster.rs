@@ -13,7 +13,7 @@ use crate::{ClusterId, GroupId, GroupSet, MAX_GROUPS, Multicast, ProcessId, Time
 
 /// The most replicas of one group. Every replica hears from every other, so
 /// beyond this a second group is the better answer.
-const MAX_REPLICAS: usize = 9;
+pub(crate) const MAX_REPLICAS: usize = 9;
 
 /// The most outsiders. Together with the groups they fit the numbers of processes.
 const MAX_OUTSIDERS: usize = 4096;

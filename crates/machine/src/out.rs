@@ -11,7 +11,7 @@ use core::time::Duration;
 
 use alloc::vec::{Drain, Vec};
 
-use crate::{Machine, ProcessId};
+use crate::{Machine, ProcessId, Recipients};
 
 /// One thing for the host to do.
 pub enum Effect<M: Machine> {
@@ -24,9 +24,9 @@ pub enum Effect<M: Machine> {
     /// is durable, and if that never happens, the earlier ones count.
     Compact(M::Record),
     /// Send a message once everything persisted before it is durable.
-    Send(ProcessId, M::Message),
+    Send(Recipients, M::Message),
     /// Send a message now: it promises nothing that could be lost.
-    SendEarly(ProcessId, M::Message),
+    SendEarly(Recipients, M::Message),
     /// Fire a timer after this long, in place of an equal one.
     Arm(M::Timer, Duration),
     /// Take an equal timer back.
@@ -63,21 +63,47 @@ impl<M: Machine> Out<M> {
 
     /// See [`Effect::Send`]. Sending to oneself is allowed and takes no network.
     pub fn send(&mut self, to: ProcessId, message: M::Message) {
-        self.effects.push(Effect::Send(to, message));
+        self.effects.push(Effect::Send(to.into(), message));
     }
 
     /// See [`Effect::SendEarly`].
     pub fn send_early(&mut self, to: ProcessId, message: M::Message) {
-        self.effects.push(Effect::SendEarly(to, message));
+        self.effects.push(Effect::SendEarly(to.into(), message));
     }
 
     /// Sends the same message to each of these processes.
-    pub fn send_all(&mut self, to: impl IntoIterator<Item = ProcessId>, message: &M::Message)
+    pub fn send_all(&mut self, to: impl IntoIterator<Item = ProcessId>, message: M::Message)
     where
         M::Message: Clone,
     {
-        for process in to {
-            self.send(process, message.clone());
+        self.to_all(to, message, Effect::Send);
+    }
+
+    /// The same early.
+    pub fn send_early_to_all(&mut self, to: impl IntoIterator<Item = ProcessId>, message: M::Message)
+    where
+        M::Message: Clone,
+    {
+        self.to_all(to, message, Effect::SendEarly);
+    }
+
+    /// One effect for as many as one can have.
+    fn to_all(
+        &mut self,
+        to: impl IntoIterator<Item = ProcessId>,
+        message: M::Message,
+        send: fn(Recipients, M::Message) -> Effect<M>,
+    ) where
+        M::Message: Clone,
+    {
+        let mut left = to.into_iter().peekable();
+        while left.peek().is_some() {
+            let recipients = Recipients::take(&mut left);
+            if left.peek().is_none() {
+                self.effects.push(send(recipients, message));
+                return;
+            }
+            self.effects.push(send(recipients, message.clone()));
         }
     }
 

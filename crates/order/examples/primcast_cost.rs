@@ -17,8 +17,8 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{
-    Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId, SessionId, Time,
-    Timestamp, Up, Wire,
+    Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId, Recipients, SessionId,
+    Time, Timestamp, Up, Wire,
 };
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, Message, PrimCast, Settings, Timer};
@@ -36,6 +36,8 @@ struct Process {
     inbox: Vec<(ProcessId, Bytes)>,
     /// What it says to each process in this turn.
     outbox: Vec<Vec<u8>>,
+    /// One message of it.
+    said: Vec<u8>,
     to_itself: Vec<Message>,
     commands: Vec<Down>,
     out: Out<PrimCast>,
@@ -115,6 +117,7 @@ impl Process {
             machine: PrimCast::new(me, cluster.clone(), Boot::First, settings, Planted::NONE),
             inbox: Vec::new(),
             outbox: cluster.processes().map(|_| Vec::new()).collect(),
+            said: Vec::new(),
             to_itself: Vec::new(),
             commands: Vec::new(),
             out: Out::new(),
@@ -163,17 +166,7 @@ impl Process {
     fn perform(&mut self, mut out: Out<PrimCast>) {
         for effect in out.drain() {
             match effect {
-                Effect::Send(to, message) | Effect::SendEarly(to, message) if to == self.me => {
-                    self.to_itself.push(message);
-                }
-                Effect::Send(to, message) | Effect::SendEarly(to, message) => {
-                    let buffer = &mut self.outbox[to.0 as usize];
-                    let start = buffer.len();
-                    buffer.extend_from_slice(&[0; 4]);
-                    message.encode(&mut Writer::new(buffer, VERSION));
-                    let length = (buffer.len() - start - 4) as u32;
-                    buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
-                }
+                Effect::Send(to, message) | Effect::SendEarly(to, message) => self.say(to, message),
                 Effect::Emit(Up::Deliver(_)) => self.delivered += 1,
                 Effect::Emit(Up::WantCheckpoint) => {
                     self.commands.push(Down::Checkpointed { position: self.delivered, bytes: Bytes::new() });
@@ -187,5 +180,20 @@ impl Process {
             }
         }
         self.out = out;
+    }
+
+    /// Encoded once, however many hear it.
+    fn say(&mut self, to: Recipients, message: Message) {
+        self.said.clear();
+        self.said.extend_from_slice(&[0; 4]);
+        message.encode(&mut Writer::new(&mut self.said, VERSION));
+        let length = (self.said.len() - 4) as u32;
+        self.said[..4].copy_from_slice(&length.to_le_bytes());
+        for process in to.iter().filter(|process| *process != self.me) {
+            self.outbox[process.0 as usize].extend_from_slice(&self.said);
+        }
+        if to.iter().any(|process| process == self.me) {
+            self.to_itself.push(message);
+        }
     }
 }

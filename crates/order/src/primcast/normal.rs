@@ -51,8 +51,8 @@ impl Replica {
             return;
         }
         let asker = self.cluster.group_of(from).filter(|group| *group != self.group).zip(proposed);
-        if let Some((group, place)) = asker {
-            let remote = self.remotes.get_mut(&group).expect("every group is known");
+        if let Some((group, place)) = &asker {
+            let remote = self.remotes.get_mut(group).expect("every group is known");
             if !remote.hears(place.epoch) || place.last <= remote.settled {
                 // Asked long ago, or by one that was deposed: since then this group may have delivered the
                 // message, and forgotten it.
@@ -150,15 +150,13 @@ impl Replica {
             let append = Message::Append { epoch: self.held, previous, entries };
             // To whom something long is on its way, this would come to wait behind it and be for nothing.
             let followers = self.others().filter(|process| self.peers[process].pause.is_over());
-            followers.for_each(|follower| out.send_early(follower, append.clone()));
+            out.send_early_to_all(followers, append);
             previous = next;
         }
         for (group, headers) in headers {
             for batch in headers.chunks(HEADERS) {
-                let message = self.headers(group, batch.to_vec());
-                for process in self.cluster.members(group) {
-                    out.send_early(*process, message.clone());
-                }
+                let members = self.cluster.members(group).iter().copied();
+                out.send_early_to_all(members, self.headers(group, batch.to_vec()));
             }
         }
     }

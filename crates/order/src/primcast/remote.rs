@@ -3,6 +3,7 @@
 //! delivered a message durably says so, and then nothing flows about it any more.
 //! (Thesis, Algorithm 2, lines 46 to 50, and line 9.)
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -226,7 +227,7 @@ impl Replica {
         for group in self.cluster.groups().iter() {
             let places: Vec<Index> = new.iter().filter(|mark| mark.group == group).map(|mark| mark.index).collect();
             for batch in places.chunks(BATCH) {
-                out.send_all(self.cluster.members(group).iter().copied(), &Message::Settled(batch.to_vec()));
+                out.send_all(self.cluster.members(group).iter().copied(), Message::Settled(batch.to_vec()));
             }
         }
         self.announced = first.max(durable.min(self.delivered()));
@@ -273,7 +274,7 @@ impl Replica {
                         message: entry.message.clone(),
                         follows: self.still_follows(entry),
                         sender: track.sender.unwrap_or(self.me),
-                        proposed: Some(Run { epoch: self.held, last: index }),
+                        proposed: Some(Box::new(Run { epoch: self.held, last: index })),
                     };
                     out.send(self.whom(group, track.tries - 1), Message::Start(start));
                 }
@@ -281,7 +282,7 @@ impl Replica {
         }
         for (group, headers) in headers {
             let message = self.headers(group, headers);
-            out.send_all(self.cluster.members(group).iter().copied(), &message);
+            out.send_all(self.cluster.members(group).iter().copied(), message);
         }
         for (group, questions) in questions {
             out.send(self.whom(group, self.ticks), Message::Ask(questions));
@@ -308,10 +309,10 @@ impl Replica {
                 .map(|(index, ())| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
                 .collect();
             for batch in headers.chunks(BATCH) {
-                out.send_all(to.iter().copied(), &self.headers(group, batch.to_vec()));
+                out.send_all(to.iter().copied(), self.headers(group, batch.to_vec()));
             }
         }
-        out.send_all(to.iter().copied(), &self.acknowledgement(group));
+        out.send_all(to.iter().copied(), self.acknowledgement(group));
     }
 }
 

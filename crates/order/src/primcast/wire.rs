@@ -97,8 +97,8 @@ pub struct Start {
     /// Who waits for the outcome.
     pub sender: ProcessId,
     /// When a destination asks in the name of the sender: in which epoch and where it has
-    /// proposed the message itself.
-    pub proposed: Option<Run>,
+    /// proposed the message itself. Rare, so it stands apart: every message is as large as the largest.
+    pub proposed: Option<Box<Run>>,
 }
 
 /// Why a message was not taken.
@@ -412,7 +412,7 @@ impl Wire for Start {
         writer.u64(self.follows);
         self.sender.encode(writer);
         flag(self.proposed.is_some(), writer);
-        if let Some(proposed) = self.proposed {
+        if let Some(proposed) = &self.proposed {
             proposed.encode(writer);
         }
     }
@@ -422,7 +422,7 @@ impl Wire for Start {
             message: Multicast::decode(reader)?,
             follows: reader.u64()?,
             sender: ProcessId::decode(reader)?,
-            proposed: if read_flag(reader)? { Some(Run::decode(reader)?) } else { None },
+            proposed: if read_flag(reader)? { Some(Box::new(Run::decode(reader)?)) } else { None },
         })
     }
 }
