@@ -272,7 +272,7 @@ impl Machine for PrimCast {
         replica.show_proposals(out);
         replica.advance(now, out);
         replica.speak(now, out);
-        for id in replica.take_closed() {
+        for id in replica.closed.drain(..) {
             self.sender.on_done(id);
         }
     }

@@ -303,10 +303,6 @@ impl Replica {
         self.role != Role::Amnesiac && self.is_durable
     }
 
-    pub(super) fn take_closed(&mut self) -> Vec<MessageId> {
-        core::mem::take(&mut self.closed)
-    }
-
     pub(super) fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
         tell("group", self.group.index() as u64);
         tell("epoch", u64::from(self.held.round));
