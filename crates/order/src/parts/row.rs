@@ -35,8 +35,11 @@ impl<K: Copy + Ord, V> Row<K, V> {
 
     /// Takes a value out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
-        let place = self.place(key).ok()?;
-        self.items.remove(place).map(|(_, value)| value)
+        match self.place(key).ok()? {
+            0 => self.items.pop_front(),
+            place => self.items.remove(place),
+        }
+        .map(|(_, value)| value)
     }
 
     /// Whether there is a value.

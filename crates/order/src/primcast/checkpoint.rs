@@ -5,7 +5,7 @@
 //! not in the user's state, or that another group may still ask about.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
@@ -17,7 +17,7 @@ use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
 use super::{Effects, Settings};
 use crate::Mutant;
-use crate::parts::{Fate, Index, Log, Mark, Stream, Table};
+use crate::parts::{ByGroup, Fate, Index, Log, Mark, Stream, Table};
 
 impl State {
     /// The place of the newest entry.
@@ -42,7 +42,11 @@ impl Replica {
                     self.role = Role::Follower;
                 }
             }
-            Record::Entries(entries) => entries.into_iter().for_each(|entry| self.append(entry)),
+            Record::Entries(entries) => {
+                for entry in entries {
+                    self.append(entry);
+                }
+            }
             Record::Adopted(reign, keep, entries) => {
                 self.switch_to(reign, keep, entries);
                 self.role = Role::Follower;
@@ -50,7 +54,8 @@ impl Replica {
             Record::Delivered(first, outcomes) => {
                 for (position, outcome) in (first..).zip(outcomes) {
                     if position == self.delivered() {
-                        self.note_delivery(outcome);
+                        let spot = self.tracks.spot(&outcome.id).expect("what is delivered is known");
+                        self.note_delivery(outcome, spot);
                     }
                 }
             }
@@ -85,7 +90,7 @@ impl Replica {
         self.queue = crate::parts::Queue::new();
         self.remotes.values_mut().for_each(|remote| remote.owed.clear());
         for Settlement { group, index, epoch } in state.settled {
-            let remote = self.remotes.get_mut(&group).expect("every group is known");
+            let remote = self.remotes.get_mut(group).expect("every group is known");
             remote.settled = remote.settled.max(index);
             let _ = remote.hears(epoch);
         }
@@ -99,7 +104,7 @@ impl Replica {
             let track = Track { index: Some(index), is_delivered, owed, ..track };
             assert!(self.tracks.insert(id, track).is_none(), "{id} is in the log twice");
             for group in owed.iter() {
-                self.remotes.get_mut(&group).expect("every group is known").owed.insert(index, ());
+                self.remotes.get_mut(group).expect("every group is known").owed.insert(index, ());
             }
             entries.push((index, entry));
         }
@@ -108,9 +113,10 @@ impl Replica {
         let pending: Vec<MessageId> =
             self.tracks.sorted_if(|track| !track.is_delivered).into_iter().map(|(id, _)| id).collect();
         for id in pending {
-            let track = self.tracks.get_mut(&id).expect("it is in the log");
+            let spot = self.tracks.spot(&id).expect("it is in the log");
+            let track = self.tracks.at_mut(spot, &id).expect("it was just found");
             let bound = track.bound(&self.log);
-            self.queue.raise(id, &mut track.place, bound);
+            self.queue.raise(id, spot, &mut track.place, bound);
         }
         // Other groups have proposed these, and this one has not. But what a deposed primary showed, and nobody
         // decided, is worth nothing here: the message may have had another place since, may have been delivered
@@ -119,25 +125,25 @@ impl Replica {
         for (id, mut track) in heard.into_sorted() {
             track
                 .heads
-                .retain(|group, head| head.is_decided || head.epoch == self.remotes[&group].epoch || believes_all);
+                .retain(|group, head| head.is_decided || head.epoch == self.remotes[group].epoch || believes_all);
             if self.is_shown(&track) && self.windows.delivered(id).is_none() {
                 self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
             }
         }
         let tracks = &self.tracks;
         let is_open = |id: &MessageId| tracks.get(id).is_some_and(|track| !track.is_delivered);
-        self.remotes.values_mut().for_each(|remote| remote.open.retain(|_, id| is_open(id)));
+        self.remotes.values_mut().for_each(|remote| remote.open.retain(|_, (id, _)| is_open(id)));
     }
 
     /// Everything that must not be forgotten.
     pub(super) fn state(&self) -> State {
         let kept = self.log.iter().map(|(index, entry)| {
-            let track = self.track(entry.message.id);
+            let track = self.tracks.get(&entry.message.id).expect("what is in the log is known");
             Kept { index, entry: entry.clone(), is_delivered: track.is_delivered, owed: track.owed }
         });
         let settled = self.remotes.iter().map(|(group, remote)| {
             let Remote { settled, epoch, .. } = remote;
-            Settlement { group: *group, index: *settled, epoch: *epoch }
+            Settlement { group, index: *settled, epoch: *epoch }
         });
         State {
             incarnation: self.incarnation,
@@ -233,7 +239,7 @@ impl Replica {
                 return Fate::Stripped;
             }
             for group in track.owed.iter() {
-                self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
+                self.remotes.get_mut(group).expect("every group is known").owed.remove(&index);
             }
             self.tracks.remove(&id);
             Fate::Removed
@@ -247,8 +253,8 @@ impl Replica {
         self.tracks
             .retain(|id, track| track.index.is_some() || (windows.delivered(*id).is_none() && track.is_shown(remotes)));
         let safe = self.safe_time();
-        let remotes: &BTreeMap<_, Remote> = &self.remotes;
-        let is_settled = |mark: &Mark| mark.index <= remotes[&mark.group].settled;
+        let remotes: &ByGroup<Remote> = &self.remotes;
+        let is_settled = |mark: &Mark| mark.index <= remotes[mark.group].settled;
         // A window outlives the entries of its session: what is in the log is never proposed again.
         let kept = OnceCell::new();
         let is_kept = |session| {

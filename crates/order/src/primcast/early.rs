@@ -124,22 +124,22 @@ impl Replica {
         let overtakes = self.planted.is(Mutant::PrimCastOvertakesConflicts);
         let mut before: Vec<Waiting<'_>> = Vec::new();
         let mut ripe = Vec::new();
-        for place in self.queue.iter().take_while(|place| place.timestamp <= clocks).take(LOOKS_AHEAD) {
+        for (place, spot) in self.queue.iter().take_while(|(place, _)| place.timestamp <= clocks).take(LOOKS_AHEAD) {
             if self.early.contains(place.id) {
                 continue;
             }
-            let index = self.track(place.id).index.expect("what is queued is in the log");
+            let index = self.track(place.id, spot).index.expect("what is queued is in the log");
             let message = &self.log.get(index).expect("what is on the way is kept").message;
             let waiting = Waiting { message, bound: place.timestamp };
-            let is_final = self.final_timestamp(place.id).is_some();
+            let is_final = self.final_timestamp(place.id, spot).is_some();
             if is_final && !before.iter().any(|other| other.conflicts(&waiting, conflicts)) {
-                ripe.push(place);
+                ripe.push((place, spot));
             } else if !overtakes || is_final {
                 before.push(waiting);
             }
         }
-        for stamp in ripe {
-            self.answer_sender(stamp, out);
+        for (stamp, spot) in ripe {
+            self.answer_sender(stamp, spot, out);
             self.deliver_early(stamp, out);
         }
     }

@@ -389,9 +389,9 @@ impl Replica {
             self.append(entry);
         }
         // What the old epoch acknowledged counts no more once a quorum speaks of the new one.
-        for (group, remote) in &self.remotes {
+        for (group, remote) in self.remotes.iter() {
             if !remote.owed.is_empty() {
-                self.acknowledge.insert(*group);
+                self.acknowledge.insert(group);
             }
         }
     }
@@ -404,7 +404,7 @@ impl Replica {
             track.index = None;
             self.queue.remove(id, &mut track.place);
             for group in core::mem::take(&mut track.owed).iter() {
-                self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
+                self.remotes.get_mut(group).expect("every group is known").owed.remove(&index);
             }
             self.forget_if_empty(id);
         }

@@ -28,6 +28,11 @@ impl Heads {
         self.0.iter_mut().find(|(other, _)| *other == group).map(|(_, head)| head)
     }
 
+    pub(super) fn highest_decided(&self) -> Timestamp {
+        let decided = self.iter().filter(|(_, head)| head.is_decided);
+        decided.map(|(_, head)| head.timestamp).max().unwrap_or(Timestamp::ZERO)
+    }
+
     pub(super) fn insert(&mut self, group: GroupId, head: Head) {
         match self.0.binary_search_by_key(&group, |(other, _)| *other) {
             Ok(place) => self.0[place].1 = head,

@@ -14,7 +14,7 @@ use super::replica::{Replica, Track};
 use super::wire::{Header, Message, Refusal, Start};
 use super::{Effects, MAX_LOG_BYTES, MAX_PENDING};
 use crate::Mutant;
-use crate::parts::{Entry, Epoch, Index};
+use crate::parts::{Entry, Epoch, Index, Spot};
 
 /// So many entries travel in one message,
 const APPEND_ENTRIES: usize = 256;
@@ -35,13 +35,15 @@ impl Replica {
         }
         let Start { message, follows, sender, proposed } = start;
         let id = message.id;
-        if let Some(track) = self.tracks.get_mut(&id)
+        let known = self.tracks.spot(&id);
+        if let Some(spot) = known
+            && let Some(track) = self.tracks.at_mut(spot, &id)
             && track.index.is_some()
             && !track.is_delivered
         {
             track.sender = Some(sender);
             if let Some(timestamp) = self.early.timestamp(id) {
-                self.answer_sender(Stamp { timestamp, id }, out);
+                self.answer_sender(Stamp { timestamp, id }, spot, out);
             }
             return;
         }
@@ -52,14 +54,14 @@ impl Replica {
         }
         let asker = self.cluster.group_of(from).filter(|group| *group != self.group).zip(proposed);
         if let Some((group, place)) = &asker {
-            let remote = self.remotes.get_mut(group).expect("every group is known");
+            let remote = self.remotes.get_mut(*group).expect("every group is known");
             if !remote.hears(place.epoch) || place.last <= remote.settled {
                 // Asked long ago, or by one that was deposed: since then this group may have delivered the
                 // message, and forgotten it.
                 return;
             }
         }
-        let is_shown = asker.is_some() || self.tracks.get(&id).is_some_and(|track| self.is_shown(track));
+        let is_shown = asker.is_some() || known.is_some_and(|spot| self.is_shown(self.track(id, spot)));
         let timestamp = self.next_timestamp(now, message.floor);
         let is_late = timestamp > message.expiry;
         if is_late && (!is_shown || self.planted.is(Mutant::PrimCastRefusesAlone)) {
@@ -79,10 +81,9 @@ impl Replica {
             out.send(sender, Message::Refused(id, Refusal::Full));
             return;
         }
-        self.tracks.get_or_default(id).sender = Some(sender);
-        let payload = if is_late { bytes::Bytes::new() } else { message.payload.clone() };
-        let message = Multicast { payload, ..message };
-        self.propose(message, follows, timestamp, out);
+        let message = if is_late { Multicast { payload: bytes::Bytes::new(), ..message } } else { message };
+        let spot = self.propose(message, follows, timestamp, out);
+        self.tracks.at_mut(spot, &id).expect("it was just proposed").sender = Some(sender);
     }
 
     /// A follower knows who is primary, and says so.
@@ -116,7 +117,7 @@ impl Replica {
 
     /// Step 2: propose. What goes out early promises nothing: a follower's word
     /// counts, and the primary's own once it is on disk.
-    fn propose(&mut self, message: Multicast, follows: u64, timestamp: Timestamp, out: &mut Effects) {
+    fn propose(&mut self, message: Multicast, follows: u64, timestamp: Timestamp, out: &mut Effects) -> Spot {
         self.raise_clock(timestamp, out);
         let entry = Entry { epoch: self.held, timestamp, follows, message };
         self.unshown.get_or_insert(self.log.last() + 1);
@@ -127,7 +128,7 @@ impl Replica {
             bystanders.for_each(|group| out.send_early(self.cluster.members(group)[0], message.clone()));
         }
         self.write(|| Record::Entries(vec![entry.clone()]), out);
-        self.append(entry);
+        self.append(entry)
     }
 
     /// The end of step 2: what was proposed in this turn goes out in as few messages as it fits into.
@@ -246,21 +247,22 @@ impl Replica {
         self.recount_leader_clock();
     }
 
-    /// Takes an entry into the log, and everything that goes with it.
-    pub(super) fn append(&mut self, entry: Entry) {
-        let id = entry.message.id;
-        let owed = self.other_groups(entry.message.id.destinations);
+    /// Takes an entry into the log, and everything that goes with it. Answers where that is known.
+    pub(super) fn append(&mut self, entry: Entry) -> Spot {
+        let (id, timestamp) = (entry.message.id, entry.timestamp);
+        let owed = self.other_groups(id.destinations);
         self.appended += 1;
         self.appended_bytes += entry.message.payload.len();
         let index = self.log.append(entry);
-        let track = self.tracks.get_or_default(id);
+        let spot = self.tracks.spot_or_default(id);
+        let track = self.tracks.at_mut(spot, &id).expect("it has a spot");
         assert!(track.index.is_none(), "{id} is proposed twice");
         (track.index, track.owed, track.age, track.tries) = (Some(index), owed, 0, 0);
         for group in owed.iter() {
-            self.remotes.get_mut(&group).expect("every group is known").owed.insert(index, ());
+            self.remotes.get_mut(group).expect("every group is known").owed.insert(index, ());
         }
         self.acknowledge = self.acknowledge.or(owed);
-        let bound = track.bound(&self.log);
-        self.queue.raise(id, &mut track.place, bound);
+        self.queue.raise(id, spot, &mut track.place, track.heads.highest_decided().max(timestamp));
+        spot
     }
 }

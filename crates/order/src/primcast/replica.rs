@@ -19,7 +19,9 @@ use super::pause::Pause;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
-use crate::parts::{Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Stream, Table, Windows, reached_by};
+use crate::parts::{
+    ByGroup, Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Spot, Stream, Table, Windows, reached_by,
+};
 use crate::{Mutant, Planted};
 
 /// How many values a logical clock reserves at once. A restart skips as many.
@@ -80,7 +82,7 @@ pub(super) struct Replica {
     pub(super) tracks: Table<MessageId, Track>,
     /// Messages in the log that are not delivered, by the earliest place that each can still take.
     pub(super) queue: Queue,
-    pub(super) remotes: BTreeMap<GroupId, Remote>,
+    pub(super) remotes: ByGroup<Remote>,
 
     /// What was delivered, from `first_outcome` on.
     pub(super) outcomes: VecDeque<Outcome>,
@@ -177,7 +179,7 @@ pub(super) struct Remote {
     /// How far each of its replicas holds the log of which epoch.
     pub(super) voters: BTreeMap<ProcessId, (Epoch, Index)>,
     /// Its proposals that are not decided yet, by epoch and place.
-    pub(super) open: Row<(Epoch, Index), MessageId>,
+    pub(super) open: Row<(Epoch, Index), (MessageId, Spot)>,
     /// Its log is settled up to here: what it shares with this group was delivered by a quorum of this group.
     pub(super) settled: Index,
     /// The newest epoch of that group that was heard of. What a primary of an earlier one still shows was lost,
@@ -385,33 +387,32 @@ impl Replica {
     fn deliver_what_is_ripe(&mut self, out: &mut Effects) {
         let waits_for_leader = !self.planted.is(Mutant::PrimCastIgnoresTheLeaderClock);
         let quorum_clock = self.quorum_clock();
-        while let Some(first) = self.next_to_deliver() {
-            let Some((timestamp, marks)) = self.final_timestamp(first.id) else { break };
+        while let Some((first, spot)) = self.next_to_deliver() {
+            let Some((timestamp, marks)) = self.final_timestamp(first.id, spot) else { break };
             let leader_may_come_before = waits_for_leader && self.leader_clock() < timestamp;
             if leader_may_come_before || quorum_clock < timestamp {
                 break;
             }
-            self.deliver(Outcome { id: first.id, timestamp, marks }, out);
+            self.deliver_at(spot, Outcome { id: first.id, timestamp, marks }, out);
         }
         self.deliver_what_commutes(self.leader_clock().min(quorum_clock), out);
     }
 
     /// The message that can have the earliest place of all.
-    fn next_to_deliver(&self) -> Option<Stamp> {
+    fn next_to_deliver(&self) -> Option<(Stamp, Spot)> {
         if self.planted.is(Mutant::PrimCastIgnoresPendingStamps) {
-            return self.queue.iter().find(|place| self.final_timestamp(place.id).is_some());
+            return self.queue.iter().find(|(place, spot)| self.final_timestamp(place.id, *spot).is_some());
         }
         self.queue.first()
     }
 
     /// The final timestamp of a message in the log, once every destination has decided.
-    pub(super) fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Marks)> {
-        let track = self.track(id);
+    pub(super) fn final_timestamp(&self, id: MessageId, spot: Spot) -> Option<(Timestamp, Marks)> {
+        let track = self.track(id, spot);
         let index = track.index.filter(|index| *index <= self.decided)?;
-        let entry = self.log.get(index).expect("what is on the way is kept");
-        let mut highest = entry.timestamp;
+        let mut highest = self.log.get(index).expect("what is on the way is kept").timestamp;
         let mut marks = Marks::new();
-        for group in self.other_groups(entry.message.id.destinations).iter() {
+        for group in self.other_groups(id.destinations).iter() {
             let head = track.heads.get(group).filter(|head| head.is_decided)?;
             highest = highest.max(head.timestamp);
             marks.push(Mark { group, index: head.index });
@@ -420,8 +421,8 @@ impl Replica {
     }
 
     /// What is known of a message that something is known of.
-    pub(super) fn track(&self, id: MessageId) -> &Track {
-        self.tracks.get(&id).unwrap_or_else(|| panic!("nothing is known of {id}"))
+    pub(super) fn track(&self, id: MessageId, spot: Spot) -> &Track {
+        self.tracks.at(spot, &id).unwrap_or_else(|| panic!("nothing is known of {id}"))
     }
 
     /// Whether a message is in the log, and not delivered.
@@ -436,38 +437,41 @@ impl Replica {
 
     /// The next message in the order of the group.
     pub(super) fn deliver(&mut self, outcome: Outcome, out: &mut Effects) {
+        let spot = self.tracks.spot(&outcome.id).expect("what is delivered is known");
+        self.deliver_at(spot, outcome, out);
+    }
+
+    fn deliver_at(&mut self, spot: Spot, outcome: Outcome, out: &mut Effects) {
         let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
         let position = self.told();
-        self.answer_sender(stamp, out);
-        if let Some(message) = self.note_delivery(outcome) {
+        self.answer_sender(stamp, spot, out);
+        if let Some(message) = self.note_delivery(outcome, spot) {
             self.tell_user(position, stamp, message, out);
         }
     }
 
     /// Whoever sent a message learns that it is delivered. One that delivers it too need not be told.
-    pub(super) fn answer_sender(&mut self, stamp: Stamp, out: &mut Effects) {
+    pub(super) fn answer_sender(&mut self, stamp: Stamp, spot: Spot, out: &mut Effects) {
         let Stamp { timestamp, id } = stamp;
-        let Some(track) = self.tracks.get_mut(&id) else { return };
-        let Some(sender) = track.sender.take() else { return };
-        let destinations = track.index.and_then(|index| self.log.get(index)).map(|entry| entry.message.id.destinations);
-        let group = self.cluster.group_of(sender);
-        if !destinations.zip(group).is_some_and(|(destinations, group)| destinations.contains(group)) {
+        let Some(sender) = self.tracks.at_mut(spot, &id).and_then(|track| track.sender.take()) else { return };
+        if !self.cluster.group_of(sender).is_some_and(|group| id.destinations.contains(group)) {
             out.send(sender, Message::Done(id, timestamp));
         }
     }
 
     /// Notes that a message has had its turn, and answers the message unless it was delivered before.
-    pub(super) fn note_delivery(&mut self, outcome: Outcome) -> Option<Multicast> {
+    pub(super) fn note_delivery(&mut self, outcome: Outcome, spot: Spot) -> Option<Multicast> {
         let Outcome { id, timestamp, .. } = outcome;
         let place = Stamp { timestamp, id };
         let is_later = self.newest.is_none_or(|newest| newest < place);
         assert!(is_later || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
         self.newest = Some(place);
-        let track = self.tracks.get_mut(&id).expect("what is delivered is known");
+        let track = self.tracks.at_mut(spot, &id).expect("what is delivered is known");
         track.is_delivered = true;
         (track.age, track.tries, track.header) = (0, 0, None);
-        for (group, head) in core::mem::take(&mut track.heads).iter() {
-            self.remotes.get_mut(&group).expect("every group is known").open.remove(&(head.epoch, head.index));
+        // What is decided is not open any more.
+        for (group, head) in core::mem::take(&mut track.heads).iter().filter(|(_, head)| !head.is_decided) {
+            self.remotes.get_mut(group).expect("every group is known").open.remove(&(head.epoch, head.index));
         }
         let index = track.index.expect("what is delivered is in the log");
         let message = &self.log.get(index).expect("what is delivered is kept").message;
@@ -508,7 +512,7 @@ impl Replica {
             assert_eq!(track.index, Some(index), "{id} stands elsewhere");
             assert_eq!(track.place.is_some(), !track.is_delivered, "{id} is on the way or delivered");
             for group in track.owed.iter() {
-                assert!(self.remotes[&group].owed.contains(&index), "{id} is owed to {group} and not listed");
+                assert!(self.remotes[group].owed.contains(&index), "{id} is owed to {group} and not listed");
             }
             pending += usize::from(!track.is_delivered);
         }
@@ -521,8 +525,7 @@ impl Track {
     pub(super) fn bound(&self, log: &Log) -> Timestamp {
         let index = self.index.expect("what has a bound is in the log");
         let own = log.get(index).expect("what is on the way is kept").timestamp;
-        let decided = self.heads.iter().filter(|(_, head)| head.is_decided);
-        decided.map(|(_, head)| head.timestamp).fold(own, Timestamp::max)
+        self.heads.highest_decided().max(own)
     }
 }
 

@@ -100,7 +100,7 @@ impl Replica {
         }
         let clocks = self.leader_clock().min(self.quorum_clock());
         match self.queue.first() {
-            Some(first) => clocks.min(Timestamp(first.timestamp.0 - 1)),
+            Some((first, _)) => clocks.min(Timestamp(first.timestamp.0 - 1)),
             None => clocks,
         }
     }
