@@ -150,13 +150,28 @@ impl<M: Machine> fmt::Debug for Effect<M> {
             Effect::Persist(record) => write!(f, "persist {record:?}"),
             Effect::Checkpoint(record) => write!(f, "checkpoint {record:?}"),
             Effect::Compact(record) => write!(f, "compact to {record:?}"),
-            Effect::Send(to, message) => write!(f, "send {to} {message:?}"),
-            Effect::SendEarly(to, message) => write!(f, "send early {to} {message:?}"),
+            Effect::Send(to, message) => write_each(f, to, |f, process| write!(f, "send {process} {message:?}")),
+            Effect::SendEarly(to, message) => {
+                write_each(f, to, |f, process| write!(f, "send early {process} {message:?}"))
+            }
             Effect::Arm(timer, after) => write!(f, "arm {timer:?} in {after:?}"),
             Effect::Disarm(timer) => write!(f, "disarm {timer:?}"),
             Effect::Emit(event) => write!(f, "emit {event:?}"),
         }
     }
+}
+
+/// For a reader, what is said to several is said to each.
+fn write_each(
+    f: &mut fmt::Formatter<'_>,
+    to: &Recipients,
+    write: impl Fn(&mut fmt::Formatter<'_>, ProcessId) -> fmt::Result,
+) -> fmt::Result {
+    for (nth, process) in to.iter().enumerate() {
+        f.write_str(if nth == 0 { "" } else { ", " })?;
+        write(f, process)?;
+    }
+    Ok(())
 }
 
 impl<M: Machine> fmt::Debug for Out<M> {

@@ -68,19 +68,9 @@ impl From<ProcessId> for Recipients {
     }
 }
 
-impl fmt::Display for Recipients {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (nth, process) in self.iter().enumerate() {
-            let and = if nth == 0 { "" } else { ", " };
-            write!(f, "{and}{process}")?;
-        }
-        Ok(())
-    }
-}
-
 impl fmt::Debug for Recipients {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
+        f.debug_list().entries(self.iter()).finish()
     }
 }
 
@@ -95,7 +85,7 @@ mod tests {
         let mut recipients = Recipients::take(&mut named);
         recipients.remove(ProcessId(1));
         recipients.remove(ProcessId(9));
-        assert_eq!((format!("{recipients}"), recipients.is_empty()), ("p5, p7".into(), false));
+        assert_eq!((format!("{recipients:?}"), recipients.is_empty()), ("[p5, p7]".into(), false));
         recipients.remove(ProcessId(5));
         assert_eq!(recipients, Recipients::from(ProcessId(7)));
     }

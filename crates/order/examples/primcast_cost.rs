@@ -17,8 +17,8 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{
-    Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId, Recipients, SessionId,
-    Time, Timestamp, Up, Wire,
+    Boot, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId, Recipients,
+    SessionId, Time, Timestamp, Up, Wire,
 };
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, Message, PrimCast, Settings, Timer};

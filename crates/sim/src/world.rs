@@ -317,8 +317,8 @@ impl<M: Machine> World<M> {
 
     fn perform(&mut self, place: usize, out: &mut Out<M>) {
         for effect in out.drain() {
-            if self.is_tracing_everything() && !matches!(effect, Effect::Emit(_)) {
-                self.note_at(place, || format!("  {effect:?}"));
+            if self.is_tracing_everything() {
+                self.note_effect(place, &effect);
             }
             let process = &mut self.processes[place];
             match effect {
@@ -423,6 +423,20 @@ impl<M: Machine> World<M> {
 
     fn is_tracing_everything(&self) -> bool {
         self.trace.as_ref().is_some_and(Trace::wants_everything)
+    }
+
+    /// One line for everything that happens, so one for each of those to whom something is sent.
+    fn note_effect(&mut self, place: usize, effect: &Effect<M>) {
+        match effect {
+            Effect::Send(to, message) => {
+                to.iter().for_each(|process| self.note_at(place, || format!("  send {process} {message:?}")));
+            }
+            Effect::SendEarly(to, message) => {
+                to.iter().for_each(|process| self.note_at(place, || format!("  send early {process} {message:?}")));
+            }
+            Effect::Emit(_) => {}
+            _ => self.note_at(place, || format!("  {effect:?}")),
+        }
     }
 
     fn note_at(&mut self, place: usize, what: impl FnOnce() -> String) {
