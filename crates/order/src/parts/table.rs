@@ -137,6 +137,14 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
         self.items[spot.0 as usize].replace((key, value)).map(|(_, before)| before)
     }
 
+    /// Puts a value in for a key that has none, and answers where it stands.
+    pub fn insert_new(&mut self, key: K, value: V) -> Spot {
+        let (spot, is_known) = self.place(key);
+        assert!(!is_known, "there is a value already");
+        self.items[spot.0 as usize] = Some((key, value));
+        spot
+    }
+
     /// Takes a value out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let entry = self.spots.find_entry(hash(key), |spot| holds(&self.items, *spot, key)).ok()?;
