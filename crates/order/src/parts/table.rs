@@ -147,10 +147,17 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
 
     /// Takes a value out.
     pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.remove_if(key, |_| true)
+    }
+
+    /// Takes a value out if it has to go.
+    #[inline]
+    pub fn remove_if(&mut self, key: &K, goes: impl FnOnce(&V) -> bool) -> Option<V> {
         let entry = self.spots.find_entry(hash(key), |spot| holds(&self.items, *spot, key)).ok()?;
+        let item = self.items[*entry.get() as usize].take_if(|(_, value)| goes(value))?;
         let (spot, _) = entry.remove();
         self.free.push(spot);
-        self.items[spot as usize].take().map(|(_, value)| value)
+        Some(item.1)
     }
 
     /// Keeps what this says of each item by itself.

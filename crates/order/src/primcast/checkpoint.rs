@@ -10,14 +10,14 @@ use alloc::vec::Vec;
 use core::cell::OnceCell;
 
 use bytes::Bytes;
-use skein_machine::{MessageId, Position, Timestamp, Up};
+use skein_machine::{GroupSet, MessageId, Position, Timestamp, Up};
 
 use super::election::Role;
 use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
 use super::{Effects, Settings};
 use crate::Mutant;
-use crate::parts::{ByGroup, Fate, Index, Log, Mark, Stream, Table};
+use crate::parts::{ByGroup, Fate, Index, Log, Mark, Stream};
 
 impl State {
     /// The place of the newest entry.
@@ -107,6 +107,11 @@ impl Replica {
                 self.remotes.get_mut(group).expect("every group is known").owed.insert(index, ());
             }
             entries.push((index, entry));
+        }
+        for (position, outcome) in (self.first_outcome..).zip(&self.outcomes) {
+            if let Some(track) = self.tracks.get_mut(&outcome.id) {
+                track.turn = position;
+            }
         }
         self.log = Log::restore(state.base, state.base_epoch, entries.into_iter());
         self.decided = self.decided.max(state.decided).min(self.log.last());
@@ -215,12 +220,8 @@ impl Replica {
         let keep_from = self.position.min(laggard.max(self.delivered().saturating_sub(tail))).min(durable);
         // A primary still has to announce what it has not told the other groups.
         let keep_from = if self.role == Role::Primary { keep_from.min(self.announced) } else { keep_from };
-        // What is not in the user's state, or that a quorum could not speak of.
-        let recent = self.position.min(durable).max(self.first_outcome);
-        let mut places = Table::new();
-        for (position, outcome) in (recent..).zip(self.outcomes.range((recent - self.first_outcome) as usize..)) {
-            places.insert(outcome.id, position);
-        }
+        // What has no outcome any more was once known to a quorum.
+        let durable = durable.max(self.first_outcome);
         while self.first_outcome < keep_from {
             self.outcomes.pop_front();
             self.first_outcome += 1;
@@ -228,21 +229,23 @@ impl Replica {
 
         let cuts_too_early = self.planted.is(Mutant::PrimCastCutsTooEarly);
         self.log.sift(|index, entry| {
-            let id = entry.message.id;
-            let track = self.tracks.get(&id).expect("what is in the log is known");
-            let position = places.get(&id).copied().unwrap_or(0);
-            if !track.is_delivered || position >= self.position {
-                return Fate::Kept;
+            let (mut fate, mut owed) = (Fate::Kept, GroupSet::EMPTY);
+            self.tracks.remove_if(&entry.message.id, |track| {
+                let is_settled = track.owed.is_empty() || cuts_too_early;
+                owed = track.owed;
+                fate = match track.is_delivered && track.turn < self.position {
+                    false => Fate::Kept,
+                    true if is_settled && track.turn < durable => Fate::Removed,
+                    true => Fate::Stripped,
+                };
+                fate == Fate::Removed
+            });
+            if fate == Fate::Removed {
+                for group in owed.iter() {
+                    self.remotes.get_mut(group).expect("every group is known").owed.remove(&index);
+                }
             }
-            let is_settled = track.owed.is_empty() || cuts_too_early;
-            if !is_settled || position >= durable {
-                return Fate::Stripped;
-            }
-            for group in track.owed.iter() {
-                self.remotes.get_mut(group).expect("every group is known").owed.remove(&index);
-            }
-            self.tracks.remove(&id);
-            Fate::Removed
+            fate
         });
         self.forget_windows();
     }

@@ -162,6 +162,8 @@ pub(super) struct Track {
     /// Its outline, from a header: what is needed to propose it without its payload.
     pub(super) header: Option<super::wire::Header>,
     pub(super) is_delivered: bool,
+    /// Its turn among the deliveries, if that is remembered; before it was delivered, nothing.
+    pub(super) turn: Position,
     /// Where it stands in the queue, while it is there.
     pub(super) place: Option<Timestamp>,
     /// Destinations that may not have learned the own decision durably.
@@ -466,8 +468,9 @@ impl Replica {
         let is_later = self.newest.is_none_or(|newest| newest < place);
         assert!(is_later || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
         self.newest = Some(place);
+        let turn = self.delivered();
         let track = self.tracks.at_mut(spot, &id).expect("what is delivered is known");
-        track.is_delivered = true;
+        (track.is_delivered, track.turn) = (true, turn);
         (track.age, track.tries, track.header) = (0, 0, None);
         // What is decided is not open any more.
         for (group, head) in core::mem::take(&mut track.heads).iter().filter(|(_, head)| !head.is_decided) {
