@@ -149,10 +149,11 @@ impl Wire for Multicast {
 
     #[inline]
     fn decode(reader: &mut Reader) -> Result<Multicast, WireError> {
+        let [session, sequence, destinations, floor, expiry] = reader.words()?;
         Ok(Multicast {
-            id: MessageId::decode(reader)?,
-            floor: Timestamp::decode(reader)?,
-            expiry: Timestamp::decode(reader)?,
+            id: MessageId::from_words([session, sequence, destinations])?,
+            floor: Timestamp(floor),
+            expiry: Timestamp(expiry),
             payload: reader.bytes("a payload", MAX_PAYLOAD)?,
         })
     }

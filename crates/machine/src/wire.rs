@@ -332,7 +332,14 @@ impl Wire for MessageId {
 
     #[inline]
     fn decode(reader: &mut Reader) -> Result<MessageId, WireError> {
-        let [session, sequence, destinations] = reader.words()?;
+        MessageId::from_words(reader.words()?)
+    }
+}
+
+impl MessageId {
+    /// What its encoding means, for those that read more words at once.
+    #[inline]
+    pub fn from_words([session, sequence, destinations]: [u64; 3]) -> Result<MessageId, WireError> {
         if destinations == 0 {
             return Err(WireError::Invalid { what: "a message to no group" });
         }

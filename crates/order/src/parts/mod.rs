@@ -4,6 +4,7 @@
 mod by_group;
 mod clock;
 mod epoch;
+mod few;
 mod log;
 mod queue;
 mod quorum;
@@ -15,6 +16,7 @@ mod window;
 pub use by_group::ByGroup;
 pub use clock::Clock;
 pub use epoch::Epoch;
+pub use few::Few;
 pub use log::{Entry, Fate, Index, Log, Outline, Run};
 pub use queue::Queue;
 pub use quorum::reached_by;

@@ -94,18 +94,18 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
         &mut self.items[spot.0 as usize].as_mut().expect("an item stands at its spot").1
     }
 
-    /// Where the item of a key stands, with the value `V::default()` if there was none.
-    pub fn spot_or_default(&mut self, key: K) -> Spot
+    /// The value of a key and where it stands, with `V::default()` if there was none.
+    #[inline]
+    pub fn enter(&mut self, key: K) -> (Spot, &mut V)
     where
         V: Default,
     {
-        match self.place(key) {
-            (spot, true) => spot,
-            (spot, false) => {
-                self.items[spot.0 as usize] = Some((key, V::default()));
-                spot
-            }
+        let (spot, is_known) = self.place(key);
+        let item = &mut self.items[spot.0 as usize];
+        if !is_known {
+            *item = Some((key, V::default()));
         }
+        (spot, &mut item.as_mut().expect("an item stands at its spot").1)
     }
 
     /// The spot of a key, and whether its item is there already. If not, it has to be put there.
@@ -140,7 +140,7 @@ impl<K: Copy + Ord + Hash, V> Table<K, V> {
     /// Puts a value in for a key that has none, and answers where it stands.
     pub fn insert_new(&mut self, key: K, value: V) -> Spot {
         let (spot, is_known) = self.place(key);
-        assert!(!is_known, "there is a value already");
+        assert!(!is_known, "a key has two values");
         self.items[spot.0 as usize] = Some((key, value));
         spot
     }
@@ -272,8 +272,9 @@ mod tests {
         assert_eq!(one.sorted(), vec![(1, &10), (2, &20), (3, &30)]);
         assert_eq!((one == other, hash(&one) == hash(&other)), (true, true));
         for key in [3, 4] {
-            let spot = one.spot_or_default(key);
-            *one.at_mut(spot, &key).unwrap() += 1;
+            let (spot, value) = one.enter(key);
+            *value += 1;
+            assert_eq!(one.spot(&key).map(|spot| spot.0), Some(spot.0));
         }
         assert_ne!(one, other);
         assert_eq!(one.into_sorted(), vec![(1, 10), (2, 20), (3, 31), (4, 1)]);

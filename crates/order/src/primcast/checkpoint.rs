@@ -102,9 +102,9 @@ impl Replica {
             let before = heard.remove(&id).unwrap_or_default();
             let track = if is_delivered { Track::default() } else { Track { age: 0, tries: 0, place: None, ..before } };
             let track = Track { index: Some(index), is_delivered, owed, ..track };
-            assert!(self.tracks.insert(id, track).is_none(), "{id} is in the log twice");
+            let spot = self.tracks.insert_new(id, track);
             for group in owed.iter() {
-                self.remotes.get_mut(group).expect("every group is known").owed.insert(index, ());
+                self.remotes.get_mut(group).expect("every group is known").owed.insert(index, spot);
             }
             entries.push((index, entry));
         }

@@ -59,8 +59,9 @@ impl Early {
     }
 
     /// The turn of a message has come. Answers when it was delivered early: with which timestamp.
+    #[inline]
     pub(super) fn turn(&mut self, id: MessageId) -> Option<Timestamp> {
-        self.ahead.remove(&id)
+        if self.ahead.is_empty() { None } else { self.ahead.remove(&id) }
     }
 
     /// What the user's newest state holds beyond the position that it covers, by place.
@@ -131,7 +132,7 @@ impl Replica {
             let index = self.track(place.id, spot).index.expect("what is queued is in the log");
             let message = &self.log.get(index).expect("what is on the way is kept").message;
             let waiting = Waiting { message, bound: place.timestamp };
-            let is_final = self.final_timestamp(place.id, spot).is_some();
+            let is_final = self.outcome(place.id, spot).is_some();
             if is_final && !before.iter().any(|other| other.conflicts(&waiting, conflicts)) {
                 ripe.push((place, spot));
             } else if !overtakes || is_final {

@@ -52,6 +52,10 @@ impl Heads {
         self.0.iter().map(|(group, head)| (*group, head))
     }
 
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

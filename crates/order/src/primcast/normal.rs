@@ -138,13 +138,14 @@ impl Replica {
             // Whoever leads now will show what is left of it.
             return;
         }
+        let mut previous = first - 1;
         let mut headers: BTreeMap<GroupId, Vec<Header>> = BTreeMap::new();
-        for (index, entry) in (first..).zip(self.log.after(first - 1, usize::MAX)) {
+        for (index, entry) in (first..).zip(self.log.after(previous, usize::MAX)) {
             for group in self.other_groups(entry.message.id.destinations).iter() {
-                headers.entry(group).or_default().push(self.header_of(index, entry));
+                let headers = headers.entry(group).or_insert_with(|| Vec::with_capacity(self.new_since(previous)));
+                headers.push(self.header_of(index, entry));
             }
         }
-        let mut previous = first - 1;
         while previous < self.log.last() {
             let entries = self.batch_after(previous);
             let next = previous + entries.len() as Index;
@@ -154,17 +155,24 @@ impl Replica {
             out.send_early_to_all(followers, append);
             previous = next;
         }
-        for (group, headers) in headers {
-            for batch in headers.chunks(HEADERS) {
+        for (group, mut headers) in headers {
+            while !headers.is_empty() {
+                let rest = headers.split_off(headers.len().min(HEADERS));
                 let members = self.cluster.members(group).iter().copied();
-                out.send_early_to_all(members, self.headers(group, batch.to_vec()));
+                out.send_early_to_all(members, self.headers(group, headers));
+                headers = rest;
             }
         }
     }
 
+    /// How many entries stand behind a place of the log.
+    fn new_since(&self, previous: Index) -> usize {
+        (self.log.last() - previous) as usize
+    }
+
     /// What follows in the log, as much of it as one message takes.
     pub(super) fn batch_after(&self, previous: Index) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<Entry> = Vec::with_capacity(self.new_since(previous).min(APPEND_ENTRIES));
         let mut bytes = 0;
         for entry in self.log.after(previous, APPEND_ENTRIES) {
             bytes += entry.message.payload.len();
@@ -234,13 +242,12 @@ impl Replica {
             // Of an epoch that is not held, or behind a gap: the primary will see it in the next report.
             return;
         }
-        let known = (self.log.last() - previous) as usize;
-        let new: Vec<Entry> = entries.into_iter().skip(known).collect();
-        let Some(newest) = new.last() else { return };
+        let known = self.new_since(previous);
+        let Some(newest) = entries.get(known..).and_then(<[Entry]>::last) else { return };
         let newest = newest.timestamp;
         self.raise_clock(newest, out);
-        self.write(|| Record::Entries(new.clone()), out);
-        for entry in new {
+        self.write(|| Record::Entries(entries[known..].to_vec()), out);
+        for entry in entries.into_iter().skip(known) {
             self.append(entry);
         }
         self.leader_clock = self.leader_clock.max(newest);
@@ -254,12 +261,11 @@ impl Replica {
         self.appended += 1;
         self.appended_bytes += entry.message.payload.len();
         let index = self.log.append(entry);
-        let spot = self.tracks.spot_or_default(id);
-        let track = self.tracks.at_mut(spot, &id).expect("it has a spot");
+        let (spot, track) = self.tracks.enter(id);
         assert!(track.index.is_none(), "{id} is proposed twice");
         (track.index, track.owed, track.age, track.tries) = (Some(index), owed, 0, 0);
         for group in owed.iter() {
-            self.remotes.get_mut(group).expect("every group is known").owed.insert(index, ());
+            self.remotes.get_mut(group).expect("every group is known").owed.insert(index, spot);
         }
         self.acknowledge = self.acknowledge.or(owed);
         self.queue.raise(id, spot, &mut track.place, track.heads.highest_decided().max(timestamp));

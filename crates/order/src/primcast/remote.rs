@@ -15,7 +15,7 @@ use super::heads::Head;
 use super::replica::{Remote, Replica, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
-use crate::parts::{ByGroup, Epoch, Index, Row, Run, Spot, reached_by};
+use crate::parts::{ByGroup, Epoch, Few, Index, Row, Run, Spot, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
@@ -35,7 +35,7 @@ impl Replica {
     /// Up to here, everything that this group shares with another was delivered by a quorum there.
     fn settled_with(&self, group: GroupId) -> Index {
         let first_owed = self.remotes[group].owed.first();
-        first_owed.map_or(self.decided, |(first, ())| self.decided.min(first - 1))
+        first_owed.map_or(self.decided, |(first, _)| self.decided.min(first - 1))
     }
 
     /// The primary of another group has proposed.
@@ -58,13 +58,11 @@ impl Replica {
             let id = header.id;
             // Thesis, line 47: whatever is proposed here from now on comes after it.
             self.raise_clock(header.timestamp, out);
-            let known = self.tracks.spot(&id);
-            let is_on_the_way = known.is_some_and(|spot| self.track(id, spot).is_on_the_way());
-            if !is_on_the_way && (header.index <= settled || self.windows.delivered(id).is_some()) {
+            let (spot, track) = self.tracks.enter(id);
+            if !track.is_on_the_way() && (header.index <= settled || self.windows.delivered(id).is_some()) {
+                self.forget_if_empty(id);
                 continue;
             }
-            let spot = known.unwrap_or_else(|| self.tracks.spot_or_default(id));
-            let track = self.tracks.at_mut(spot, &id).expect("it has a spot");
             // Whoever has it in the log may be waiting for the clocks only. If it is not there yet, it will be
             // above this timestamp, and where it is in the log all say so.
             let is_told = self.said.as_ref().is_some_and(|said| said.clock >= header.timestamp);
@@ -92,8 +90,12 @@ impl Replica {
         let remote = self.remotes.get_mut(group).expect("acknowledgements come from other groups");
         let _ = remote.hears(held);
         remote.settled = remote.settled.max(settled);
-        let voter = remote.voters.entry(from).or_insert((held, index));
-        *voter = (*voter).max((held, index));
+        match remote.voters.get_mut(&from) {
+            Some(voter) => *voter = (*voter).max((held, index)),
+            None => {
+                remote.voters.insert(from, (held, index));
+            }
+        }
         self.decide(group);
     }
 
@@ -188,9 +190,11 @@ impl Replica {
     fn settle(&mut self, group: GroupId, index: Index) {
         let remote = self.remotes.get_mut(group).expect("every group is known");
         // What is not decided here may still be another message than the one that was delivered there.
-        if index <= self.decided && remote.owed.remove(&index).is_some() {
+        if index <= self.decided
+            && let Some(spot) = remote.owed.remove(&index)
+        {
             let id = self.log.get(index).expect("what is owed is kept").message.id;
-            self.tracks.get_mut(&id).expect("what is in the log is known").owed.remove(group);
+            self.tracks.at_mut(spot, &id).expect("what is in the log is known").owed.remove(group);
         }
     }
 
@@ -307,7 +311,7 @@ impl Replica {
         if self.may_propose() {
             let headers: Vec<Header> = owed
                 .iter()
-                .map(|(index, ())| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
+                .map(|(index, _)| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
                 .collect();
             for batch in headers.chunks(BATCH) {
                 out.send_all(to.iter().copied(), self.headers(group, batch.to_vec()));
@@ -332,7 +336,7 @@ impl Track {
 impl Remote {
     /// A group that nothing was heard of.
     pub(super) fn new(first: Epoch) -> Remote {
-        Remote { voters: BTreeMap::new(), open: Row::new(), settled: 0, epoch: first, owed: Row::new() }
+        Remote { voters: Few::new(), open: Row::new(), settled: 0, epoch: first, owed: Row::new() }
     }
 
     /// Somebody speaks for this epoch of the group. Answers whether it is the newest.

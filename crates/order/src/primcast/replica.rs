@@ -20,7 +20,7 @@ use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
 use crate::parts::{
-    ByGroup, Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Spot, Stream, Table, Windows, reached_by,
+    ByGroup, Clock, Epoch, Few, Index, Log, Mark, Marks, Queue, Row, Spot, Stream, Table, Windows, reached_by,
 };
 use crate::{Mutant, Planted};
 
@@ -66,7 +66,7 @@ pub(super) struct Replica {
     /// How often it stood for election in vain since it last held a new epoch.
     pub(super) lost: u32,
     /// What each replica of the group, this one too, has said of itself.
-    pub(super) peers: BTreeMap<ProcessId, Peer>,
+    pub(super) peers: Few<ProcessId, Peer>,
 
     pub(super) clock: Clock,
     pub(super) log: Log,
@@ -179,7 +179,7 @@ pub(super) struct Track {
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Remote {
     /// How far each of its replicas holds the log of which epoch.
-    pub(super) voters: BTreeMap<ProcessId, (Epoch, Index)>,
+    pub(super) voters: Few<ProcessId, (Epoch, Index)>,
     /// Its proposals that are not decided yet, by epoch and place.
     pub(super) open: Row<(Epoch, Index), (MessageId, Spot)>,
     /// Its log is settled up to here: what it shares with this group was delivered by a quorum of this group.
@@ -188,7 +188,7 @@ pub(super) struct Remote {
     /// or stands in the newer one's log too: its places say nothing about what is settled.
     pub(super) epoch: Epoch,
     /// Own entries that it shares and that it may not have learned durably.
-    pub(super) owed: Row<Index, ()>,
+    pub(super) owed: Row<Index, Spot>,
 }
 
 impl Replica {
@@ -390,12 +390,12 @@ impl Replica {
         let waits_for_leader = !self.planted.is(Mutant::PrimCastIgnoresTheLeaderClock);
         let quorum_clock = self.quorum_clock();
         while let Some((first, spot)) = self.next_to_deliver() {
-            let Some((timestamp, marks)) = self.final_timestamp(first.id, spot) else { break };
-            let leader_may_come_before = waits_for_leader && self.leader_clock() < timestamp;
-            if leader_may_come_before || quorum_clock < timestamp {
+            let Some(outcome) = self.outcome(first.id, spot) else { break };
+            let leader_may_come_before = waits_for_leader && self.leader_clock() < outcome.timestamp;
+            if leader_may_come_before || quorum_clock < outcome.timestamp {
                 break;
             }
-            self.deliver_at(spot, Outcome { id: first.id, timestamp, marks }, out);
+            self.deliver_at(spot, outcome, out);
         }
         self.deliver_what_commutes(self.leader_clock().min(quorum_clock), out);
     }
@@ -403,26 +403,28 @@ impl Replica {
     /// The message that can have the earliest place of all.
     fn next_to_deliver(&self) -> Option<(Stamp, Spot)> {
         if self.planted.is(Mutant::PrimCastIgnoresPendingStamps) {
-            return self.queue.iter().find(|(place, spot)| self.final_timestamp(place.id, *spot).is_some());
+            return self.queue.iter().find(|(place, spot)| self.outcome(place.id, *spot).is_some());
         }
         self.queue.first()
     }
 
-    /// The final timestamp of a message in the log, once every destination has decided.
-    pub(super) fn final_timestamp(&self, id: MessageId, spot: Spot) -> Option<(Timestamp, Marks)> {
+    /// What becomes of a message in the log, once every destination has decided.
+    #[inline]
+    pub(super) fn outcome(&self, id: MessageId, spot: Spot) -> Option<Outcome> {
         let track = self.track(id, spot);
         let index = track.index.filter(|index| *index <= self.decided)?;
-        let mut highest = self.log.get(index).expect("what is on the way is kept").timestamp;
-        let mut marks = Marks::new();
+        let timestamp = self.log.get(index).expect("what is on the way is kept").timestamp;
+        let mut outcome = Outcome { id, timestamp, marks: Marks::new() };
         for group in self.other_groups(id.destinations).iter() {
             let head = track.heads.get(group).filter(|head| head.is_decided)?;
-            highest = highest.max(head.timestamp);
-            marks.push(Mark { group, index: head.index });
+            outcome.timestamp = outcome.timestamp.max(head.timestamp);
+            outcome.marks.push(Mark { group, index: head.index });
         }
-        Some((highest, marks))
+        Some(outcome)
     }
 
     /// What is known of a message that something is known of.
+    #[inline]
     pub(super) fn track(&self, id: MessageId, spot: Spot) -> &Track {
         self.tracks.at(spot, &id).unwrap_or_else(|| panic!("nothing is known of {id}"))
     }
@@ -453,6 +455,7 @@ impl Replica {
     }
 
     /// Whoever sent a message learns that it is delivered. One that delivers it too need not be told.
+    #[inline]
     pub(super) fn answer_sender(&mut self, stamp: Stamp, spot: Spot, out: &mut Effects) {
         let Stamp { timestamp, id } = stamp;
         let Some(sender) = self.tracks.at_mut(spot, &id).and_then(|track| track.sender.take()) else { return };
@@ -473,9 +476,10 @@ impl Replica {
         (track.is_delivered, track.turn) = (true, turn);
         (track.age, track.tries, track.header) = (0, 0, None);
         // What is decided is not open any more.
-        for (group, head) in core::mem::take(&mut track.heads).iter().filter(|(_, head)| !head.is_decided) {
+        for (group, head) in track.heads.iter().filter(|(_, head)| !head.is_decided) {
             self.remotes.get_mut(group).expect("every group is known").open.remove(&(head.epoch, head.index));
         }
+        track.heads.clear();
         let index = track.index.expect("what is delivered is in the log");
         let message = &self.log.get(index).expect("what is delivered is kept").message;
         self.queue.remove(id, &mut track.place);

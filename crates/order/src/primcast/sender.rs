@@ -169,9 +169,7 @@ impl Sender {
     /// Puts a message behind those of the same session that are on the way to the same groups. Answers the one
     /// that must be proposed before it, or zero.
     fn line_up(&mut self, id: MessageId) -> u64 {
-        let stream = Stream::of(id);
-        let spot = self.sequences.spot_or_default(stream);
-        let sequences = self.sequences.at_mut(spot, &stream).expect("it has a spot");
+        let (_, sequences) = self.sequences.enter(Stream::of(id));
         let place = sequences.iter().rposition(|before| *before < id.sequence).map_or(0, |last| last + 1);
         sequences.insert(place, id.sequence);
         if place > 0 { sequences[place - 1] } else { 0 }

@@ -466,13 +466,14 @@ impl Wire for Header {
 
     #[inline]
     fn decode(reader: &mut Reader) -> Result<Header, WireError> {
+        let [index, timestamp, session, sequence, destinations, floor, expiry, follows] = reader.words()?;
         Ok(Header {
-            index: reader.u64()?,
-            timestamp: Timestamp::decode(reader)?,
-            id: MessageId::decode(reader)?,
-            floor: Timestamp::decode(reader)?,
-            expiry: Timestamp::decode(reader)?,
-            follows: reader.u64()?,
+            index,
+            timestamp: Timestamp(timestamp),
+            id: MessageId::from_words([session, sequence, destinations])?,
+            floor: Timestamp(floor),
+            expiry: Timestamp(expiry),
+            follows,
         })
     }
 }
