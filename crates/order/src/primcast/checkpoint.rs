@@ -128,11 +128,9 @@ impl Replica {
         // there and forgotten. If not, it will be shown again.
         let believes_all = self.planted.is(Mutant::PrimCastHearsDeposedPrimaries);
         for (id, mut track) in heard.into_sorted() {
-            track
-                .heads
-                .retain(|group, head| head.is_decided || head.epoch == self.remotes[group].epoch || believes_all);
+            track.heads.retain(|head| head.is_decided || head.epoch == self.remotes[head.group].epoch || believes_all);
             if self.is_shown(&track) && self.windows.delivered(id).is_none() {
-                self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
+                self.tracks.insert(id, Track { heads: track.heads, terms: track.terms, ..Track::default() });
             }
         }
         let tracks = &self.tracks;

@@ -16,6 +16,7 @@ use skein_machine::{Conflicts, Delivery, MessageId, Multicast, Position, Stamp, 
 use super::Effects;
 use super::replica::Replica;
 use crate::Mutant;
+use crate::parts::Index;
 
 /// So many messages on the way are looked at in one step. What stands further behind waits a little longer.
 const LOOKS_AHEAD: usize = 256;
@@ -109,12 +110,13 @@ impl Replica {
         self.early.covered()
     }
 
-    /// The user hears of a message.
-    pub(super) fn tell_user(&mut self, position: Position, stamp: Stamp, message: Multicast, out: &mut Effects) {
+    /// The user hears of a message, which stands in the log.
+    pub(super) fn tell_user(&mut self, position: Position, stamp: Stamp, index: Index, out: &mut Effects) {
         if self.settings.conflicts.is_some() {
             self.early.since.push_back(stamp);
         }
         self.closed.push(stamp.id);
+        let message = self.log.get(index).expect("what the user hears of is kept").message.clone();
         out.emit(Up::Deliver(Delivery { position, timestamp: stamp.timestamp, message }));
     }
 
@@ -147,10 +149,9 @@ impl Replica {
 
     fn deliver_early(&mut self, stamp: Stamp, out: &mut Effects) {
         let index = self.find(stamp.id).expect("what is delivered early is in the log");
-        let message = self.log.get(index).expect("what is on the way is kept").message.clone();
         let position = self.told();
         self.early.ahead.insert(stamp.id, stamp.timestamp);
-        self.tell_user(position, stamp, message, out);
+        self.tell_user(position, stamp, index, out);
     }
 
     /// The user was given a state that need not hold all that it had heard of: it hears of that again, and in

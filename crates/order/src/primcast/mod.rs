@@ -272,9 +272,12 @@ impl Machine for PrimCast {
         replica.show_proposals(out);
         replica.advance(now, out);
         replica.speak(now, out);
-        for id in replica.closed.drain(..) {
-            self.sender.on_done(id);
+        if self.sender.open() > 0 {
+            replica.closed.iter().for_each(|id| {
+                self.sender.on_done(*id);
+            });
         }
+        replica.closed.clear();
     }
 
     fn check(&self) {

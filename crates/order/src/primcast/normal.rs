@@ -10,7 +10,7 @@ use skein_machine::{GroupId, MessageId, Multicast, ProcessId, Stamp, Time, Times
 
 use super::election::Role;
 use super::record::Record;
-use super::replica::{Replica, Track};
+use super::replica::{Replica, Terms, Track};
 use super::wire::{Header, Message, Refusal, Start};
 use super::{Effects, MAX_LOG_BYTES, MAX_PENDING};
 use crate::Mutant;
@@ -207,21 +207,17 @@ impl Replica {
         }
         let clock = self.clock.value();
         let is_late = |track: &Track| {
-            let expires = track.header.as_ref().is_some_and(|header| header.expiry <= clock);
+            let expires = track.terms.is_some_and(|terms| terms.expiry <= clock);
             expires && track.index.is_none() && self.is_shown(track)
         };
         let late = self.tracks.sorted_if(is_late);
-        let late: Vec<Header> = late.into_iter().filter_map(|(_, track)| track.header.clone()).collect();
-        for header in late {
-            if self.has_proposed(header.id, header.follows) {
-                let message = Multicast {
-                    id: header.id,
-                    floor: header.floor,
-                    expiry: header.expiry,
-                    payload: bytes::Bytes::new(),
-                };
-                let timestamp = self.next_timestamp(now, header.floor);
-                self.propose(message, header.follows, timestamp, out);
+        let late: Vec<(MessageId, Terms)> =
+            late.into_iter().filter_map(|(id, track)| Some((id, track.terms?))).collect();
+        for (id, Terms { floor, expiry, follows }) in late {
+            if self.has_proposed(id, follows) {
+                let message = Multicast { id, floor, expiry, payload: bytes::Bytes::new() };
+                let timestamp = self.next_timestamp(now, floor);
+                self.propose(message, follows, timestamp, out);
             }
         }
     }

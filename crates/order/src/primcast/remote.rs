@@ -12,7 +12,7 @@ use skein_machine::{GroupId, MessageId, ProcessId};
 use super::Effects;
 use super::election::Role;
 use super::heads::Head;
-use super::replica::{Remote, Replica, Track};
+use super::replica::{Remote, Replica, Terms, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
 use crate::parts::{ByGroup, Epoch, Few, Index, Row, Run, Spot, reached_by};
@@ -67,7 +67,8 @@ impl Replica {
             // above this timestamp, and where it is in the log all say so.
             let is_told = self.said.as_ref().is_some_and(|said| said.clock >= header.timestamp);
             self.is_clock_awaited |= track.index.is_some() && !is_told;
-            let head = Head { epoch, index: header.index, timestamp: header.timestamp, is_decided: false };
+            let Header { index, timestamp, floor, expiry, follows, .. } = header;
+            let head = Head { group, epoch, index, timestamp, is_decided: false };
             match track.heads.get(group) {
                 Some(known) if known.is_decided || known.epoch > epoch => {}
                 known => {
@@ -75,9 +76,9 @@ impl Replica {
                     if let Some(known) = known {
                         remote.open.remove(&(known.epoch, known.index));
                     }
-                    remote.open.insert((epoch, header.index), (id, spot));
-                    track.heads.insert(group, head);
-                    track.header = Some(header);
+                    remote.open.insert((epoch, index), (id, spot));
+                    track.heads.insert(head);
+                    track.terms = Some(Terms { floor, expiry, follows });
                 }
             }
         }
@@ -329,7 +330,7 @@ impl Track {
 
     /// See [`Replica::is_shown`].
     pub(super) fn is_shown(&self, remotes: &ByGroup<Remote>) -> bool {
-        self.heads.iter().any(|(group, head)| head.index > remotes[group].settled)
+        self.heads.iter().any(|head| head.index > remotes[head.group].settled)
     }
 }
 

@@ -7,9 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use skein_machine::{
-    Boot, Cluster, GroupId, GroupSet, MessageId, Multicast, Position, ProcessId, Random, Stamp, Time, Timestamp,
-};
+use skein_machine::{Boot, Cluster, GroupId, GroupSet, MessageId, Position, ProcessId, Random, Stamp, Time, Timestamp};
 
 use super::audience::Unsaid;
 use super::early::Early;
@@ -159,8 +157,8 @@ pub(super) struct Track {
     pub(super) index: Option<Index>,
     /// What other groups have proposed.
     pub(super) heads: Heads,
-    /// Its outline, from a header: what is needed to propose it without its payload.
-    pub(super) header: Option<super::wire::Header>,
+    /// From a header: what is needed to propose it without its payload.
+    pub(super) terms: Option<Terms>,
     pub(super) is_delivered: bool,
     /// Its turn among the deliveries, if that is remembered; before it was delivered, nothing.
     pub(super) turn: Position,
@@ -173,6 +171,14 @@ pub(super) struct Track {
     /// Ticks since something was last done about it.
     pub(super) age: u32,
     pub(super) tries: u32,
+}
+
+/// On what a message is proposed, as its header says.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Terms {
+    pub(super) floor: Timestamp,
+    pub(super) expiry: Timestamp,
+    pub(super) follows: u64,
 }
 
 /// What is known of another group.
@@ -449,8 +455,8 @@ impl Replica {
         let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
         let position = self.told();
         self.answer_sender(stamp, spot, out);
-        if let Some(message) = self.note_delivery(outcome, spot) {
-            self.tell_user(position, stamp, message, out);
+        if let Some(index) = self.note_delivery(outcome, spot) {
+            self.tell_user(position, stamp, index, out);
         }
     }
 
@@ -464,35 +470,34 @@ impl Replica {
         }
     }
 
-    /// Notes that a message has had its turn, and answers the message unless it was delivered before.
-    pub(super) fn note_delivery(&mut self, outcome: Outcome, spot: Spot) -> Option<Multicast> {
-        let Outcome { id, timestamp, .. } = outcome;
-        let place = Stamp { timestamp, id };
-        let is_later = self.newest.is_none_or(|newest| newest < place);
-        assert!(is_later || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
-        self.newest = Some(place);
+    /// Notes that a message has had its turn, and answers where it stands unless it was delivered before.
+    pub(super) fn note_delivery(&mut self, outcome: Outcome, spot: Spot) -> Option<Index> {
+        let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
+        let Stamp { timestamp, id } = stamp;
+        let is_later = self.newest.is_none_or(|newest| newest < stamp);
+        assert!(is_later || self.planted != Planted::NONE, "{stamp} is delivered after {:?}", self.newest);
+        self.newest = Some(stamp);
         let turn = self.delivered();
         let track = self.tracks.at_mut(spot, &id).expect("what is delivered is known");
-        (track.is_delivered, track.turn) = (true, turn);
-        (track.age, track.tries, track.header) = (0, 0, None);
+        let index = track.index.expect("what is delivered is in the log");
+        (track.is_delivered, track.turn, track.age, track.tries, track.terms) = (true, turn, 0, 0, None);
         // What is decided is not open any more.
-        for (group, head) in track.heads.iter().filter(|(_, head)| !head.is_decided) {
-            self.remotes.get_mut(group).expect("every group is known").open.remove(&(head.epoch, head.index));
+        for head in track.heads.iter().filter(|head| !head.is_decided) {
+            let remote = self.remotes.get_mut(head.group).expect("every group is known");
+            remote.open.remove(&(head.epoch, head.index));
         }
         track.heads.clear();
-        let index = track.index.expect("what is delivered is in the log");
-        let message = &self.log.get(index).expect("what is delivered is kept").message;
         self.queue.remove(id, &mut track.place);
-        self.windows.note(id, timestamp, message.expiry, &outcome.marks);
+        let expiry = self.log.get(index).expect("what is delivered is kept").message.expiry;
+        self.windows.note(id, timestamp, expiry, &outcome.marks);
+        self.outcomes.push_back(outcome);
+        if self.planted.is(Mutant::PrimCastForgetsWindows) && turn.is_multiple_of(8) {
+            self.windows.forget_wrongly(Stream::of(id));
+        }
         let early = self.early.turn(id);
         let is_the_same = early.is_none_or(|early| early == timestamp);
         assert!(is_the_same || self.planted != Planted::NONE, "{id} was delivered with {early:?}, not {timestamp}");
-        let message = early.is_none().then(|| message.clone());
-        if self.planted.is(Mutant::PrimCastForgetsWindows) && self.delivered().is_multiple_of(8) {
-            self.windows.forget_wrongly(Stream::of(id));
-        }
-        self.outcomes.push_back(outcome);
-        message
+        early.is_none().then_some(index)
     }
 
     pub(super) fn check(&self) {

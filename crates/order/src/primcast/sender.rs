@@ -226,10 +226,6 @@ impl Sender {
 
     /// It was delivered: what follows it need not wait to hear of it. Answers whether it was on the way.
     pub(super) fn on_done(&mut self, id: MessageId) -> bool {
-        if self.open.is_empty() {
-            // So it is at most replicas, which hear of everything that is delivered.
-            return false;
-        }
         let was_open = self.close(id);
         for sequence in self.sequences.get(&Stream::of(id)).into_iter().flatten().filter(|later| **later > id.sequence)
         {
