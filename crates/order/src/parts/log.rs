@@ -120,7 +120,7 @@ impl Log {
 
     /// Appends an entry and answers its place.
     pub fn append(&mut self, entry: Entry) -> Index {
-        if let Some(newest) = self.get(self.last()) {
+        if let Some(newest) = self.entries.back().or_else(|| self.get(self.base)) {
             let (old, new) = (newest.timestamp, entry.timestamp);
             assert!(old < new, "{} is proposed at {new} after {old}", entry.message.id);
             assert!(newest.epoch <= entry.epoch, "an entry of {} follows one of {}", entry.epoch, newest.epoch);
