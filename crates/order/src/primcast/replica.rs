@@ -454,24 +454,33 @@ impl Replica {
     fn deliver_at(&mut self, spot: Spot, outcome: Outcome, out: &mut Effects) {
         let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
         let position = self.told();
-        self.answer_sender(stamp, spot, out);
-        if let Some(index) = self.note_delivery(outcome, spot) {
+        let (sender, index) = self.note_delivery(outcome, spot);
+        if let Some(sender) = sender {
+            self.answer(sender, stamp, out);
+        }
+        if let Some(index) = index {
             self.tell_user(position, stamp, index, out);
         }
     }
 
-    /// Whoever sent a message learns that it is delivered. One that delivers it too need not be told.
-    #[inline]
+    /// Whoever sent a message learns that it is delivered, and waits no more.
     pub(super) fn answer_sender(&mut self, stamp: Stamp, spot: Spot, out: &mut Effects) {
-        let Stamp { timestamp, id } = stamp;
-        let Some(sender) = self.tracks.at_mut(spot, &id).and_then(|track| track.sender.take()) else { return };
+        let sender = self.tracks.at_mut(spot, &stamp.id).and_then(|track| track.sender.take());
+        if let Some(sender) = sender {
+            self.answer(sender, stamp, out);
+        }
+    }
+
+    /// One that delivers the message too need not be told.
+    fn answer(&self, sender: ProcessId, Stamp { timestamp, id }: Stamp, out: &mut Effects) {
         if !self.cluster.group_of(sender).is_some_and(|group| id.destinations.contains(group)) {
             out.send(sender, Message::Done(id, timestamp));
         }
     }
 
-    /// Notes that a message has had its turn, and answers where it stands unless it was delivered before.
-    pub(super) fn note_delivery(&mut self, outcome: Outcome, spot: Spot) -> Option<Index> {
+    /// Notes that a message has had its turn. Answers who waits for that, and where the message stands in the log
+    /// unless it was delivered before.
+    pub(super) fn note_delivery(&mut self, outcome: Outcome, spot: Spot) -> (Option<ProcessId>, Option<Index>) {
         let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
         let Stamp { timestamp, id } = stamp;
         let is_later = self.newest.is_none_or(|newest| newest < stamp);
@@ -480,6 +489,7 @@ impl Replica {
         let turn = self.delivered();
         let track = self.tracks.at_mut(spot, &id).expect("what is delivered is known");
         let index = track.index.expect("what is delivered is in the log");
+        let sender = track.sender.take();
         (track.is_delivered, track.turn, track.age, track.tries, track.terms) = (true, turn, 0, 0, None);
         // What is decided is not open any more.
         for head in track.heads.iter().filter(|head| !head.is_decided) {
@@ -497,7 +507,7 @@ impl Replica {
         let early = self.early.turn(id);
         let is_the_same = early.is_none_or(|early| early == timestamp);
         assert!(is_the_same || self.planted != Planted::NONE, "{id} was delivered with {early:?}, not {timestamp}");
-        early.is_none().then_some(index)
+        (sender, early.is_none().then_some(index))
     }
 
     pub(super) fn check(&self) {
