@@ -13,7 +13,7 @@ use crate::{ClusterId, GroupId, GroupSet, MAX_GROUPS, Multicast, ProcessId, Time
 
 /// The most replicas of one group. Every replica hears from every other, so
 /// beyond this a second group is the better answer.
-const MAX_REPLICAS: usize = 9;
+pub(crate) const MAX_REPLICAS: usize = 9;
 
 /// The most outsiders. Together with the groups they fit the numbers of processes.
 const MAX_OUTSIDERS: usize = 4096;
@@ -24,8 +24,8 @@ pub struct Cluster {
     id: ClusterId,
     groups: Vec<Vec<ProcessId>>,
     outsiders: Vec<ProcessId>,
-    /// The group of every process; `None` for an outsider.
-    home: BTreeMap<ProcessId, Option<GroupId>>,
+    /// Every process, by its number, and its group; `None` for an outsider.
+    home: Vec<(ProcessId, Option<GroupId>)>,
 }
 
 /// Two clusters with one id are the same, so the id is all that needs hashing.
@@ -75,7 +75,7 @@ impl Cluster {
                 None => {}
             }
         }
-        Ok(Cluster { id, groups, outsiders, home })
+        Ok(Cluster { id, groups, outsiders, home: home.into_iter().collect() })
     }
 
     /// So many groups of so many replicas each, numbered from `p0` on, then outsiders.
@@ -127,12 +127,23 @@ impl Cluster {
 
     /// Whether the process exists.
     pub fn contains(&self, process: ProcessId) -> bool {
-        self.home.contains_key(&process)
+        self.home_of(process).is_some()
     }
 
     /// The group of a process; `None` for an outsider.
     pub fn group_of(&self, process: ProcessId) -> Option<GroupId> {
-        self.home.get(&process).copied().flatten()
+        self.home_of(process).flatten()
+    }
+
+    /// This is asked with every message. Numbers without a gap, as most clusters have them, are places too.
+    #[inline]
+    fn home_of(&self, process: ProcessId) -> Option<Option<GroupId>> {
+        let guess = self.home.get(usize::from(process.0)).filter(|(there, _)| *there == process);
+        let found = guess.or_else(|| {
+            let place = self.home.binary_search_by_key(&process, |(other, _)| *other).ok()?;
+            self.home.get(place)
+        });
+        found.map(|(_, group)| *group)
     }
 
     /// How many replicas of a group make a majority.

@@ -139,6 +139,7 @@ pub trait Ordering: Machine<Command = Down, Event = Up> {}
 impl<M: Machine<Command = Down, Event = Up>> Ordering for M {}
 
 impl Wire for Multicast {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         self.id.encode(writer);
         self.floor.encode(writer);
@@ -146,22 +147,26 @@ impl Wire for Multicast {
         writer.bytes(&self.payload);
     }
 
+    #[inline]
     fn decode(reader: &mut Reader) -> Result<Multicast, WireError> {
+        let [session, sequence, destinations, floor, expiry] = reader.words()?;
         Ok(Multicast {
-            id: MessageId::decode(reader)?,
-            floor: Timestamp::decode(reader)?,
-            expiry: Timestamp::decode(reader)?,
+            id: MessageId::from_words([session, sequence, destinations])?,
+            floor: Timestamp(floor),
+            expiry: Timestamp(expiry),
             payload: reader.bytes("a payload", MAX_PAYLOAD)?,
         })
     }
 }
 
 impl Wire for Stamp {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         self.timestamp.encode(writer);
         self.id.encode(writer);
     }
 
+    #[inline]
     fn decode(reader: &mut Reader) -> Result<Stamp, WireError> {
         Ok(Stamp { timestamp: Timestamp::decode(reader)?, id: MessageId::decode(reader)? })
     }

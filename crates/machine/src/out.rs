@@ -12,7 +12,7 @@ use core::time::Duration;
 use alloc::boxed::Box;
 use alloc::vec::{Drain, Vec};
 
-use crate::{Chronicle, Machine, ProcessId};
+use crate::{Chronicle, Machine, ProcessId, Recipients};
 
 /// One thing for the host to do.
 pub enum Effect<M: Machine> {
@@ -25,9 +25,9 @@ pub enum Effect<M: Machine> {
     /// is durable, and if that never happens, the earlier ones count.
     Compact(M::Record),
     /// Send a message once everything persisted before it is durable.
-    Send(ProcessId, M::Message),
+    Send(Recipients, M::Message),
     /// Send a message now: it promises nothing that could be lost.
-    SendEarly(ProcessId, M::Message),
+    SendEarly(Recipients, M::Message),
     /// Fire a timer after this long, in place of an equal one.
     Arm(M::Timer, Duration),
     /// Take an equal timer back.
@@ -77,21 +77,47 @@ impl<M: Machine> Out<M> {
 
     /// See [`Effect::Send`]. Sending to oneself is allowed and takes no network.
     pub fn send(&mut self, to: ProcessId, message: M::Message) {
-        self.effects.push(Effect::Send(to, message));
+        self.effects.push(Effect::Send(to.into(), message));
     }
 
     /// See [`Effect::SendEarly`].
     pub fn send_early(&mut self, to: ProcessId, message: M::Message) {
-        self.effects.push(Effect::SendEarly(to, message));
+        self.effects.push(Effect::SendEarly(to.into(), message));
     }
 
     /// Sends the same message to each of these processes.
-    pub fn send_all(&mut self, to: impl IntoIterator<Item = ProcessId>, message: &M::Message)
+    pub fn send_all(&mut self, to: impl IntoIterator<Item = ProcessId>, message: M::Message)
     where
         M::Message: Clone,
     {
-        for process in to {
-            self.send(process, message.clone());
+        self.to_all(to, message, Effect::Send);
+    }
+
+    /// The same early.
+    pub fn send_early_to_all(&mut self, to: impl IntoIterator<Item = ProcessId>, message: M::Message)
+    where
+        M::Message: Clone,
+    {
+        self.to_all(to, message, Effect::SendEarly);
+    }
+
+    /// One effect for as many as one can have.
+    fn to_all(
+        &mut self,
+        to: impl IntoIterator<Item = ProcessId>,
+        message: M::Message,
+        send: fn(Recipients, M::Message) -> Effect<M>,
+    ) where
+        M::Message: Clone,
+    {
+        let mut left = to.into_iter().peekable();
+        while left.peek().is_some() {
+            let recipients = Recipients::take(&mut left);
+            if left.peek().is_none() {
+                self.effects.push(send(recipients, message));
+                return;
+            }
+            self.effects.push(send(recipients, message.clone()));
         }
     }
 
@@ -138,13 +164,28 @@ impl<M: Machine> fmt::Debug for Effect<M> {
             Effect::Persist(record) => write!(f, "persist {record:?}"),
             Effect::Checkpoint(record) => write!(f, "checkpoint {record:?}"),
             Effect::Compact(record) => write!(f, "compact to {record:?}"),
-            Effect::Send(to, message) => write!(f, "send {to} {message:?}"),
-            Effect::SendEarly(to, message) => write!(f, "send early {to} {message:?}"),
+            Effect::Send(to, message) => write_each(f, to, |f, process| write!(f, "send {process} {message:?}")),
+            Effect::SendEarly(to, message) => {
+                write_each(f, to, |f, process| write!(f, "send early {process} {message:?}"))
+            }
             Effect::Arm(timer, after) => write!(f, "arm {timer:?} in {after:?}"),
             Effect::Disarm(timer) => write!(f, "disarm {timer:?}"),
             Effect::Emit(event) => write!(f, "emit {event:?}"),
         }
     }
+}
+
+/// For a reader, what is said to several is said to each.
+fn write_each(
+    f: &mut fmt::Formatter<'_>,
+    to: &Recipients,
+    write: impl Fn(&mut fmt::Formatter<'_>, ProcessId) -> fmt::Result,
+) -> fmt::Result {
+    for (nth, process) in to.iter().enumerate() {
+        f.write_str(if nth == 0 { "" } else { ", " })?;
+        write(f, process)?;
+    }
+    Ok(())
 }
 
 impl<M: Machine> fmt::Debug for Out<M> {

@@ -15,11 +15,11 @@ use std::env;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{
     Boot, Chronicle, Cluster, Down, Effect, GroupId, GroupSet, Machine, MessageId, Multicast, Out, ProcessId,
-    SessionId, Time, Timestamp, Up, Wire,
+    Recipients, SessionId, Time, Timestamp, Up, Wire,
 };
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, Message, PrimCast, Settings, Timer};
@@ -40,6 +40,8 @@ struct Process {
     inbox: Vec<(ProcessId, Bytes)>,
     /// What it says to each process in this turn.
     outbox: Vec<Vec<u8>>,
+    /// One message of it.
+    said: Vec<u8>,
     to_itself: Vec<Message>,
     commands: Vec<Down>,
     out: Out<PrimCast>,
@@ -120,6 +122,7 @@ impl Process {
             machine: PrimCast::new(me, cluster.clone(), Boot::First, settings, Planted::NONE),
             inbox: Vec::new(),
             outbox: cluster.processes().map(|_| Vec::new()).collect(),
+            said: Vec::new(),
             to_itself: Vec::new(),
             commands: Vec::new(),
             out: Out::new().with_chronicle(Chronicle::new(me, cluster.clone())),
@@ -152,16 +155,15 @@ impl Process {
         let chronicle = out.chronicle().expect("there is one, as on a node");
         chronicle.end_turn();
         chronicle.set_now(self.now);
-        for command in std::mem::take(&mut self.commands) {
+        for command in self.commands.drain(..) {
             self.machine.on_command(Time::ZERO, command, &mut out);
         }
-        for message in std::mem::take(&mut self.to_itself) {
+        for message in self.to_itself.drain(..) {
             self.machine.on_message(Time::ZERO, self.me, message, &mut out);
         }
-        for (from, mut bytes) in std::mem::take(&mut self.inbox) {
+        for (from, mut bytes) in self.inbox.drain(..) {
             while !bytes.is_empty() {
-                let head = bytes.split_to(4);
-                let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);
+                let length = bytes.get_u32_le();
                 let message = wire::from_bytes(bytes.split_to(length as usize), VERSION).expect("it was encoded");
                 self.machine.on_message(Time::ZERO, from, message, &mut out);
             }
@@ -174,17 +176,7 @@ impl Process {
     fn perform(&mut self, mut out: Out<PrimCast>) {
         for effect in out.drain() {
             match effect {
-                Effect::Send(to, message) | Effect::SendEarly(to, message) if to == self.me => {
-                    self.to_itself.push(message);
-                }
-                Effect::Send(to, message) | Effect::SendEarly(to, message) => {
-                    let buffer = &mut self.outbox[to.0 as usize];
-                    let start = buffer.len();
-                    buffer.extend_from_slice(&[0; 4]);
-                    message.encode(&mut Writer::new(buffer, VERSION));
-                    let length = (buffer.len() - start - 4) as u32;
-                    buffer[start..start + 4].copy_from_slice(&length.to_le_bytes());
-                }
+                Effect::Send(to, message) | Effect::SendEarly(to, message) => self.say(to, message),
                 Effect::Emit(Up::Deliver(_)) => self.delivered += 1,
                 Effect::Emit(Up::WantCheckpoint) => {
                     self.commands.push(Down::Checkpointed { position: self.delivered, bytes: Bytes::new() });
@@ -198,5 +190,20 @@ impl Process {
             }
         }
         self.out = out;
+    }
+
+    /// Encoded once, however many hear it.
+    fn say(&mut self, to: Recipients, message: Message) {
+        self.said.clear();
+        self.said.extend_from_slice(&[0; 4]);
+        message.encode(&mut Writer::new(&mut self.said, VERSION));
+        let length = (self.said.len() - 4) as u32;
+        self.said[..4].copy_from_slice(&length.to_le_bytes());
+        for process in to.iter().filter(|process| *process != self.me) {
+            self.outbox[process.0 as usize].extend_from_slice(&self.said);
+        }
+        if to.iter().any(|process| process == self.me) {
+            self.to_itself.push(message);
+        }
     }
 }

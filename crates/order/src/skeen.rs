@@ -162,7 +162,7 @@ impl Skeen {
             out.emit(Up::Done { id: message.id, timestamp: *timestamp });
             return;
         }
-        out.send_all(self.cluster.replicas(message.id.destinations), &Message::Start(message.clone()));
+        out.send_all(self.cluster.replicas(message.id.destinations), Message::Start(message.clone()));
     }
 
     /// Step 2 at a destination: propose a timestamp above everything seen.
@@ -184,7 +184,7 @@ impl Skeen {
         self.clock = self.clock.max(floor).next();
         let timestamp = self.clock;
         let others = self.cluster.replicas(message.id.destinations).filter(|process| *process != self.me);
-        out.send_all(others, &Message::Propose { id, timestamp });
+        out.send_all(others, Message::Propose { id, timestamp });
 
         let pending = self.pending.entry(id).or_default();
         pending.message = Some(message);

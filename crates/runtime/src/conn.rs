@@ -27,7 +27,7 @@ pub(crate) enum Filled {
 }
 
 /// So much memory a connection keeps that has nothing to write: what two of the longest frames need.
-const MOST_ROOM: usize = 1 << 22;
+pub(crate) const MOST_ROOM: usize = 1 << 22;
 
 /// Writes in one turn of what the socket did not take before, so that nobody makes the others wait.
 const WRITES: usize = 4;

@@ -232,12 +232,16 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     /// What was said before a link stands, in this turn or while the disk was slow, may follow something that is
     /// lost. A link loses an end, never the middle.
     fn drop_what_was_said_to(&mut self, process: ProcessId) {
-        let is_other = |effect: &Effect<M>| match effect {
-            Effect::Send(to, _) | Effect::SendEarly(to, _) => *to != process,
+        let is_for_others = |effect: &mut Effect<M>| match effect {
+            Effect::Send(to, _) | Effect::SendEarly(to, _) => {
+                to.remove(process);
+                !to.is_empty()
+            }
             _ => true,
         };
-        self.held.retain(|(_, effect)| is_other(effect));
-        let mut kept: Vec<Effect<M>> = self.out.drain().filter(is_other).collect();
+        self.held.retain_mut(|(_, effect)| is_for_others(effect));
+        let mut kept: Vec<Effect<M>> = self.out.drain().collect();
+        kept.retain_mut(is_for_others);
         kept.drain(..).for_each(|effect| self.out.push(effect));
     }
 

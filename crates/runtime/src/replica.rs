@@ -15,11 +15,11 @@ use std::time::{Duration, Instant};
 use mio::event::Event;
 use mio::{Events, Poll, Waker};
 use skein_machine::wire::{self, VERSION, Writer};
-use skein_machine::{Boot, Chronicle, Cluster, ClusterId, Effect, Machine, Out, ProcessId, Time, Wire};
+use skein_machine::{Boot, Chronicle, Cluster, ClusterId, Effect, Machine, Out, ProcessId, Recipients, Time, Wire};
 
 use crate::alarms::Alarms;
 use crate::clock::HardwareClock;
-use crate::conn::Filled;
+use crate::conn::{Filled, MOST_ROOM};
 use crate::data::{Begin, DataDir, Identity, Owner};
 use crate::distance::Distance;
 use crate::files::Files;
@@ -112,6 +112,8 @@ pub struct Replica<M: Machine, F: Front<M>> {
     /// What waits until so many records are durable.
     pub(crate) held: VecDeque<(u64, Effect<M>)>,
     pub(crate) to_itself: VecDeque<M::Message>,
+    /// The message that is being said, as bytes.
+    pub(crate) said: Vec<u8>,
     /// Connections that may have something to read.
     pub(crate) ready: Vec<usize>,
     /// One of them need not wait for the disk.
@@ -180,6 +182,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             desk: Desk::new(),
             held: VecDeque::new(),
             to_itself: VecDeque::new(),
+            said: Vec::new(),
             ready: Vec::new(),
             has_more: false,
             has_calls: false,
@@ -468,16 +471,24 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         }
     }
 
-    fn send(&mut self, to: ProcessId, message: M::Message) {
-        if to == self.me.process {
-            self.to_itself.push_back(message);
-            return;
+    /// Encoded once for everybody who speaks the same version.
+    fn send(&mut self, to: Recipients, message: M::Message) {
+        let mut said_in = None;
+        for process in to.iter().filter(|process| *process != self.me.process) {
+            let link = self.links.iter().find(|link| link.process == process);
+            // Whom no link leads to is told again when one does.
+            let Some(place) = link.and_then(|link| link.slot).and_then(|slot| self.slots.get(slot)) else { continue };
+            if said_in != Some(place.version) {
+                self.said.clear();
+                message.encode(&mut Writer::new(&mut self.said, place.version));
+                said_in = Some(place.version);
+            }
+            place.conn.say(|buffer| buffer.extend_from_slice(&self.said));
         }
-        let link = self.links.iter().find(|link| link.process == to);
-        // Whom no link leads to is told again when one does.
-        if let Some(place) = link.and_then(|link| link.slot).and_then(|slot| self.slots.get(slot)) {
-            let version = place.version;
-            place.conn.say(|buffer| message.encode(&mut Writer::new(buffer, version)));
+        self.said.clear();
+        self.said.shrink_to(MOST_ROOM);
+        if to.iter().any(|process| process == self.me.process) {
+            self.to_itself.push_back(message);
         }
     }
 

@@ -10,7 +10,7 @@ mod fate;
 
 use bytes::Bytes;
 use skein_machine::wire::{self, VERSION};
-use skein_machine::{Boot, Effect, Machine, Out, ProcessId, Random, Time, Token};
+use skein_machine::{Boot, Effect, Machine, Out, ProcessId, Random, Recipients, Time, Token};
 
 use crate::agenda::Agenda;
 use crate::network::LinkId;
@@ -317,8 +317,8 @@ impl<M: Machine> World<M> {
 
     fn perform(&mut self, place: usize, out: &mut Out<M>) {
         for effect in out.drain() {
-            if self.is_tracing_everything() && !matches!(effect, Effect::Emit(_)) {
-                self.note_at(place, || format!("  {effect:?}"));
+            if self.is_tracing_everything() {
+                self.note_effect(place, &effect);
             }
             let process = &mut self.processes[place];
             match effect {
@@ -347,7 +347,7 @@ impl<M: Machine> World<M> {
                     self.agenda.plan(at, Event::Timer { place, timer, token });
                 }
                 Effect::Disarm(timer) => process.timers.disarm(&timer),
-                Effect::SendEarly(to, message) => self.send(place, to, &message),
+                Effect::SendEarly(to, message) => self.send_all(place, to, &message),
                 Effect::Send(..) | Effect::Emit(_) => {
                     let safe = process.disk.durable() == process.disk.written();
                     if safe && process.held.is_empty() {
@@ -386,7 +386,7 @@ impl<M: Machine> World<M> {
     /// Performs an effect that has waited for the disk, or did not need to.
     fn release(&mut self, place: usize, effect: Effect<M>) {
         match effect {
-            Effect::Send(to, message) => self.send(place, to, &message),
+            Effect::Send(to, message) => self.send_all(place, to, &message),
             Effect::Emit(event) => {
                 self.note_at(place, || format!("{event:?}"));
                 let Process { id, life, .. } = self.processes[place];
@@ -396,8 +396,12 @@ impl<M: Machine> World<M> {
         }
     }
 
-    fn send(&mut self, from: usize, to: ProcessId, message: &M::Message) {
+    fn send_all(&mut self, from: usize, to: Recipients, message: &M::Message) {
         let bytes = Bytes::from(encode(message));
+        to.iter().for_each(|process| self.send(from, process, bytes.clone()));
+    }
+
+    fn send(&mut self, from: usize, to: ProcessId, bytes: Bytes) {
         let to = self.place(to);
         if from == to {
             let life = self.processes[from].life;
@@ -419,6 +423,20 @@ impl<M: Machine> World<M> {
 
     fn is_tracing_everything(&self) -> bool {
         self.trace.as_ref().is_some_and(Trace::wants_everything)
+    }
+
+    /// One line for everything that happens, so one for each of those to whom something is sent.
+    fn note_effect(&mut self, place: usize, effect: &Effect<M>) {
+        match effect {
+            Effect::Send(to, message) => {
+                to.iter().for_each(|process| self.note_at(place, || format!("  send {process} {message:?}")));
+            }
+            Effect::SendEarly(to, message) => {
+                to.iter().for_each(|process| self.note_at(place, || format!("  send early {process} {message:?}")));
+            }
+            Effect::Emit(_) => {}
+            _ => self.note_at(place, || format!("  {effect:?}")),
+        }
     }
 
     fn note_at(&mut self, place: usize, what: impl FnOnce() -> String) {

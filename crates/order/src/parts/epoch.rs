@@ -36,11 +36,13 @@ impl Epoch {
 }
 
 impl Wire for Epoch {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u32(self.round);
         self.leader.encode(writer);
     }
 
+    #[inline]
     fn decode(reader: &mut Reader) -> Result<Epoch, WireError> {
         Ok(Epoch { round: reader.u32()?, leader: ProcessId::decode(reader)? })
     }

@@ -120,7 +120,7 @@ impl Log {
 
     /// Appends an entry and answers its place.
     pub fn append(&mut self, entry: Entry) -> Index {
-        if let Some(newest) = self.get(self.last()) {
+        if let Some(newest) = self.entries.back().or_else(|| self.get(self.base)) {
             let (old, new) = (newest.timestamp, entry.timestamp);
             assert!(old < new, "{} is proposed at {new} after {old}", entry.message.id);
             assert!(newest.epoch <= entry.epoch, "an entry of {} follows one of {}", entry.epoch, newest.epoch);
@@ -264,6 +264,7 @@ impl Outline {
 }
 
 impl Wire for Entry {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         self.epoch.encode(writer);
         self.timestamp.encode(writer);
@@ -271,6 +272,7 @@ impl Wire for Entry {
         self.message.encode(writer);
     }
 
+    #[inline]
     fn decode(reader: &mut Reader) -> Result<Entry, WireError> {
         Ok(Entry {
             epoch: Epoch::decode(reader)?,

@@ -1,8 +1,10 @@
 //! What several protocols need: plain structs that a protocol owns and calls.
 //! None of them calls back, sends anything or knows which protocol it serves.
 
+mod by_group;
 mod clock;
 mod epoch;
+mod few;
 mod log;
 mod queue;
 mod quorum;
@@ -11,12 +13,14 @@ mod row;
 mod table;
 mod window;
 
+pub use by_group::ByGroup;
 pub use clock::Clock;
 pub use epoch::Epoch;
+pub use few::Few;
 pub use log::{Entry, Fate, Index, Log, Outline, Run};
 pub use queue::Queue;
 pub use quorum::reached_by;
 pub use recent::Recent;
 pub use row::Row;
-pub use table::Table;
+pub use table::{Spot, Table};
 pub use window::{Mark, Marks, Stream, Window, Windows};

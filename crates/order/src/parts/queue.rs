@@ -1,16 +1,16 @@
 //! [`Queue`]: messages that are on the way, ordered by the earliest place that
 //! each can still take. The front is next, as soon as its place is final. It
 //! does not know where it has put a message: whoever has the queue keeps the
-//! bound with what else it knows of the message.
+//! bound with what else it knows of the message, and is told the spot of that.
 
 use skein_machine::{MessageId, Stamp, Timestamp};
 
-use super::Row;
+use super::{Row, Spot};
 
 /// Messages by the lowest final timestamp that each may still get.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Queue {
-    places: Row<Stamp, ()>,
+    places: Row<Stamp, Spot>,
 }
 
 impl Queue {
@@ -20,13 +20,13 @@ impl Queue {
     }
 
     /// Adds a message, or moves it back from its place so far: a bound only rises.
-    pub fn raise(&mut self, id: MessageId, place: &mut Option<Timestamp>, bound: Timestamp) {
+    pub fn raise(&mut self, id: MessageId, spot: Spot, place: &mut Option<Timestamp>, bound: Timestamp) {
         if place.is_some_and(|before| before >= bound) {
             return;
         }
         self.remove(id, place);
         *place = Some(bound);
-        self.places.insert(Stamp { timestamp: bound, id }, ());
+        self.places.insert(Stamp { timestamp: bound, id }, spot);
     }
 
     /// Takes a message out of its place.
@@ -38,13 +38,13 @@ impl Queue {
     }
 
     /// The message with the earliest place.
-    pub fn first(&self) -> Option<Stamp> {
-        self.places.first().map(|(place, ())| *place)
+    pub fn first(&self) -> Option<(Stamp, Spot)> {
+        self.places.first().copied()
     }
 
     /// Every message by its place.
-    pub fn iter(&self) -> impl Iterator<Item = Stamp> {
-        self.places.iter().map(|(place, ())| *place)
+    pub fn iter(&self) -> impl Iterator<Item = (Stamp, Spot)> {
+        self.places.iter().copied()
     }
 
     /// How many there are.
@@ -61,19 +61,25 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parts::Table;
 
     #[test]
     fn a_bound_only_rises() {
         let (a, b) = (MessageId::new(1, 1, 0b1), MessageId::new(2, 1, 0b1));
+        let mut known = Table::new();
+        let spots = [a, b].map(|id| {
+            known.insert(id, ());
+            known.spot(&id).unwrap()
+        });
         let mut queue = Queue::new();
         let (mut of_a, mut of_b) = (None, None);
-        queue.raise(a, &mut of_a, Timestamp(5));
-        queue.raise(b, &mut of_b, Timestamp(6));
-        queue.raise(a, &mut of_a, Timestamp(7));
-        queue.raise(a, &mut of_a, Timestamp(3));
-        assert_eq!(queue.first(), Some(Stamp { timestamp: Timestamp(6), id: b }));
+        queue.raise(a, spots[0], &mut of_a, Timestamp(5));
+        queue.raise(b, spots[1], &mut of_b, Timestamp(6));
+        queue.raise(a, spots[0], &mut of_a, Timestamp(7));
+        queue.raise(a, spots[0], &mut of_a, Timestamp(3));
+        assert_eq!(queue.first(), Some((Stamp { timestamp: Timestamp(6), id: b }, spots[1])));
         queue.remove(b, &mut of_b);
-        assert_eq!(queue.first(), Some(Stamp { timestamp: Timestamp(7), id: a }));
+        assert_eq!(queue.first(), Some((Stamp { timestamp: Timestamp(7), id: a }, spots[0])));
         assert_eq!((of_a, of_b, queue.len()), (Some(Timestamp(7)), None, 1));
         queue.remove(a, &mut of_a);
         assert!(queue.is_empty());

@@ -17,24 +17,36 @@ impl<K: Copy + Ord, V> Row<K, V> {
     }
 
     fn place(&self, key: &K) -> Result<usize, usize> {
-        match (self.items.front(), self.items.back()) {
-            (_, Some((last, _))) if last < key => Err(self.items.len()),
-            (Some((first, _)), _) if first == key => Ok(0),
-            _ => self.items.binary_search_by(|(other, _)| other.cmp(key)),
-        }
+        self.items.binary_search_by(|(other, _)| other.cmp(key))
     }
 
     /// Puts a value in, in place of the one that was there.
+    #[inline]
     pub fn insert(&mut self, key: K, value: V) {
+        if self.last().is_none_or(|(last, _)| *last < key) {
+            self.items.push_back((key, value));
+        } else {
+            self.insert_late(key, value);
+        }
+    }
+
+    fn insert_late(&mut self, key: K, value: V) {
         match self.place(&key) {
             Ok(place) => self.items[place].1 = value,
-            Err(place) if place == self.items.len() => self.items.push_back((key, value)),
             Err(place) => self.items.insert(place, (key, value)),
         }
     }
 
     /// Takes a value out.
+    #[inline]
     pub fn remove(&mut self, key: &K) -> Option<V> {
+        if self.first().is_some_and(|(first, _)| first == key) {
+            return self.pop_first().map(|(_, value)| value);
+        }
+        self.remove_early(key)
+    }
+
+    fn remove_early(&mut self, key: &K) -> Option<V> {
         let place = self.place(key).ok()?;
         self.items.remove(place).map(|(_, value)| value)
     }
@@ -45,16 +57,19 @@ impl<K: Copy + Ord, V> Row<K, V> {
     }
 
     /// The lowest key and its value.
+    #[inline]
     pub fn first(&self) -> Option<&(K, V)> {
         self.items.front()
     }
 
     /// The highest key and its value.
+    #[inline]
     pub fn last(&self) -> Option<&(K, V)> {
         self.items.back()
     }
 
     /// Takes the lowest key and its value out.
+    #[inline]
     pub fn pop_first(&mut self) -> Option<(K, V)> {
         self.items.pop_front()
     }

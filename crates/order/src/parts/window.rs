@@ -36,7 +36,7 @@ pub struct Window {
     /// The latest expiry of them.
     pub expiry: Timestamp,
     /// The highest place of any of them in the logs of other groups.
-    pub marks: Vec<Mark>,
+    pub marks: Marks,
 }
 
 /// The windows of all sessions.
@@ -69,7 +69,7 @@ impl Windows {
     /// A message was delivered.
     pub fn note(&mut self, id: MessageId, timestamp: Timestamp, expiry: Timestamp, marks: &[Mark]) {
         let Some(window) = self.sessions.get_mut(&Stream::of(id)) else {
-            let window = Window { sequence: id.sequence, timestamp, expiry, marks: Vec::from(marks) };
+            let window = Window { sequence: id.sequence, timestamp, expiry, marks: Marks::from(marks) };
             self.sessions.insert(Stream::of(id), window);
             return;
         };
@@ -148,7 +148,7 @@ impl Wire for Line {
             sequence: reader.u64()?,
             timestamp: Timestamp::decode(reader)?,
             expiry: Timestamp::decode(reader)?,
-            marks: reader.list("marks of a session", skein_machine::MAX_GROUPS)?,
+            marks: reader.list("marks of a session", skein_machine::MAX_GROUPS)?.into(),
         };
         Ok(Line(stream, window))
     }
@@ -197,7 +197,7 @@ mod tests {
         assert!(windows.delivered(MessageId::new(2, 1, 0b11)).is_none());
         let window = windows.delivered(MessageId::new(1, 2, 0b11)).unwrap();
         assert_eq!((window.sequence, window.timestamp, window.expiry), (4, Timestamp(6), Timestamp(20)));
-        assert_eq!(window.marks, [mark(1, 9), mark(2, 1)]);
+        assert_eq!(window.marks[..], [mark(1, 9), mark(2, 1)]);
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Replica {
     fn acknowledge_to(&self, group: GroupId, whom: impl Fn(usize) -> bool, out: &mut Effects) {
         let message = self.acknowledgement(group);
         let members = self.cluster.members(group).iter().enumerate();
-        out.send_all(members.filter(|(place, _)| whom(*place)).map(|(_, process)| *process), &message);
+        out.send_all(members.filter(|(place, _)| whom(*place)).map(|(_, process)| *process), message);
     }
 
     /// Who waits for this report. Everybody, if it tells of another epoch, or if one of the group is gone whom

@@ -224,9 +224,9 @@ impl Replica {
             self.deliver_again(delivered, told, out);
         }
         self.deliver_early_again(held, out);
-        for (group, remote) in &self.remotes {
+        for (group, remote) in self.remotes.iter() {
             if !remote.owed.is_empty() {
-                self.acknowledge.insert(*group);
+                self.acknowledge.insert(group);
             }
         }
     }

@@ -5,19 +5,19 @@
 //! not in the user's state, or that another group may still ask about.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cell::OnceCell;
 
 use bytes::Bytes;
-use skein_machine::{MessageId, Position, Timestamp, Up};
+use skein_machine::{GroupSet, MessageId, Position, Timestamp, Up};
 
 use super::election::Role;
 use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
 use super::{Effects, Settings};
 use crate::Mutant;
-use crate::parts::{Fate, Index, Log, Mark, Stream, Table};
+use crate::parts::{ByGroup, Fate, Index, Log, Mark, Stream};
 
 impl State {
     /// The place of the newest entry.
@@ -42,7 +42,11 @@ impl Replica {
                     self.role = Role::Follower;
                 }
             }
-            Record::Entries(entries) => entries.into_iter().for_each(|entry| self.append(entry)),
+            Record::Entries(entries) => {
+                for entry in entries {
+                    self.append(entry);
+                }
+            }
             Record::Adopted(reign, keep, entries) => {
                 self.switch_to(reign, keep, entries);
                 self.role = Role::Follower;
@@ -50,7 +54,8 @@ impl Replica {
             Record::Delivered(first, outcomes) => {
                 for (position, outcome) in (first..).zip(outcomes) {
                     if position == self.delivered() {
-                        self.note_delivery(outcome, None, None);
+                        let spot = self.tracks.spot(&outcome.id).expect("what is delivered is known");
+                        self.note_delivery(outcome, spot, None);
                     }
                 }
             }
@@ -85,7 +90,7 @@ impl Replica {
         self.queue = crate::parts::Queue::new();
         self.remotes.values_mut().for_each(|remote| remote.owed.clear());
         for Settlement { group, index, epoch } in state.settled {
-            let remote = self.remotes.get_mut(&group).expect("every group is known");
+            let remote = self.remotes.get_mut(group).expect("every group is known");
             remote.settled = remote.settled.max(index);
             let _ = remote.hears(epoch);
         }
@@ -97,47 +102,51 @@ impl Replica {
             let before = heard.remove(&id).unwrap_or_default();
             let track = if is_delivered { Track::default() } else { Track { age: 0, tries: 0, place: None, ..before } };
             let track = Track { index: Some(index), is_delivered, owed, ..track };
-            assert!(self.tracks.insert(id, track).is_none(), "{id} is in the log twice");
+            let spot = self.tracks.insert_new(id, track);
             for group in owed.iter() {
-                self.remotes.get_mut(&group).expect("every group is known").owed.insert(index, ());
+                self.remotes.get_mut(group).expect("every group is known").owed.insert(index, spot);
             }
             entries.push((index, entry));
+        }
+        for (position, outcome) in (self.first_outcome..).zip(&self.outcomes) {
+            if let Some(track) = self.tracks.get_mut(&outcome.id) {
+                track.turn = position;
+            }
         }
         self.log = Log::restore(state.base, state.base_epoch, entries.into_iter());
         self.decided = self.decided.max(state.decided).min(self.log.last());
         let pending: Vec<MessageId> =
             self.tracks.sorted_if(|track| !track.is_delivered).into_iter().map(|(id, _)| id).collect();
         for id in pending {
-            let track = self.tracks.get_mut(&id).expect("it is in the log");
+            let spot = self.tracks.spot(&id).expect("it is in the log");
+            let track = self.tracks.at_mut(spot, &id).expect("it was just found");
             let bound = track.bound(&self.log);
-            self.queue.raise(id, &mut track.place, bound);
+            self.queue.raise(id, spot, &mut track.place, bound);
         }
         // Other groups have proposed these, and this one has not. But what a deposed primary showed, and nobody
         // decided, is worth nothing here: the message may have had another place since, may have been delivered
         // there and forgotten. If not, it will be shown again.
         let believes_all = self.planted.is(Mutant::PrimCastHearsDeposedPrimaries);
         for (id, mut track) in heard.into_sorted() {
-            track
-                .heads
-                .retain(|group, head| head.is_decided || head.epoch == self.remotes[&group].epoch || believes_all);
+            track.heads.retain(|head| head.is_decided || head.epoch == self.remotes[head.group].epoch || believes_all);
             if self.is_shown(&track) && self.windows.delivered(id).is_none() {
-                self.tracks.insert(id, Track { heads: track.heads, header: track.header, ..Track::default() });
+                self.tracks.insert(id, Track { heads: track.heads, terms: track.terms, ..Track::default() });
             }
         }
         let tracks = &self.tracks;
         let is_open = |id: &MessageId| tracks.get(id).is_some_and(|track| !track.is_delivered);
-        self.remotes.values_mut().for_each(|remote| remote.open.retain(|_, id| is_open(id)));
+        self.remotes.values_mut().for_each(|remote| remote.open.retain(|_, (id, _)| is_open(id)));
     }
 
     /// Everything that must not be forgotten.
     pub(super) fn state(&self) -> State {
         let kept = self.log.iter().map(|(index, entry)| {
-            let track = self.track(entry.message.id);
+            let track = self.tracks.get(&entry.message.id).expect("what is in the log is known");
             Kept { index, entry: entry.clone(), is_delivered: track.is_delivered, owed: track.owed }
         });
         let settled = self.remotes.iter().map(|(group, remote)| {
             let Remote { settled, epoch, .. } = remote;
-            Settlement { group: *group, index: *settled, epoch: *epoch }
+            Settlement { group, index: *settled, epoch: *epoch }
         });
         State {
             incarnation: self.incarnation,
@@ -209,12 +218,8 @@ impl Replica {
         let keep_from = self.position.min(laggard.max(self.delivered().saturating_sub(tail))).min(durable);
         // A primary still has to announce what it has not told the other groups.
         let keep_from = if self.role == Role::Primary { keep_from.min(self.announced) } else { keep_from };
-        // What is not in the user's state, or that a quorum could not speak of.
-        let recent = self.position.min(durable).max(self.first_outcome);
-        let mut places = Table::new();
-        for (position, outcome) in (recent..).zip(self.outcomes.range((recent - self.first_outcome) as usize..)) {
-            places.insert(outcome.id, position);
-        }
+        // What has no outcome any more was once known to a quorum.
+        let durable = durable.max(self.first_outcome);
         while self.first_outcome < keep_from {
             self.outcomes.pop_front();
             self.first_outcome += 1;
@@ -222,21 +227,23 @@ impl Replica {
 
         let cuts_too_early = self.planted.is(Mutant::PrimCastCutsTooEarly);
         self.log.sift(|index, entry| {
-            let id = entry.message.id;
-            let track = self.tracks.get(&id).expect("what is in the log is known");
-            let position = places.get(&id).copied().unwrap_or(0);
-            if !track.is_delivered || position >= self.position {
-                return Fate::Kept;
+            let (mut fate, mut owed) = (Fate::Kept, GroupSet::EMPTY);
+            self.tracks.remove_if(&entry.message.id, |track| {
+                let is_settled = track.owed.is_empty() || cuts_too_early;
+                owed = track.owed;
+                fate = match track.is_delivered && track.turn < self.position {
+                    false => Fate::Kept,
+                    true if is_settled && track.turn < durable => Fate::Removed,
+                    true => Fate::Stripped,
+                };
+                fate == Fate::Removed
+            });
+            if fate == Fate::Removed {
+                for group in owed.iter() {
+                    self.remotes.get_mut(group).expect("every group is known").owed.remove(&index);
+                }
             }
-            let is_settled = track.owed.is_empty() || cuts_too_early;
-            if !is_settled || position >= durable {
-                return Fate::Stripped;
-            }
-            for group in track.owed.iter() {
-                self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
-            }
-            self.tracks.remove(&id);
-            Fate::Removed
+            fate
         });
         self.forget_windows();
     }
@@ -247,8 +254,8 @@ impl Replica {
         self.tracks
             .retain(|id, track| track.index.is_some() || (windows.delivered(*id).is_none() && track.is_shown(remotes)));
         let safe = self.safe_time();
-        let remotes: &BTreeMap<_, Remote> = &self.remotes;
-        let is_settled = |mark: &Mark| mark.index <= remotes[&mark.group].settled;
+        let remotes: &ByGroup<Remote> = &self.remotes;
+        let is_settled = |mark: &Mark| mark.index <= remotes[mark.group].settled;
         // A window outlives the entries of its session: what is in the log is never proposed again.
         let kept = OnceCell::new();
         let is_kept = |session| {

@@ -16,6 +16,7 @@ use skein_machine::{Conflicts, Delivery, MessageId, Multicast, Position, Stamp, 
 use super::Effects;
 use super::replica::Replica;
 use crate::Mutant;
+use crate::parts::Index;
 
 /// So many messages on the way are looked at in one step. What stands further behind waits a little longer.
 const LOOKS_AHEAD: usize = 256;
@@ -59,8 +60,9 @@ impl Early {
     }
 
     /// The turn of a message has come. Answers when it was delivered early: with which timestamp.
+    #[inline]
     pub(super) fn turn(&mut self, id: MessageId) -> Option<Timestamp> {
-        self.ahead.remove(&id)
+        if self.ahead.is_empty() { None } else { self.ahead.remove(&id) }
     }
 
     /// What the user's newest state holds beyond the position that it covers, by place.
@@ -108,12 +110,13 @@ impl Replica {
         self.early.covered()
     }
 
-    /// The user hears of a message.
-    pub(super) fn tell_user(&mut self, position: Position, stamp: Stamp, message: Multicast, out: &mut Effects) {
+    /// The user hears of a message, which stands in the log.
+    pub(super) fn tell_user(&mut self, position: Position, stamp: Stamp, index: Index, out: &mut Effects) {
         if self.settings.conflicts.is_some() {
             self.early.since.push_back(stamp);
         }
         self.closed.push(stamp.id);
+        let message = self.log.get(index).expect("what the user hears of is kept").message.clone();
         out.emit(Up::Deliver(Delivery { position, timestamp: stamp.timestamp, message }));
     }
 
@@ -124,33 +127,32 @@ impl Replica {
         let overtakes = self.planted.is(Mutant::PrimCastOvertakesConflicts);
         let mut before: Vec<Waiting<'_>> = Vec::new();
         let mut ripe = Vec::new();
-        for place in self.queue.iter().take_while(|place| place.timestamp <= clocks).take(LOOKS_AHEAD) {
+        for (place, spot) in self.queue.iter().take_while(|(place, _)| place.timestamp <= clocks).take(LOOKS_AHEAD) {
             if self.early.contains(place.id) {
                 continue;
             }
-            let index = self.track(place.id).index.expect("what is queued is in the log");
+            let index = self.track(place.id, spot).index.expect("what is queued is in the log");
             let message = &self.log.get(index).expect("what is on the way is kept").message;
             let waiting = Waiting { message, bound: place.timestamp };
-            let is_final = self.final_timestamp(place.id).is_some();
+            let is_final = self.outcome(place.id, spot).is_some();
             if is_final && !before.iter().any(|other| other.conflicts(&waiting, conflicts)) {
-                ripe.push(place);
+                ripe.push((place, spot));
             } else if !overtakes || is_final {
                 before.push(waiting);
             }
         }
-        for stamp in ripe {
-            self.note_early(stamp, out);
-            self.answer_sender(stamp, out);
+        for (stamp, spot) in ripe {
+            self.note_early(stamp, spot, out);
+            self.answer_sender(stamp, spot, out);
             self.deliver_early(stamp, out);
         }
     }
 
     fn deliver_early(&mut self, stamp: Stamp, out: &mut Effects) {
         let index = self.find(stamp.id).expect("what is delivered early is in the log");
-        let message = self.log.get(index).expect("what is on the way is kept").message.clone();
         let position = self.told();
         self.early.ahead.insert(stamp.id, stamp.timestamp);
-        self.tell_user(position, stamp, message, out);
+        self.tell_user(position, stamp, index, out);
     }
 
     /// The user was given a state that need not hold all that it had heard of: it hears of that again, and in

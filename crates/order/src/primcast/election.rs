@@ -78,7 +78,7 @@ impl Replica {
         }
         let (me, quorum) = (self.me, self.quorum());
         match &mut self.role {
-            Role::Amnesiac => out.send_all(self.others(), &Message::Rejoin(self.incarnation)),
+            Role::Amnesiac => out.send_all(self.others(), Message::Rejoin(self.incarnation)),
             Role::Primary => self.tick_primary(out),
             Role::Follower => {
                 if self.silence > self.patience {
@@ -86,7 +86,7 @@ impl Replica {
                     if quorum == 1 {
                         self.stand(out);
                     } else {
-                        out.send_all(self.others(), &Message::Canvass);
+                        out.send_all(self.others(), Message::Canvass);
                     }
                 }
             }
@@ -108,7 +108,7 @@ impl Replica {
                 let missing: Vec<ProcessId> =
                     self.peers.keys().filter(|process| !promises.contains_key(process)).copied().collect();
                 let message = Message::NewEpoch(self.candidacy());
-                out.send_all(missing, &message);
+                out.send_all(missing, message);
             }
         }
     }
@@ -131,7 +131,7 @@ impl Replica {
         // Whoever does not hold the epoch has not heard of it, or needs its state again.
         let behind: Vec<ProcessId> = self.others().filter(|process| self.peers[process].held < self.held).collect();
         if !behind.is_empty() {
-            out.send_all(behind, &Message::NewEpoch(self.candidacy()));
+            out.send_all(behind, Message::NewEpoch(self.candidacy()));
         }
     }
 
@@ -187,7 +187,7 @@ impl Replica {
         self.promise(epoch, out);
         self.role = Role::Candidate { promises: BTreeMap::new(), ticks: 0 };
         // To itself, too: its own promise counts once it is on disk.
-        out.send_all(self.members(), &Message::NewEpoch(self.candidacy()));
+        out.send_all(self.members(), Message::NewEpoch(self.candidacy()));
     }
 
     fn promise(&mut self, epoch: Epoch, out: &mut Effects) {
@@ -389,9 +389,9 @@ impl Replica {
             self.append(entry);
         }
         // What the old epoch acknowledged counts no more once a quorum speaks of the new one.
-        for (group, remote) in &self.remotes {
+        for (group, remote) in self.remotes.iter() {
             if !remote.owed.is_empty() {
-                self.acknowledge.insert(*group);
+                self.acknowledge.insert(group);
             }
         }
     }
@@ -404,7 +404,7 @@ impl Replica {
             track.index = None;
             self.queue.remove(id, &mut track.place);
             for group in core::mem::take(&mut track.owed).iter() {
-                self.remotes.get_mut(&group).expect("every group is known").owed.remove(&index);
+                self.remotes.get_mut(group).expect("every group is known").owed.remove(&index);
             }
             self.forget_if_empty(id);
         }

@@ -8,11 +8,12 @@ use crate::parts::{Epoch, Index};
 
 /// Proposals of other groups, by group. Most messages go to few.
 #[derive(Clone, Debug, Default, Hash)]
-pub(super) struct Heads(SmallVec<[(GroupId, Head); 2]>);
+pub(super) struct Heads(SmallVec<[Head; 2]>);
 
 /// A proposal of another group.
 #[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Head {
+    pub(super) group: GroupId,
     pub(super) epoch: Epoch,
     pub(super) index: Index,
     pub(super) timestamp: Timestamp,
@@ -21,30 +22,39 @@ pub(super) struct Head {
 
 impl Heads {
     pub(super) fn get(&self, group: GroupId) -> Option<&Head> {
-        self.0.iter().find(|(other, _)| *other == group).map(|(_, head)| head)
+        self.0.iter().find(|head| head.group == group)
     }
 
     pub(super) fn get_mut(&mut self, group: GroupId) -> Option<&mut Head> {
-        self.0.iter_mut().find(|(other, _)| *other == group).map(|(_, head)| head)
+        self.0.iter_mut().find(|head| head.group == group)
     }
 
-    pub(super) fn insert(&mut self, group: GroupId, head: Head) {
-        match self.0.binary_search_by_key(&group, |(other, _)| *other) {
-            Ok(place) => self.0[place].1 = head,
-            Err(place) => self.0.insert(place, (group, head)),
+    pub(super) fn highest_decided(&self) -> Timestamp {
+        let decided = self.iter().filter(|head| head.is_decided);
+        decided.map(|head| head.timestamp).max().unwrap_or(Timestamp::ZERO)
+    }
+
+    pub(super) fn insert(&mut self, head: Head) {
+        match self.0.binary_search_by_key(&head.group, |other| other.group) {
+            Ok(place) => self.0[place] = head,
+            Err(place) => self.0.insert(place, head),
         }
     }
 
     pub(super) fn remove(&mut self, group: GroupId) {
-        self.retain(|other, _| other != group);
+        self.retain(|head| head.group != group);
     }
 
-    pub(super) fn retain(&mut self, stays: impl Fn(GroupId, &Head) -> bool) {
-        self.0.retain(|(group, head)| stays(*group, head));
+    pub(super) fn retain(&mut self, stays: impl Fn(&Head) -> bool) {
+        self.0.retain(|head| stays(head));
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (GroupId, &Head)> {
-        self.0.iter().map(|(group, head)| (*group, head))
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Head> {
+        self.0.iter()
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
     }
 
     pub(super) fn is_empty(&self) -> bool {

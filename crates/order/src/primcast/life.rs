@@ -68,8 +68,7 @@ impl Replica {
         lost.retain(|stamp| self.early.turn(stamp.id).is_none() && !self.early.covers(stamp.id));
         for (position, stamp) in (told..).zip(lost) {
             let index = self.find(stamp.id).expect("what the user may have lost is kept");
-            let message = self.log.get(index).expect("it was found").message.clone();
-            self.tell_user(position, stamp, message, out);
+            self.tell_user(position, stamp, index, out);
         }
     }
 

@@ -285,9 +285,12 @@ impl Machine for PrimCast {
         }
         replica.advance(now, out);
         replica.speak(now, out);
-        for id in replica.take_closed() {
-            self.sender.on_done(id);
+        if self.sender.open() > 0 {
+            replica.closed.iter().for_each(|id| {
+                self.sender.on_done(*id);
+            });
         }
+        replica.closed.clear();
     }
 
     fn check(&self) {

@@ -10,11 +10,11 @@ use skein_machine::{GroupId, MessageId, Multicast, ProcessId, Stamp, Time, Times
 
 use super::election::Role;
 use super::record::Record;
-use super::replica::{Replica, Track};
+use super::replica::{Replica, Terms, Track};
 use super::wire::{Header, Message, Refusal, Start};
 use super::{Effects, MAX_LOG_BYTES, MAX_PENDING};
 use crate::Mutant;
-use crate::parts::{Entry, Epoch, Index};
+use crate::parts::{Entry, Epoch, Index, Spot};
 
 /// So many entries travel in one message,
 const APPEND_ENTRIES: usize = 256;
@@ -35,13 +35,15 @@ impl Replica {
         }
         let Start { message, follows, sender, proposed } = start;
         let id = message.id;
-        if let Some(track) = self.tracks.get_mut(&id)
+        let known = self.tracks.spot(&id);
+        if let Some(spot) = known
+            && let Some(track) = self.tracks.at_mut(spot, &id)
             && track.index.is_some()
             && !track.is_delivered
         {
             track.sender = Some(sender);
             if let Some(timestamp) = self.early.timestamp(id) {
-                self.answer_sender(Stamp { timestamp, id }, out);
+                self.answer_sender(Stamp { timestamp, id }, spot, out);
             }
             return;
         }
@@ -51,15 +53,15 @@ impl Replica {
             return;
         }
         let asker = self.cluster.group_of(from).filter(|group| *group != self.group).zip(proposed);
-        if let Some((group, place)) = asker {
-            let remote = self.remotes.get_mut(&group).expect("every group is known");
+        if let Some((group, place)) = &asker {
+            let remote = self.remotes.get_mut(*group).expect("every group is known");
             if !remote.hears(place.epoch) || place.last <= remote.settled {
                 // Asked long ago, or by one that was deposed: since then this group may have delivered the
                 // message, and forgotten it.
                 return;
             }
         }
-        let is_shown = asker.is_some() || self.tracks.get(&id).is_some_and(|track| self.is_shown(track));
+        let is_shown = asker.is_some() || known.is_some_and(|spot| self.is_shown(self.track(id, spot)));
         let timestamp = self.next_timestamp(now, message.floor);
         let is_late = timestamp > message.expiry;
         if is_late && (!is_shown || self.planted.is(Mutant::PrimCastRefusesAlone)) {
@@ -79,10 +81,9 @@ impl Replica {
             out.send(sender, Message::Refused(id, Refusal::Full));
             return;
         }
-        self.tracks.get_or_default(id).sender = Some(sender);
-        let payload = if is_late { bytes::Bytes::new() } else { message.payload.clone() };
-        let message = Multicast { payload, ..message };
-        self.propose(message, follows, timestamp, out);
+        let message = if is_late { Multicast { payload: bytes::Bytes::new(), ..message } } else { message };
+        let spot = self.propose(message, follows, timestamp, out);
+        self.tracks.at_mut(spot, &id).expect("it was just proposed").sender = Some(sender);
     }
 
     /// A follower knows who is primary, and says so.
@@ -116,7 +117,7 @@ impl Replica {
 
     /// Step 2: propose. What goes out early promises nothing: a follower's word
     /// counts, and the primary's own once it is on disk.
-    fn propose(&mut self, message: Multicast, follows: u64, timestamp: Timestamp, out: &mut Effects) {
+    fn propose(&mut self, message: Multicast, follows: u64, timestamp: Timestamp, out: &mut Effects) -> Spot {
         self.raise_clock(timestamp, out);
         let entry = Entry { epoch: self.held, timestamp, follows, message };
         self.unshown.get_or_insert(self.log.last() + 1);
@@ -127,7 +128,7 @@ impl Replica {
             bystanders.for_each(|group| out.send_early(self.cluster.members(group)[0], message.clone()));
         }
         self.write(|| Record::Entries(vec![entry.clone()]), out);
-        self.append(entry);
+        self.append(entry)
     }
 
     /// The end of step 2: what was proposed in this turn goes out in as few messages as it fits into.
@@ -137,35 +138,41 @@ impl Replica {
             // Whoever leads now will show what is left of it.
             return;
         }
+        let mut previous = first - 1;
         let mut headers: BTreeMap<GroupId, Vec<Header>> = BTreeMap::new();
-        for (index, entry) in (first..).zip(self.log.after(first - 1, usize::MAX)) {
+        for (index, entry) in (first..).zip(self.log.after(previous, usize::MAX)) {
             for group in self.other_groups(entry.message.id.destinations).iter() {
-                headers.entry(group).or_default().push(self.header_of(index, entry));
+                let headers = headers.entry(group).or_insert_with(|| Vec::with_capacity(self.new_since(previous)));
+                headers.push(self.header_of(index, entry));
             }
         }
-        let mut previous = first - 1;
         while previous < self.log.last() {
             let entries = self.batch_after(previous);
             let next = previous + entries.len() as Index;
             let append = Message::Append { epoch: self.held, previous, entries };
             // To whom something long is on its way, this would come to wait behind it and be for nothing.
             let followers = self.others().filter(|process| self.peers[process].pause.is_over());
-            followers.for_each(|follower| out.send_early(follower, append.clone()));
+            out.send_early_to_all(followers, append);
             previous = next;
         }
-        for (group, headers) in headers {
-            for batch in headers.chunks(HEADERS) {
-                let message = self.headers(group, batch.to_vec());
-                for process in self.cluster.members(group) {
-                    out.send_early(*process, message.clone());
-                }
+        for (group, mut headers) in headers {
+            while !headers.is_empty() {
+                let rest = headers.split_off(headers.len().min(HEADERS));
+                let members = self.cluster.members(group).iter().copied();
+                out.send_early_to_all(members, self.headers(group, headers));
+                headers = rest;
             }
         }
     }
 
+    /// How many entries stand behind a place of the log.
+    fn new_since(&self, previous: Index) -> usize {
+        (self.log.last() - previous) as usize
+    }
+
     /// What follows in the log, as much of it as one message takes.
     pub(super) fn batch_after(&self, previous: Index) -> Vec<Entry> {
-        let mut entries: Vec<Entry> = Vec::new();
+        let mut entries: Vec<Entry> = Vec::with_capacity(self.new_since(previous).min(APPEND_ENTRIES));
         let mut bytes = 0;
         for entry in self.log.after(previous, APPEND_ENTRIES) {
             bytes += entry.message.payload.len();
@@ -200,21 +207,17 @@ impl Replica {
         }
         let clock = self.clock.value();
         let is_late = |track: &Track| {
-            let expires = track.header.as_ref().is_some_and(|header| header.expiry <= clock);
+            let expires = track.terms.is_some_and(|terms| terms.expiry <= clock);
             expires && track.index.is_none() && self.is_shown(track)
         };
         let late = self.tracks.sorted_if(is_late);
-        let late: Vec<Header> = late.into_iter().filter_map(|(_, track)| track.header.clone()).collect();
-        for header in late {
-            if self.has_proposed(header.id, header.follows) {
-                let message = Multicast {
-                    id: header.id,
-                    floor: header.floor,
-                    expiry: header.expiry,
-                    payload: bytes::Bytes::new(),
-                };
-                let timestamp = self.next_timestamp(now, header.floor);
-                self.propose(message, header.follows, timestamp, out);
+        let late: Vec<(MessageId, Terms)> =
+            late.into_iter().filter_map(|(id, track)| Some((id, track.terms?))).collect();
+        for (id, Terms { floor, expiry, follows }) in late {
+            if self.has_proposed(id, follows) {
+                let message = Multicast { id, floor, expiry, payload: bytes::Bytes::new() };
+                let timestamp = self.next_timestamp(now, floor);
+                self.propose(message, follows, timestamp, out);
             }
         }
     }
@@ -235,34 +238,33 @@ impl Replica {
             // Of an epoch that is not held, or behind a gap: the primary will see it in the next report.
             return;
         }
-        let known = (self.log.last() - previous) as usize;
-        let new: Vec<Entry> = entries.into_iter().skip(known).collect();
-        let Some(newest) = new.last() else { return };
+        let known = self.new_since(previous);
+        let Some(newest) = entries.get(known..).and_then(<[Entry]>::last) else { return };
         let newest = newest.timestamp;
         self.raise_clock(newest, out);
-        self.write(|| Record::Entries(new.clone()), out);
-        for entry in new {
+        self.write(|| Record::Entries(entries[known..].to_vec()), out);
+        for entry in entries.into_iter().skip(known) {
             self.append(entry);
         }
         self.leader_clock = self.leader_clock.max(newest);
         self.recount_leader_clock();
     }
 
-    /// Takes an entry into the log, and everything that goes with it.
-    pub(super) fn append(&mut self, entry: Entry) {
-        let id = entry.message.id;
-        let owed = self.other_groups(entry.message.id.destinations);
+    /// Takes an entry into the log, and everything that goes with it. Answers where that is known.
+    pub(super) fn append(&mut self, entry: Entry) -> Spot {
+        let (id, timestamp) = (entry.message.id, entry.timestamp);
+        let owed = self.other_groups(id.destinations);
         self.appended += 1;
         self.appended_bytes += entry.message.payload.len();
         let index = self.log.append(entry);
-        let track = self.tracks.get_or_default(id);
+        let (spot, track) = self.tracks.enter(id);
         assert!(track.index.is_none(), "{id} is proposed twice");
         (track.index, track.owed, track.age, track.tries) = (Some(index), owed, 0, 0);
         for group in owed.iter() {
-            self.remotes.get_mut(&group).expect("every group is known").owed.insert(index, ());
+            self.remotes.get_mut(group).expect("every group is known").owed.insert(index, spot);
         }
         self.acknowledge = self.acknowledge.or(owed);
-        let bound = track.bound(&self.log);
-        self.queue.raise(id, &mut track.place, bound);
+        self.queue.raise(id, spot, &mut track.place, track.heads.highest_decided().max(timestamp));
+        spot
     }
 }

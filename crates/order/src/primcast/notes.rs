@@ -17,7 +17,7 @@ use super::heads::{Head, Heads};
 use super::replica::{Replica, Track};
 use super::sender::Sender;
 use super::wire::Message;
-use crate::parts::Index;
+use crate::parts::{Index, Spot};
 
 impl Replica {
     /// A peer, or this replica itself, says how far somebody is.
@@ -53,9 +53,9 @@ impl Replica {
     }
 
     /// A message is delivered before its turn.
-    pub(super) fn note_early(&self, stamp: Stamp, out: &mut Effects) {
+    pub(super) fn note_early(&self, stamp: Stamp, spot: Spot, out: &mut Effects) {
         let Some(chronicle) = out.chronicle() else { return };
-        let track = self.track(stamp.id);
+        let track = self.track(stamp.id, spot);
         let own = self.own_place(track).expect("what is delivered is in the log");
         chronicle.delivered(stamp, track.sender, own, places_of(&track.heads));
     }
@@ -74,7 +74,8 @@ impl Replica {
             return None;
         }
         let places = self.own_place(track).into_iter().chain(places_of(&track.heads)).collect();
-        let timestamp = self.final_timestamp(id).map(|(timestamp, _)| timestamp);
+        let spot = self.tracks.spot(&id).expect("it was just found");
+        let timestamp = self.outcome(id, spot).map(|outcome| outcome.timestamp);
         let wants = match timestamp {
             None => self.what_misses(id, track),
             Some(timestamp) => self.what_holds_up(Stamp { timestamp, id }),
@@ -84,7 +85,7 @@ impl Replica {
 
     /// See [`Machine::waiting`](skein_machine::Machine::waiting).
     pub(super) fn waiting(&self, most: usize) -> Vec<MessageId> {
-        let queued = self.queue.iter().map(|stamp| stamp.id).filter(|id| !self.early.contains(*id));
+        let queued = self.queue.iter().map(|(stamp, _)| stamp.id).filter(|id| !self.early.contains(*id));
         let mut waiting: Vec<MessageId> = queued.take(most).collect();
         let unproposed = self.tracks.sorted_if(|track| track.index.is_none());
         waiting.extend(unproposed.into_iter().map(|(id, _)| id).take(most - waiting.len()));
@@ -111,7 +112,7 @@ impl Replica {
                 None => wants.push(Want::Proposal(group)),
                 Some(head) if head.is_decided => {}
                 Some(head) => {
-                    let voters = &self.remotes[&group].voters;
+                    let voters = &self.remotes[group].voters;
                     let holds = |(held, index): &(_, _)| *held == head.epoch && *index >= head.index;
                     let members = self.cluster.members(group).iter().copied();
                     let lacking = members.filter(|process| !voters.get(process).is_some_and(holds));
@@ -135,7 +136,7 @@ impl Replica {
             let is_behind = |process: &ProcessId| self.peers[process].clock < stamp.timestamp;
             wants.push(Want::Clocks(self.members().filter(is_behind).collect()));
         }
-        if let Some(first) = self.queue.first().filter(|first| first.id != stamp.id) {
+        if let Some((first, _)) = self.queue.first().filter(|(first, _)| first.id != stamp.id) {
             wants.push(Want::Turn(first.id));
         }
         wants
@@ -144,8 +145,8 @@ impl Replica {
 
 /// Where a message stands in the logs of other groups.
 pub(super) fn places_of(heads: &Heads) -> impl Iterator<Item = Place> {
-    let place = |(group, head): (GroupId, &Head)| {
-        let Head { epoch, index, timestamp, .. } = *head;
+    let place = |head: &Head| {
+        let Head { group, epoch, index, timestamp, .. } = *head;
         Place { group, round: epoch.round, index, timestamp }
     };
     heads.iter().map(place)

@@ -3,6 +3,7 @@
 //! delivered a message durably says so, and then nothing flows about it any more.
 //! (Thesis, Algorithm 2, lines 46 to 50, and line 9.)
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
@@ -11,10 +12,10 @@ use skein_machine::{GroupId, MessageId, ProcessId};
 use super::Effects;
 use super::election::Role;
 use super::heads::Head;
-use super::replica::{Remote, Replica, Track};
+use super::replica::{Remote, Replica, Terms, Track};
 use super::wire::{Header, Message, Question, Start};
 use crate::Mutant;
-use crate::parts::{Epoch, Index, Row, Run, reached_by};
+use crate::parts::{ByGroup, Epoch, Few, Index, Row, Run, Spot, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
@@ -33,8 +34,8 @@ impl Replica {
 
     /// Up to here, everything that this group shares with another was delivered by a quorum there.
     fn settled_with(&self, group: GroupId) -> Index {
-        let first_owed = self.remotes[&group].owed.first();
-        first_owed.map_or(self.decided, |(first, ())| self.decided.min(first - 1))
+        let first_owed = self.remotes[group].owed.first();
+        first_owed.map_or(self.decided, |(first, _)| self.decided.min(first - 1))
     }
 
     /// The primary of another group has proposed.
@@ -47,36 +48,37 @@ impl Replica {
         out: &mut Effects,
     ) {
         let group = self.cluster.group_of(from).expect("a primary is in a group");
-        let remote = self.remotes.get_mut(&group).expect("headers come from other groups");
+        let remote = self.remotes.get_mut(group).expect("headers come from other groups");
         if !remote.hears(epoch) && !self.planted.is(Mutant::PrimCastHearsDeposedPrimaries) {
             return;
         }
         remote.settled = remote.settled.max(settled);
         let settled = remote.settled;
         for header in headers {
+            let id = header.id;
             // Thesis, line 47: whatever is proposed here from now on comes after it.
             self.raise_clock(header.timestamp, out);
-            let is_over = header.index <= settled || self.windows.delivered(header.id).is_some();
-            if is_over && !self.tracks.get(&header.id).is_some_and(|track| track.index.is_some() && !track.is_delivered)
-            {
+            let (spot, track) = self.tracks.enter(id);
+            if !track.is_on_the_way() && (header.index <= settled || self.windows.delivered(id).is_some()) {
+                self.forget_if_empty(id);
                 continue;
             }
-            let track = self.tracks.get_or_default(header.id);
             // Whoever has it in the log may be waiting for the clocks only. If it is not there yet, it will be
             // above this timestamp, and where it is in the log all say so.
             let is_told = self.said.as_ref().is_some_and(|said| said.clock >= header.timestamp);
             self.is_clock_awaited |= track.index.is_some() && !is_told;
-            let head = Head { epoch, index: header.index, timestamp: header.timestamp, is_decided: false };
+            let Header { index, timestamp, floor, expiry, follows, .. } = header;
+            let head = Head { group, epoch, index, timestamp, is_decided: false };
             match track.heads.get(group) {
                 Some(known) if known.is_decided || known.epoch > epoch => {}
                 known => {
-                    let remote = self.remotes.get_mut(&group).expect("every group is known");
+                    let remote = self.remotes.get_mut(group).expect("every group is known");
                     if let Some(known) = known {
                         remote.open.remove(&(known.epoch, known.index));
                     }
-                    remote.open.insert((epoch, header.index), header.id);
-                    track.heads.insert(group, head);
-                    track.header = Some(header);
+                    remote.open.insert((epoch, index), (id, spot));
+                    track.heads.insert(head);
+                    track.terms = Some(Terms { floor, expiry, follows });
                 }
             }
         }
@@ -86,11 +88,15 @@ impl Replica {
     /// A replica of another group says how far it holds its log.
     pub(super) fn on_acknowledge(&mut self, from: ProcessId, held: Epoch, index: Index, settled: Index) {
         let group = self.cluster.group_of(from).expect("a replica is in a group");
-        let remote = self.remotes.get_mut(&group).expect("acknowledgements come from other groups");
+        let remote = self.remotes.get_mut(group).expect("acknowledgements come from other groups");
         let _ = remote.hears(held);
         remote.settled = remote.settled.max(settled);
-        let voter = remote.voters.entry(from).or_insert((held, index));
-        *voter = (*voter).max((held, index));
+        match remote.voters.get_mut(&from) {
+            Some(voter) => *voter = (*voter).max((held, index)),
+            None => {
+                remote.voters.insert(from, (held, index));
+            }
+        }
         self.decide(group);
     }
 
@@ -98,63 +104,62 @@ impl Replica {
     fn decide(&mut self, group: GroupId) {
         let quorum = self.cluster.quorum(group);
         let any_epoch = self.planted.is(Mutant::PrimCastForgetsTheHeadersEpoch);
-        let remote = self.remotes.get_mut(&group).expect("every group is known");
-        let (Some(((first, _), _)), Some(((last, _), _))) = (remote.open.first(), remote.open.last()) else { return };
+        let Remote { open, voters, .. } = self.remotes.get_mut(group).expect("every group is known");
+        let (Some(((first, _), _)), Some(((last, _), _))) = (open.first(), open.last()) else { return };
         let is_one_epoch = first == last;
         let reached_in = |epoch: Epoch| {
-            let holders = remote.voters.values().filter(|(held, _)| *held == epoch || any_epoch);
+            let holders = voters.values().filter(|(held, _)| *held == epoch || any_epoch);
             reached_by(holders.map(|(_, index)| *index), quorum)
         };
-        let mut decided = Vec::new();
+        let mut note = |(epoch, index): (Epoch, Index), (id, spot): (MessageId, Spot)| {
+            let Some(track) = self.tracks.at_mut(spot, &id) else { return };
+            let head = track.heads.get_mut(group).filter(|head| (head.epoch, head.index) == (epoch, index));
+            let Some(head) = head else { return };
+            head.is_decided = true;
+            // Where it stands so far is the highest of what was decided before.
+            let timestamp = head.timestamp;
+            if track.is_on_the_way() {
+                self.queue.raise(id, spot, &mut track.place, timestamp);
+            }
+        };
         if is_one_epoch {
             let reached = reached_in(*first);
-            while let Some(((_, index), _)) = remote.open.first()
+            while let Some(((_, index), _)) = open.first()
                 && reached.is_some_and(|reached| *index <= reached)
+                && let Some((place, message)) = open.pop_first()
             {
-                decided.extend(remote.open.pop_first());
+                note(place, message);
             }
         } else {
-            let epochs: BTreeSet<Epoch> = remote.open.iter().map(|((epoch, _), _)| *epoch).collect();
+            let epochs: BTreeSet<Epoch> = open.iter().map(|((epoch, _), _)| *epoch).collect();
             let reached: BTreeMap<Epoch, Option<Index>> =
                 epochs.into_iter().map(|epoch| (epoch, reached_in(epoch))).collect();
-            remote.open.retain(|key, id| {
-                let is_decided = reached[&key.0].is_some_and(|reached| key.1 <= reached);
+            open.retain(|place, message| {
+                let is_decided = reached[&place.0].is_some_and(|reached| place.1 <= reached);
                 if is_decided {
-                    decided.push((*key, *id));
+                    note(*place, *message);
                 }
                 !is_decided
             });
-        }
-        for ((epoch, index), id) in decided {
-            let Some(track) = self.tracks.get_mut(&id) else { continue };
-            let Some(head) = track.heads.get_mut(group).filter(|head| (head.epoch, head.index) == (epoch, index))
-            else {
-                continue;
-            };
-            head.is_decided = true;
-            if track.index.is_some() && !track.is_delivered {
-                let bound = track.bound(&self.log);
-                self.queue.raise(id, &mut track.place, bound);
-            }
         }
         self.drop_dead_headers(group);
     }
 
     /// A proposal of an epoch that was overtaken, at a place that is settled since, was lost with its epoch.
     fn drop_dead_headers(&mut self, group: GroupId) {
-        let remote = self.remotes.get_mut(&group).expect("every group is known");
+        let remote = self.remotes.get_mut(group).expect("every group is known");
         let settled = remote.settled;
         let tracks = &self.tracks;
         let is_proposed = |id: &MessageId| tracks.get(id).is_some_and(|track| track.index.is_some());
         // In one epoch what is settled stands in front.
         let epochs = (remote.open.first().map(|(key, _)| key.0), remote.open.last().map(|(key, _)| key.0));
-        let may_be_dead = |(key, _): &&((Epoch, Index), MessageId)| key.1 <= settled || epochs.0 != epochs.1;
+        let may_be_dead = |(key, _): &&((Epoch, Index), (MessageId, Spot))| key.1 <= settled || epochs.0 != epochs.1;
         let in_question = remote.open.iter().take_while(may_be_dead).filter(|(key, _)| key.1 <= settled);
-        let dead: Vec<_> = in_question.filter(|(_, id)| !is_proposed(id)).copied().collect();
+        let dead: Vec<_> = in_question.filter(|(_, (id, _))| !is_proposed(id)).copied().collect();
         dead.iter().for_each(|(key, _)| {
             remote.open.remove(key);
         });
-        for (_, id) in dead {
+        for (_, (id, _)) in dead {
             if let Some(track) = self.tracks.get_mut(&id) {
                 track.heads.remove(group);
                 self.forget_if_empty(id);
@@ -184,11 +189,13 @@ impl Replica {
     }
 
     fn settle(&mut self, group: GroupId, index: Index) {
-        let remote = self.remotes.get_mut(&group).expect("every group is known");
+        let remote = self.remotes.get_mut(group).expect("every group is known");
         // What is not decided here may still be another message than the one that was delivered there.
-        if index <= self.decided && remote.owed.remove(&index).is_some() {
+        if index <= self.decided
+            && let Some(spot) = remote.owed.remove(&index)
+        {
             let id = self.log.get(index).expect("what is owed is kept").message.id;
-            self.tracks.get_mut(&id).expect("what is in the log is known").owed.remove(group);
+            self.tracks.at_mut(spot, &id).expect("what is in the log is known").owed.remove(group);
         }
     }
 
@@ -205,7 +212,7 @@ impl Replica {
         let unsure: BTreeSet<MessageId> = self.outcomes.iter().skip(recent).map(|outcome| outcome.id).collect();
         let is_settled = |question: &&Question| {
             let is_durable = self.windows.delivered(question.id).is_some() && !unsure.contains(&question.id);
-            question.index <= self.remotes[&group].settled || is_durable
+            question.index <= self.remotes[group].settled || is_durable
         };
         let places: Vec<Index> = questions.iter().filter(is_settled).map(|question| question.index).collect();
         if !places.is_empty() {
@@ -226,7 +233,7 @@ impl Replica {
         for group in self.cluster.groups().iter() {
             let places: Vec<Index> = new.iter().filter(|mark| mark.group == group).map(|mark| mark.index).collect();
             for batch in places.chunks(BATCH) {
-                out.send_all(self.cluster.members(group).iter().copied(), &Message::Settled(batch.to_vec()));
+                out.send_all(self.cluster.members(group).iter().copied(), Message::Settled(batch.to_vec()));
             }
         }
         self.announced = first.max(durable.min(self.delivered()));
@@ -256,7 +263,7 @@ impl Replica {
         let mut headers: BTreeMap<GroupId, Vec<Header>> = Default::default();
         let mut questions: BTreeMap<GroupId, Vec<Question>> = Default::default();
         for id in overdue {
-            let track = self.track(id);
+            let track = self.tracks.get(&id).expect("it was just found");
             let index = track.index.expect("it was chosen because it is in the log");
             let entry = self.log.get(index).expect("what is in the log is kept");
             for group in track.owed.iter() {
@@ -273,7 +280,7 @@ impl Replica {
                         message: entry.message.clone(),
                         follows: self.still_follows(entry),
                         sender: track.sender.unwrap_or(self.me),
-                        proposed: Some(Run { epoch: self.held, last: index }),
+                        proposed: Some(Box::new(Run { epoch: self.held, last: index })),
                     };
                     out.send(self.whom(group, track.tries - 1), Message::Start(start));
                 }
@@ -281,7 +288,7 @@ impl Replica {
         }
         for (group, headers) in headers {
             let message = self.headers(group, headers);
-            out.send_all(self.cluster.members(group).iter().copied(), &message);
+            out.send_all(self.cluster.members(group).iter().copied(), message);
         }
         for (group, questions) in questions {
             out.send(self.whom(group, self.ticks), Message::Ask(questions));
@@ -291,41 +298,46 @@ impl Replica {
     /// The primary that another group's headers or acknowledgements name, then its other replicas in turn.
     fn whom(&self, group: GroupId, tries: u32) -> ProcessId {
         let members = self.cluster.members(group);
-        let leader = self.remotes[&group].epoch.leader;
+        let leader = self.remotes[group].epoch.leader;
         let place = members.iter().position(|member| *member == leader).unwrap_or(0);
         members[(place + tries as usize) % members.len()]
     }
 
     /// Everything that another group, or one of its replicas, may not know yet.
     pub(super) fn tell_everything_owed(&self, group: GroupId, to: &[ProcessId], out: &mut Effects) {
-        let owed = &self.remotes[&group].owed;
+        let owed = &self.remotes[group].owed;
         if owed.is_empty() || self.role == Role::Amnesiac {
             return;
         }
         if self.may_propose() {
             let headers: Vec<Header> = owed
                 .iter()
-                .map(|(index, ())| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
+                .map(|(index, _)| self.header_of(*index, self.log.get(*index).expect("what is owed is kept")))
                 .collect();
             for batch in headers.chunks(BATCH) {
-                out.send_all(to.iter().copied(), &self.headers(group, batch.to_vec()));
+                out.send_all(to.iter().copied(), self.headers(group, batch.to_vec()));
             }
         }
-        out.send_all(to.iter().copied(), &self.acknowledgement(group));
+        out.send_all(to.iter().copied(), self.acknowledgement(group));
     }
 }
 
 impl Track {
+    /// Whether it is in the log, and not delivered.
+    pub(super) fn is_on_the_way(&self) -> bool {
+        self.index.is_some() && !self.is_delivered
+    }
+
     /// See [`Replica::is_shown`].
-    pub(super) fn is_shown(&self, remotes: &BTreeMap<GroupId, Remote>) -> bool {
-        self.heads.iter().any(|(group, head)| head.index > remotes[&group].settled)
+    pub(super) fn is_shown(&self, remotes: &ByGroup<Remote>) -> bool {
+        self.heads.iter().any(|head| head.index > remotes[head.group].settled)
     }
 }
 
 impl Remote {
     /// A group that nothing was heard of.
     pub(super) fn new(first: Epoch) -> Remote {
-        Remote { voters: BTreeMap::new(), open: Row::new(), settled: 0, epoch: first, owed: Row::new() }
+        Remote { voters: Few::new(), open: Row::new(), settled: 0, epoch: first, owed: Row::new() }
     }
 
     /// Somebody speaks for this epoch of the group. Answers whether it is the newest.

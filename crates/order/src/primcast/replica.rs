@@ -8,8 +8,7 @@ use alloc::vec::Vec;
 
 use bytes::Bytes;
 use skein_machine::{
-    Boot, Chronicle, Cluster, GroupId, GroupSet, MessageId, Multicast, Place, Position, ProcessId, Random, Stamp, Time,
-    Timestamp,
+    Boot, Chronicle, Cluster, GroupId, GroupSet, MessageId, Place, Position, ProcessId, Random, Stamp, Time, Timestamp,
 };
 
 use super::audience::Unsaid;
@@ -21,7 +20,9 @@ use super::pause::Pause;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
-use crate::parts::{Clock, Epoch, Index, Log, Mark, Marks, Queue, Row, Stream, Table, Windows, reached_by};
+use crate::parts::{
+    ByGroup, Clock, Epoch, Few, Index, Log, Mark, Marks, Queue, Row, Spot, Stream, Table, Windows, reached_by,
+};
 use crate::{Mutant, Planted};
 
 /// How many values a logical clock reserves at once. A restart skips as many.
@@ -66,7 +67,7 @@ pub(super) struct Replica {
     /// How often it stood for election in vain since it last held a new epoch.
     pub(super) lost: u32,
     /// What each replica of the group, this one too, has said of itself.
-    pub(super) peers: BTreeMap<ProcessId, Peer>,
+    pub(super) peers: Few<ProcessId, Peer>,
 
     pub(super) clock: Clock,
     pub(super) log: Log,
@@ -82,7 +83,7 @@ pub(super) struct Replica {
     pub(super) tracks: Table<MessageId, Track>,
     /// Messages in the log that are not delivered, by the earliest place that each can still take.
     pub(super) queue: Queue,
-    pub(super) remotes: BTreeMap<GroupId, Remote>,
+    pub(super) remotes: ByGroup<Remote>,
 
     /// What was delivered, from `first_outcome` on.
     pub(super) outcomes: VecDeque<Outcome>,
@@ -159,9 +160,11 @@ pub(super) struct Track {
     pub(super) index: Option<Index>,
     /// What other groups have proposed.
     pub(super) heads: Heads,
-    /// Its outline, from a header: what is needed to propose it without its payload.
-    pub(super) header: Option<super::wire::Header>,
+    /// From a header: what is needed to propose it without its payload.
+    pub(super) terms: Option<Terms>,
     pub(super) is_delivered: bool,
+    /// Its turn among the deliveries, if that is remembered; before it was delivered, nothing.
+    pub(super) turn: Position,
     /// Where it stands in the queue, while it is there.
     pub(super) place: Option<Timestamp>,
     /// Destinations that may not have learned the own decision durably.
@@ -173,20 +176,28 @@ pub(super) struct Track {
     pub(super) tries: u32,
 }
 
+/// On what a message is proposed, as its header says.
+#[derive(Clone, Copy, Debug, Hash)]
+pub(super) struct Terms {
+    pub(super) floor: Timestamp,
+    pub(super) expiry: Timestamp,
+    pub(super) follows: u64,
+}
+
 /// What is known of another group.
 #[derive(Clone, Debug, Hash)]
 pub(super) struct Remote {
     /// How far each of its replicas holds the log of which epoch.
-    pub(super) voters: BTreeMap<ProcessId, (Epoch, Index)>,
+    pub(super) voters: Few<ProcessId, (Epoch, Index)>,
     /// Its proposals that are not decided yet, by epoch and place.
-    pub(super) open: Row<(Epoch, Index), MessageId>,
+    pub(super) open: Row<(Epoch, Index), (MessageId, Spot)>,
     /// Its log is settled up to here: what it shares with this group was delivered by a quorum of this group.
     pub(super) settled: Index,
     /// The newest epoch of that group that was heard of. What a primary of an earlier one still shows was lost,
     /// or stands in the newer one's log too: its places say nothing about what is settled.
     pub(super) epoch: Epoch,
     /// Own entries that it shares and that it may not have learned durably.
-    pub(super) owed: Row<Index, ()>,
+    pub(super) owed: Row<Index, Spot>,
 }
 
 impl Replica {
@@ -305,10 +316,6 @@ impl Replica {
         self.role != Role::Amnesiac && self.is_durable
     }
 
-    pub(super) fn take_closed(&mut self) -> Vec<MessageId> {
-        core::mem::take(&mut self.closed)
-    }
-
     pub(super) fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
         tell("group", self.group.index() as u64);
         tell("epoch", u64::from(self.held.round));
@@ -391,43 +398,44 @@ impl Replica {
     fn deliver_what_is_ripe(&mut self, out: &mut Effects) {
         let waits_for_leader = !self.planted.is(Mutant::PrimCastIgnoresTheLeaderClock);
         let quorum_clock = self.quorum_clock();
-        while let Some(first) = self.next_to_deliver() {
-            let Some((timestamp, marks)) = self.final_timestamp(first.id) else { break };
-            let leader_may_come_before = waits_for_leader && self.leader_clock() < timestamp;
-            if leader_may_come_before || quorum_clock < timestamp {
+        while let Some((first, spot)) = self.next_to_deliver() {
+            let Some(outcome) = self.outcome(first.id, spot) else { break };
+            let leader_may_come_before = waits_for_leader && self.leader_clock() < outcome.timestamp;
+            if leader_may_come_before || quorum_clock < outcome.timestamp {
                 break;
             }
-            self.deliver(Outcome { id: first.id, timestamp, marks }, out);
+            self.deliver_at(spot, outcome, out);
         }
         self.deliver_what_commutes(self.leader_clock().min(quorum_clock), out);
     }
 
     /// The message that can have the earliest place of all.
-    fn next_to_deliver(&self) -> Option<Stamp> {
+    fn next_to_deliver(&self) -> Option<(Stamp, Spot)> {
         if self.planted.is(Mutant::PrimCastIgnoresPendingStamps) {
-            return self.queue.iter().find(|place| self.final_timestamp(place.id).is_some());
+            return self.queue.iter().find(|(place, spot)| self.outcome(place.id, *spot).is_some());
         }
         self.queue.first()
     }
 
-    /// The final timestamp of a message in the log, once every destination has decided.
-    pub(super) fn final_timestamp(&self, id: MessageId) -> Option<(Timestamp, Marks)> {
-        let track = self.track(id);
+    /// What becomes of a message in the log, once every destination has decided.
+    #[inline]
+    pub(super) fn outcome(&self, id: MessageId, spot: Spot) -> Option<Outcome> {
+        let track = self.track(id, spot);
         let index = track.index.filter(|index| *index <= self.decided)?;
-        let entry = self.log.get(index).expect("what is on the way is kept");
-        let mut highest = entry.timestamp;
-        let mut marks = Marks::new();
-        for group in self.other_groups(entry.message.id.destinations).iter() {
+        let timestamp = self.log.get(index).expect("what is on the way is kept").timestamp;
+        let mut outcome = Outcome { id, timestamp, marks: Marks::new() };
+        for group in self.other_groups(id.destinations).iter() {
             let head = track.heads.get(group).filter(|head| head.is_decided)?;
-            highest = highest.max(head.timestamp);
-            marks.push(Mark { group, index: head.index });
+            outcome.timestamp = outcome.timestamp.max(head.timestamp);
+            outcome.marks.push(Mark { group, index: head.index });
         }
-        Some((highest, marks))
+        Some(outcome)
     }
 
     /// What is known of a message that something is known of.
-    pub(super) fn track(&self, id: MessageId) -> &Track {
-        self.tracks.get(&id).unwrap_or_else(|| panic!("nothing is known of {id}"))
+    #[inline]
+    pub(super) fn track(&self, id: MessageId, spot: Spot) -> &Track {
+        self.tracks.at(spot, &id).unwrap_or_else(|| panic!("nothing is known of {id}"))
     }
 
     /// Whether a message is in the log, and not delivered.
@@ -442,65 +450,76 @@ impl Replica {
 
     /// The next message in the order of the group.
     pub(super) fn deliver(&mut self, outcome: Outcome, out: &mut Effects) {
+        let spot = self.tracks.spot(&outcome.id).expect("what is delivered is known");
+        self.deliver_at(spot, outcome, out);
+    }
+
+    fn deliver_at(&mut self, spot: Spot, outcome: Outcome, out: &mut Effects) {
         let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
         let position = self.told();
-        let sender = self.answer_sender(stamp, out);
-        if let Some(message) = self.note_delivery(outcome, sender, out.chronicle()) {
-            self.tell_user(position, stamp, message, out);
+        let (sender, index) = self.note_delivery(outcome, spot, out.chronicle());
+        if let Some(sender) = sender {
+            self.answer(sender, stamp, out);
+        }
+        if let Some(index) = index {
+            self.tell_user(position, stamp, index, out);
         }
     }
 
-    /// Whoever sent a message learns that it is delivered. One that delivers it too need not be told. Answers who that
-    /// is, if it is known here.
-    pub(super) fn answer_sender(&mut self, stamp: Stamp, out: &mut Effects) -> Option<ProcessId> {
-        let Stamp { timestamp, id } = stamp;
-        let track = self.tracks.get_mut(&id)?;
-        let sender = track.sender.take()?;
-        let destinations = track.index.and_then(|index| self.log.get(index)).map(|entry| entry.message.id.destinations);
-        let group = self.cluster.group_of(sender);
-        if !destinations.zip(group).is_some_and(|(destinations, group)| destinations.contains(group)) {
+    /// Whoever sent a message learns that it is delivered, and waits no more.
+    pub(super) fn answer_sender(&mut self, stamp: Stamp, spot: Spot, out: &mut Effects) {
+        let sender = self.tracks.at_mut(spot, &stamp.id).and_then(|track| track.sender.take());
+        if let Some(sender) = sender {
+            self.answer(sender, stamp, out);
+        }
+    }
+
+    /// One that delivers the message too need not be told.
+    fn answer(&self, sender: ProcessId, Stamp { timestamp, id }: Stamp, out: &mut Effects) {
+        if !self.cluster.group_of(sender).is_some_and(|group| id.destinations.contains(group)) {
             out.send(sender, Message::Done(id, timestamp));
         }
-        Some(sender)
     }
 
-    /// Notes that a message has had its turn, and answers the message unless it was delivered before.
+    /// Notes that a message has had its turn. Answers who waits for that, and where the message stands in the log
+    /// unless it was delivered before.
     pub(super) fn note_delivery(
         &mut self,
         outcome: Outcome,
-        sender: Option<ProcessId>,
+        spot: Spot,
         chronicle: Option<&mut Chronicle>,
-    ) -> Option<Multicast> {
-        let Outcome { id, timestamp, .. } = outcome;
-        let place = Stamp { timestamp, id };
-        let is_later = self.newest.is_none_or(|newest| newest < place);
-        assert!(is_later || self.planted != Planted::NONE, "{place} is delivered after {:?}", self.newest);
-        self.newest = Some(place);
-        let track = self.tracks.get_mut(&id).expect("what is delivered is known");
-        track.is_delivered = true;
-        (track.age, track.tries, track.header) = (0, 0, None);
-        let heads = core::mem::take(&mut track.heads);
-        for (group, head) in heads.iter() {
-            self.remotes.get_mut(&group).expect("every group is known").open.remove(&(head.epoch, head.index));
-        }
+    ) -> (Option<ProcessId>, Option<Index>) {
+        let stamp = Stamp { timestamp: outcome.timestamp, id: outcome.id };
+        let Stamp { timestamp, id } = stamp;
+        let is_later = self.newest.is_none_or(|newest| newest < stamp);
+        assert!(is_later || self.planted != Planted::NONE, "{stamp} is delivered after {:?}", self.newest);
+        self.newest = Some(stamp);
+        let turn = self.delivered();
+        let early = self.early.turn(id);
+        let track = self.tracks.at_mut(spot, &id).expect("what is delivered is known");
         let index = track.index.expect("what is delivered is in the log");
         let entry = self.log.get(index).expect("what is delivered is kept");
-        let message = &entry.message;
-        self.queue.remove(id, &mut track.place);
-        self.windows.note(id, timestamp, message.expiry, &outcome.marks);
-        let early = self.early.turn(id);
+        let sender = track.sender.take();
         if let Some(chronicle) = chronicle.filter(|_| early.is_none()) {
-            let (group, round, timestamp) = (self.group, entry.epoch.round, entry.timestamp);
-            chronicle.delivered(place, sender, Place { group, round, index, timestamp }, places_of(&heads));
+            let place = Place { group: self.group, round: entry.epoch.round, index, timestamp: entry.timestamp };
+            chronicle.delivered(stamp, sender, place, places_of(&track.heads));
+        }
+        (track.is_delivered, track.turn, track.age, track.tries, track.terms) = (true, turn, 0, 0, None);
+        // What is decided is not open any more.
+        for head in track.heads.iter().filter(|head| !head.is_decided) {
+            let remote = self.remotes.get_mut(head.group).expect("every group is known");
+            remote.open.remove(&(head.epoch, head.index));
+        }
+        track.heads.clear();
+        self.queue.remove(id, &mut track.place);
+        self.windows.note(id, timestamp, entry.message.expiry, &outcome.marks);
+        self.outcomes.push_back(outcome);
+        if self.planted.is(Mutant::PrimCastForgetsWindows) && turn.is_multiple_of(8) {
+            self.windows.forget_wrongly(Stream::of(id));
         }
         let is_the_same = early.is_none_or(|early| early == timestamp);
         assert!(is_the_same || self.planted != Planted::NONE, "{id} was delivered with {early:?}, not {timestamp}");
-        let message = early.is_none().then(|| message.clone());
-        if self.planted.is(Mutant::PrimCastForgetsWindows) && self.delivered().is_multiple_of(8) {
-            self.windows.forget_wrongly(Stream::of(id));
-        }
-        self.outcomes.push_back(outcome);
-        message
+        (sender, early.is_none().then_some(index))
     }
 
     pub(super) fn check(&self) {
@@ -527,7 +546,7 @@ impl Replica {
             assert_eq!(track.index, Some(index), "{id} stands elsewhere");
             assert_eq!(track.place.is_some(), !track.is_delivered, "{id} is on the way or delivered");
             for group in track.owed.iter() {
-                assert!(self.remotes[&group].owed.contains(&index), "{id} is owed to {group} and not listed");
+                assert!(self.remotes[group].owed.contains(&index), "{id} is owed to {group} and not listed");
             }
             pending += usize::from(!track.is_delivered);
         }
@@ -540,8 +559,7 @@ impl Track {
     pub(super) fn bound(&self, log: &Log) -> Timestamp {
         let index = self.index.expect("what has a bound is in the log");
         let own = log.get(index).expect("what is on the way is kept").timestamp;
-        let decided = self.heads.iter().filter(|(_, head)| head.is_decided);
-        decided.map(|(_, head)| head.timestamp).fold(own, Timestamp::max)
+        self.heads.highest_decided().max(own)
     }
 }
 

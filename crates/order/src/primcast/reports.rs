@@ -100,7 +100,7 @@ impl Replica {
         }
         let clocks = self.leader_clock().min(self.quorum_clock());
         match self.queue.first() {
-            Some(first) => clocks.min(Timestamp(first.timestamp.0 - 1)),
+            Some((first, _)) => clocks.min(Timestamp(first.timestamp.0 - 1)),
             None => clocks,
         }
     }
@@ -124,9 +124,9 @@ impl Replica {
         let to = self.cluster.members(self.group).iter().enumerate().filter(|(place, _)| whom(*place));
         let to = to.map(|(_, process)| *process);
         if self.planted.is(Mutant::PrimCastAcknowledgesEarly) {
-            to.for_each(|process| out.send_early(process, message.clone()));
+            out.send_early_to_all(to, message);
         } else {
-            out.send_all(to, &message);
+            out.send_all(to, message);
         }
         self.said = Some(report);
     }
@@ -192,7 +192,7 @@ impl Replica {
         }
         self.raise_clock(to, out);
         self.is_clock_awaited = true;
-        out.send_all(self.others(), &Message::Raise(to));
+        out.send_all(self.others(), Message::Raise(to));
     }
 }
 

@@ -158,7 +158,7 @@ fn start() -> impl Strategy<Value = Start> {
         message,
         follows,
         sender,
-        proposed,
+        proposed: proposed.map(Box::new),
     })
 }
 

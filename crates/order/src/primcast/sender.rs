@@ -5,18 +5,19 @@
 //! It keeps nothing on disk: after a crash the session asks again. It bounds
 //! what is on the way: each process has a share of what every group can hold.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use skein_machine::{
-    Busy, Cluster, Down, GroupId, GroupSet, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
+    Busy, Cluster, Down, GroupId, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
 };
+
+use smallvec::SmallVec;
 
 use super::wire::{Message, Refusal, Start};
 use super::{Effects, MAX_PENDING, MAX_PENDING_BYTES, Timer};
-use crate::parts::{Epoch, Recent};
+use crate::parts::{ByGroup, Epoch, Recent, Spot, Stream, Table};
 use crate::{Mutant, Planted};
 
 /// How often it looks at what has no answer yet.
@@ -37,10 +38,12 @@ pub(super) struct Sender {
     /// How much to one group this process may have on the way.
     share: Load,
     /// The newest epoch heard of in each group; its leader is whom to ask.
-    leaders: BTreeMap<GroupId, Epoch>,
-    open: BTreeMap<MessageId, Open>,
+    leaders: ByGroup<Epoch>,
+    open: Table<MessageId, Open>,
+    /// Their numbers in each session, as far as it sends to the same groups, rising. Most have one on the way.
+    sequences: Table<Stream, SmallVec<[u64; 2]>>,
     /// How much of it concerns each group.
-    load: BTreeMap<GroupId, Load>,
+    load: ByGroup<Load>,
     /// The first message of a session that was turned away: what follows it is too, or they would swap places.
     turned_away: Recent<SessionId, u64>,
     /// Sessions that ended with a message that came too late.
@@ -73,6 +76,12 @@ struct Open {
     asks_again: bool,
 }
 
+impl Open {
+    fn is_overdue(&self) -> bool {
+        self.asks_again || self.age >= PATIENCE << self.tries.min(3)
+    }
+}
+
 impl Sender {
     pub(super) fn new(me: ProcessId, cluster: Arc<Cluster>, planted: Planted) -> Sender {
         let leaders = cluster.groups().iter().map(|group| (group, Epoch::first(cluster.members(group)[0]))).collect();
@@ -83,12 +92,13 @@ impl Sender {
         };
         Sender {
             me,
-            cluster,
             planted,
             share,
             leaders,
-            open: BTreeMap::new(),
-            load: BTreeMap::new(),
+            open: Table::new(),
+            sequences: Table::new(),
+            load: cluster.groups().iter().map(|group| (group, Load::default())).collect(),
+            cluster,
             turned_away: Recent::new(MAX_TURNED_AWAY),
             ended: Recent::new(MAX_TURNED_AWAY),
             is_looking: false,
@@ -107,19 +117,18 @@ impl Sender {
 
     /// Every message on the way.
     pub(super) fn waiting(&self) -> impl Iterator<Item = MessageId> {
-        self.open.keys().copied()
+        self.open.sorted().into_iter().map(|(id, _)| id)
     }
 
     /// A message on the way, by what its session calls it.
     pub(super) fn find(&self, session: SessionId, sequence: u64) -> Option<MessageId> {
-        let first = MessageId { session, sequence, destinations: GroupSet::EMPTY };
-        self.open.range(first..).next().map(|(id, _)| *id).filter(|id| (id.session, id.sequence) == (session, sequence))
+        self.open.find(|id| (id.session, id.sequence) == (session, sequence)).map(|(id, _)| id)
     }
 
     /// Step 1 of a multicast.
     pub(super) fn multicast(&mut self, message: Multicast, out: &mut Effects) {
         let id = message.id;
-        if self.open.contains_key(&id) {
+        if self.open.contains(&id) {
             // Its session has asked again; so does this process, until it hears the outcome.
             return;
         }
@@ -133,15 +142,16 @@ impl Sender {
             return;
         }
         self.turned_away.remove(&id.session);
-        for group in message.id.destinations.iter() {
-            let load = self.load.entry(group).or_default();
+        for group in id.destinations.iter() {
+            let load = self.load.get_mut(group).expect("every group counts");
             load.messages += 1;
             load.bytes += message.payload.len();
         }
-        let follows =
-            if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { self.last_before(&message) };
-        self.open.insert(id, Open { message, follows, age: 0, tries: 0, copies: 0, asks_again: false });
-        self.start(id, None, out);
+        let before = self.line_up(id);
+        let follows = if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { before };
+        let open = Open { message, follows, age: 0, tries: 0, copies: 0, asks_again: false };
+        let spot = self.open.insert_new(id, open);
+        self.start_at(spot, id, None, out);
         if !self.is_looking {
             self.is_looking = true;
             out.arm(Timer::Look, LOOK);
@@ -152,7 +162,7 @@ impl Sender {
         if self.turned_away.get(&message.id.session).is_some_and(|first| *first < message.id.sequence) {
             return Some("an earlier message of its session was turned away and has to be asked for first");
         }
-        let load = message.id.destinations.iter().map(|group| self.load.get(&group).copied().unwrap_or_default());
+        let load = message.id.destinations.iter().map(|group| self.load[group]);
         let (mut messages, mut bytes) = (0, 0);
         load.for_each(|load| (messages, bytes) = (load.messages.max(messages), load.bytes.max(bytes)));
         if messages >= self.share.messages {
@@ -170,20 +180,26 @@ impl Sender {
         out.emit(Up::Busy(Busy { id, why }));
     }
 
-    /// The message of the same session, on the way to the same groups, that must be proposed before.
-    fn last_before(&self, message: &Multicast) -> u64 {
-        let first = MessageId { sequence: 0, ..message.id };
-        let before = self.open.range(first..message.id).rev();
-        let same = |open: &&Open| open.message.id.destinations == message.id.destinations;
-        before.map(|(_, open)| open).find(same).map_or(0, |open| open.message.id.sequence)
+    /// Puts a message behind those of the same session that are on the way to the same groups. Answers the one
+    /// that must be proposed before it, or zero.
+    fn line_up(&mut self, id: MessageId) -> u64 {
+        let (_, sequences) = self.sequences.enter(Stream::of(id));
+        let place = sequences.iter().rposition(|before| *before < id.sequence).map_or(0, |last| last + 1);
+        sequences.insert(place, id.sequence);
+        if place > 0 { sequences[place - 1] } else { 0 }
     }
 
     /// Sends START to all destinations, or to one.
     fn start(&mut self, id: MessageId, only: Option<GroupId>, out: &mut Effects) {
-        let open = self.open.get_mut(&id).expect("what is sent is open");
+        let spot = self.open.spot(&id).expect("what is sent is open");
+        self.start_at(spot, id, only, out);
+    }
+
+    fn start_at(&mut self, spot: Spot, id: MessageId, only: Option<GroupId>, out: &mut Effects) {
+        let open = self.open.at_mut(spot, &id).expect("what is sent is open");
         open.copies = open.copies.saturating_add(1);
-        let Open { message, follows, tries, .. } = &self.open[&id];
-        for group in message.id.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
+        let Open { message, follows, tries, .. } = self.open.at(spot, &id).expect("it was just found");
+        for group in id.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
             let start = Start { message: message.clone(), follows: *follows, sender: self.me, proposed: None };
             out.send_early(self.whom(group, *tries), Message::Start(start));
         }
@@ -192,20 +208,19 @@ impl Sender {
     /// The believed primary at first, then one replica after the other: whoever is not it passes START on.
     fn whom(&self, group: GroupId, tries: u32) -> ProcessId {
         let members = self.cluster.members(group);
-        let leader = self.leaders[&group].leader;
+        let leader = self.leaders[group].leader;
         let place = members.iter().position(|member| *member == leader).unwrap_or(0);
         members[(place + tries as usize) % members.len()]
     }
 
     /// A newer epoch of a group: what is on the way to it goes to its leader, too.
     pub(super) fn believe(&mut self, group: GroupId, epoch: Epoch, out: &mut Effects) {
-        let known = self.leaders.get_mut(&group).expect("every group has a leader");
+        let known = self.leaders.get_mut(group).expect("every group has a leader");
         if epoch <= *known {
             return;
         }
         *known = epoch;
-        let concerned: Vec<MessageId> = self.to(group).collect();
-        for id in concerned {
+        for id in self.to(group) {
             // So far it asked in turn, less and less often, where there was no primary.
             let open = self.open.get_mut(&id).expect("it was just found");
             (open.age, open.tries, open.asks_again) = (0, 0, true);
@@ -213,8 +228,9 @@ impl Sender {
         }
     }
 
-    fn to(&self, group: GroupId) -> impl Iterator<Item = MessageId> {
-        self.open.iter().filter(move |(_, open)| open.message.id.destinations.contains(group)).map(|(id, _)| *id)
+    fn to(&self, group: GroupId) -> Vec<MessageId> {
+        let concerned = self.open.sorted_if(|open| open.message.id.destinations.contains(group));
+        concerned.into_iter().map(|(id, _)| id).collect()
     }
 
     /// A group has delivered something with this timestamp.
@@ -225,10 +241,11 @@ impl Sender {
     /// It was delivered: what follows it need not wait to hear of it. Answers whether it was on the way.
     pub(super) fn on_done(&mut self, id: MessageId) -> bool {
         let was_open = self.close(id);
-        let last = MessageId { sequence: u64::MAX, ..id };
-        for (_, open) in self.open.range_mut(id..=last) {
-            if open.follows == id.sequence {
-                open.follows = 0;
+        for sequence in self.sequences.get(&Stream::of(id)).into_iter().flatten().filter(|later| **later > id.sequence)
+        {
+            let later = self.open.get_mut(&MessageId { sequence: *sequence, ..id }).expect("what is lined up is open");
+            if later.follows == id.sequence {
+                later.follows = 0;
             }
         }
         was_open
@@ -236,10 +253,16 @@ impl Sender {
 
     fn close(&mut self, id: MessageId) -> bool {
         let Some(open) = self.open.remove(&id) else { return false };
-        for group in open.message.id.destinations.iter() {
-            let load = self.load.get_mut(&group).expect("what is open counts");
+        for group in id.destinations.iter() {
+            let load = self.load.get_mut(group).expect("every group counts");
             load.messages -= 1;
             load.bytes -= open.message.payload.len();
+        }
+        let stream = Stream::of(id);
+        let sequences = self.sequences.get_mut(&stream).expect("what is open is lined up");
+        sequences.retain(|sequence| *sequence != id.sequence);
+        if sequences.is_empty() {
+            self.sequences.remove(&stream);
         }
         true
     }
@@ -274,8 +297,8 @@ impl Sender {
 
     /// A message and what is on the way behind it in its session.
     fn from(&self, id: MessageId) -> Vec<MessageId> {
-        let last = MessageId { sequence: u64::MAX, ..id };
-        self.open.range(id..=last).map(|(id, _)| *id).collect()
+        let behind = self.open.sorted_if(|open| open.message.id.session == id.session && open.message.id >= id);
+        behind.into_iter().map(|(id, _)| id).collect()
     }
 
     /// Looks at what has no outcome yet.
@@ -285,15 +308,13 @@ impl Sender {
             return;
         }
         out.arm(Timer::Look, LOOK);
+        self.open.change_each(|open| open.age += 1);
         let mut overdue = Vec::new();
-        for (id, open) in &mut self.open {
-            open.age += 1;
-            if core::mem::take(&mut open.asks_again) {
-                overdue.push(*id);
-            } else if open.age >= PATIENCE << open.tries.min(3) {
+        for (id, open) in self.open.sorted_mut_if(Open::is_overdue) {
+            if !core::mem::take(&mut open.asks_again) {
                 (open.age, open.tries) = (0, open.tries.saturating_add(1));
-                overdue.push(*id);
             }
+            overdue.push(id);
         }
         for id in overdue {
             self.start(id, None, out);
@@ -303,9 +324,11 @@ impl Sender {
     /// What was on its way to this process may be lost.
     pub(super) fn on_reconnect(&mut self, peer: ProcessId, out: &mut Effects) {
         let Some(group) = self.cluster.group_of(peer) else { return };
-        let lost: Vec<MessageId> = self.to(group).filter(|id| self.whom(group, self.open[id].tries) == peer).collect();
-        for id in lost {
-            self.start(id, Some(group), out);
+        for id in self.to(group) {
+            let tries = self.open.get(&id).expect("it was just found").tries;
+            if self.whom(group, tries) == peer {
+                self.start(id, Some(group), out);
+            }
         }
     }
 
@@ -329,10 +352,12 @@ impl Sender {
     }
 
     pub(super) fn check(&self) {
-        for (group, load) in &self.load {
-            let open = self.to(*group).map(|id| self.open[&id].message.payload.len());
-            let counted =
-                open.fold(Load::default(), |sum, bytes| Load { messages: sum.messages + 1, bytes: sum.bytes + bytes });
+        for (group, load) in self.load.iter() {
+            let mut counted = Load::default();
+            for id in self.to(group) {
+                counted.messages += 1;
+                counted.bytes += self.open.get(&id).expect("it was just found").message.payload.len();
+            }
             assert_eq!(*load, counted, "the load of {group} does not add up");
             let fits = load.messages <= self.share.messages && load.bytes <= self.share.bytes;
             assert!(fits, "{load:?} is on the way to {group}, where {:?} may be", self.share);

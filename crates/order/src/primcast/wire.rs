@@ -97,8 +97,8 @@ pub struct Start {
     /// Who waits for the outcome.
     pub sender: ProcessId,
     /// When a destination asks in the name of the sender: in which epoch and where it has
-    /// proposed the message itself.
-    pub proposed: Option<Run>,
+    /// proposed the message itself. Rare, so it stands apart: every message is as large as the largest.
+    pub proposed: Option<Box<Run>>,
 }
 
 /// Why a message was not taken.
@@ -412,7 +412,7 @@ impl Wire for Start {
         writer.u64(self.follows);
         self.sender.encode(writer);
         flag(self.proposed.is_some(), writer);
-        if let Some(proposed) = self.proposed {
+        if let Some(proposed) = &self.proposed {
             proposed.encode(writer);
         }
     }
@@ -422,7 +422,7 @@ impl Wire for Start {
             message: Multicast::decode(reader)?,
             follows: reader.u64()?,
             sender: ProcessId::decode(reader)?,
-            proposed: if read_flag(reader)? { Some(Run::decode(reader)?) } else { None },
+            proposed: if read_flag(reader)? { Some(Box::new(Run::decode(reader)?)) } else { None },
         })
     }
 }
@@ -454,6 +454,7 @@ impl Wire for Report {
 }
 
 impl Wire for Header {
+    #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.index);
         self.timestamp.encode(writer);
@@ -463,14 +464,16 @@ impl Wire for Header {
         writer.u64(self.follows);
     }
 
+    #[inline]
     fn decode(reader: &mut Reader) -> Result<Header, WireError> {
+        let [index, timestamp, session, sequence, destinations, floor, expiry, follows] = reader.words()?;
         Ok(Header {
-            index: reader.u64()?,
-            timestamp: Timestamp::decode(reader)?,
-            id: MessageId::decode(reader)?,
-            floor: Timestamp::decode(reader)?,
-            expiry: Timestamp::decode(reader)?,
-            follows: reader.u64()?,
+            index,
+            timestamp: Timestamp(timestamp),
+            id: MessageId::from_words([session, sequence, destinations])?,
+            floor: Timestamp(floor),
+            expiry: Timestamp(expiry),
+            follows,
         })
     }
 }

@@ -62,7 +62,7 @@ impl fmt::Debug for Start {
         if self.follows > 0 {
             write!(f, " after .{}", self.follows)?;
         }
-        if let Some(proposed) = self.proposed {
+        if let Some(proposed) = &self.proposed {
             write!(f, ", proposed at {} in {}", proposed.last, proposed.epoch)?;
         }
         Ok(())

@@ -11,11 +11,11 @@ impl Skeen {
     pub(super) fn starts_wrongly(&self, message: &Multicast, out: &mut Out<Skeen>) -> bool {
         let start = || Message::Start(message.clone());
         if self.planted.is(Mutant::SkeenTellsEverybody) {
-            out.send_all(self.cluster.processes(), &start());
+            out.send_all(self.cluster.processes(), start());
             return true;
         }
         if self.planted.is(Mutant::SkeenRelaysTheStart) {
-            out.send_all(self.cluster.replicas(message.id.destinations).take(1), &start());
+            out.send_all(self.cluster.replicas(message.id.destinations).take(1), start());
             return true;
         }
         false
@@ -26,7 +26,7 @@ impl Skeen {
     pub(super) fn takes_a_start_wrongly(&self, from: ProcessId, message: &Multicast, out: &mut Out<Skeen>) -> bool {
         let mut destinations = self.cluster.replicas(message.id.destinations);
         if self.planted.is(Mutant::SkeenRelaysTheStart) && destinations.next() == Some(self.me) && from != self.me {
-            out.send_all(destinations, &Message::Start(message.clone()));
+            out.send_all(destinations, Message::Start(message.clone()));
             return false;
         }
         self.planted.is(Mutant::SkeenTellsEverybody)

@@ -42,7 +42,9 @@ impl Stage {
         let effects: Vec<Effect<PrimCast>> = out.drain().collect();
         for effect in effects {
             match effect {
-                Effect::Send(to, message) | Effect::SendEarly(to, message) if to == ME => self.hears(ME, message),
+                Effect::Send(to, message) | Effect::SendEarly(to, message) if to.iter().any(|to| to == ME) => {
+                    self.hears(ME, message);
+                }
                 Effect::Emit(event) => self.told.push(event),
                 _ => {}
             }

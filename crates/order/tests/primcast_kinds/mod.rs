@@ -20,7 +20,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         message: multicast(),
         follows: 1,
         sender: ProcessId(3),
-        proposed: Some(Run { epoch: epoch(2), last: 4 }),
+        proposed: Some(Box::new(Run { epoch: epoch(2), last: 4 })),
     };
     let report = Report {
         incarnation: 1,

@@ -97,7 +97,7 @@ impl Machine for Diarist {
 
     fn on_command(&mut self, _: Time, command: Down, out: &mut Out<Diarist>) {
         let Down::Multicast(message) = command else { panic!("nothing else is asked for") };
-        out.send_all([ProcessId(0), ProcessId(1)], &message);
+        out.send_all([ProcessId(0), ProcessId(1)], message);
     }
 
     fn on_message(&mut self, _: Time, from: ProcessId, message: Multicast, out: &mut Out<Diarist>) {

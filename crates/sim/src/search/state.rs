@@ -439,11 +439,13 @@ impl<M: Ordering + Clone + Hash> State<M> {
                 node.timers.remove(&timer);
             }
             Effect::Send(to, message) | Effect::SendEarly(to, message) => {
-                let to = setting.place(to);
-                if to == at {
-                    to_itself.push_back(wire::to_bytes(&message));
-                } else if self.is_up(to) {
-                    self.links.entry((at, to)).or_default().push_back(wire::to_bytes(&message));
+                let bytes = wire::to_bytes(&message);
+                for to in to.iter().map(|process| setting.place(process)) {
+                    if to == at {
+                        to_itself.push_back(bytes.clone());
+                    } else if self.is_up(to) {
+                        self.links.entry((at, to)).or_default().push_back(bytes.clone());
+                    }
                 }
             }
             Effect::Emit(Up::Deliver(delivery)) => {

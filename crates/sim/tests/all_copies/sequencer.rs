@@ -133,7 +133,7 @@ impl AllCopies {
         }
         self.everywhere = everywhere;
         let others: Vec<ProcessId> = sequencer.copies.keys().copied().filter(|replica| *replica != self.me).collect();
-        out.send_all(others, &Message::Append { first: everywhere, entries: Vec::new(), everywhere });
+        out.send_all(others, Message::Append { first: everywhere, entries: Vec::new(), everywhere });
         self.deliver(out);
     }
 
@@ -195,7 +195,7 @@ impl AllCopies {
             return;
         }
         let missing = |replica: &ProcessId| *replica != self.me && !sequencer.given.contains_key(replica);
-        out.send_all(sequencer.copies.keys().copied().filter(missing), &Message::Fetch);
+        out.send_all(sequencer.copies.keys().copied().filter(missing), Message::Fetch);
     }
 
     /// With all copies here, the longest is the log. Nobody else holds more:

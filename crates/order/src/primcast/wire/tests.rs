@@ -65,7 +65,7 @@ fn golden_vectors_between_a_sender_and_a_group() {
     let start = Start { message: multicast(), follows: 1, sender: ProcessId(0x0a0b), proposed: None };
     let golden = multicast_golden(Layout::of(1)).u64(1).u16(0x0a0b);
     holds(&Message::Start(start.clone()), &golden.clone().u8(0));
-    let asked = Start { proposed: Some(Run { epoch: epoch(5, 6), last: 9 }), ..start };
+    let asked = Start { proposed: Some(Box::new(Run { epoch: epoch(5, 6), last: 9 })), ..start };
     holds(&Message::Start(asked), &golden.u8(1).u32(5).u16(6).u64(9));
     holds(&Message::Primary(epoch(5, 6)), &Layout::of(2).u32(5).u16(6));
     holds(&Message::Done(MessageId::new(1, 2, 0b11), Timestamp(3)), &Layout::of(3).u64(1).u64(2).u64(3).u64(3));
