@@ -7,7 +7,7 @@
 //! delivered. With one, messages are due at moments of their own, and the time
 //! that a message takes counts from then, however late a session was free.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -25,6 +25,9 @@ use crate::speech::{Reply, Request};
 
 /// Messages that were due and could not begin, above which there is no point in going on.
 const MOST_OVERDUE: usize = 1 << 20;
+
+/// A replica that does not answer for so long is none to measure.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What one process of the load does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -193,7 +196,30 @@ impl<'a> Load<'a> {
                 }
             }
         }
+        load.wait_until_attached()?;
         Ok(load)
+    }
+
+    /// A replica that delivers a message before it knows who wants to hear of that tells nobody, and this one would
+    /// wait for ever. Whoever has answered knows.
+    fn wait_until_attached(&mut self) -> Result<(), Mistake> {
+        let begin = Instant::now();
+        let mut silent: BTreeSet<usize> = (0..self.lines.len()).collect();
+        silent.iter().for_each(|line| say(&mut self.callers, *line, &Request::Count));
+        let mut heard = Vec::new();
+        while !silent.is_empty() {
+            if begin.elapsed() > PATIENCE {
+                return Err(Mistake(format!("{} replicas do not answer the load", silent.len())));
+            }
+            self.callers.wait(Some(PATIENCE / 10), &mut heard).map_err(|error| lost(&error))?;
+            for word in heard.drain(..) {
+                match word {
+                    Heard::Message(line, _) => silent.remove(&line),
+                    Heard::Lost(_, why) => return Err(Mistake(format!("a replica is gone: {why}"))),
+                };
+            }
+        }
+        Ok(())
     }
 
     /// Connects to a replica, and attaches the sessions that it should tell of.
