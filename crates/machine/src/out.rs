@@ -90,7 +90,7 @@ impl<M: Machine> Out<M> {
     where
         M::Message: Clone,
     {
-        self.to_all(to, message, Effect::Send);
+        self.push_for_all(to, message, Effect::Send);
     }
 
     /// The same early.
@@ -98,11 +98,11 @@ impl<M: Machine> Out<M> {
     where
         M::Message: Clone,
     {
-        self.to_all(to, message, Effect::SendEarly);
+        self.push_for_all(to, message, Effect::SendEarly);
     }
 
     /// One effect for as many as one can have.
-    fn to_all(
+    fn push_for_all(
         &mut self,
         to: impl IntoIterator<Item = ProcessId>,
         message: M::Message,

@@ -61,6 +61,12 @@ impl<K: Copy + Ord, V> Few<K, V> {
     }
 }
 
+impl<K: Copy + Ord, V> Default for Few<K, V> {
+    fn default() -> Few<K, V> {
+        Few::new()
+    }
+}
+
 impl<K: Copy + Ord, V> Index<&K> for Few<K, V> {
     type Output = V;
 

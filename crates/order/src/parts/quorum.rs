@@ -4,8 +4,8 @@
 /// The highest value that at least `quorum` of these have reached, if so many are there.
 pub fn reached_by<T: Copy + Ord>(values: impl Iterator<Item = T> + Clone, quorum: usize) -> Option<T> {
     // They are as many as a group has replicas, or one more: counting is cheaper than sorting.
-    let is_reached = |value: &T| values.clone().filter(|other| other >= value).count() >= quorum;
-    values.clone().filter(is_reached).max()
+    let all = values.clone();
+    values.filter(|value| all.clone().filter(|other| other >= value).count() >= quorum).max()
 }
 
 #[cfg(test)]
