@@ -45,6 +45,10 @@ impl Replica {
             let peer = self.peers.get_mut(&process).expect("every replica of the group is known");
             peer.pause.tick();
             peer.log_stalled = stalled(peer.log_stalled, peer.index);
+            if peer.index >= self.log.last() {
+                // It has stood still because there was nothing to take.
+                peer.log_stalled.1 = 0;
+            }
             peer.deliveries_stalled = stalled(peer.deliveries_stalled, peer.delivered);
             if peer.silence > GONE {
                 peer.begin_anew();

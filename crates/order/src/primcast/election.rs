@@ -326,6 +326,8 @@ impl Replica {
         let clock = if self.planted.is(Mutant::PrimCastBeginsAtItsOwnClock) { self.clock.value() } else { clock };
         let reign = Reign { epoch: self.promised, clock, rebirths: self.rebirth_list() };
         self.role = Role::Primary;
+        // What it promised to those who stood before it is in nobody's way.
+        self.peers.values_mut().for_each(|peer| peer.pause.end());
         match (best.agreement, &best.state) {
             (Some(agreement), _) => self.adopt(reign.clone(), agreement, best.entries.clone(), out),
             (None, Some(state)) if state.delivered() >= self.delivered() => {
