@@ -241,6 +241,11 @@ impl Conn {
         self.on_the_way.front().map(|(due, _)| *due)
     }
 
+    /// Whether something was said since the last flush.
+    pub(crate) fn has_said_something(&self) -> bool {
+        !self.writer.is_empty()
+    }
+
     /// Bytes that were said and did not reach the socket.
     pub(crate) fn backlog(&self) -> usize {
         self.writer.len() + self.held_back + self.unwritten.len() - self.written

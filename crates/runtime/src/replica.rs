@@ -114,6 +114,10 @@ pub struct Replica<M: Machine, F: Front<M>> {
     pub(crate) to_itself: VecDeque<M::Message>,
     /// The message that is being said, as bytes.
     pub(crate) said: Vec<u8>,
+    /// Connections to clients to which something was said in this turn,
+    pub(crate) answered: Vec<usize>,
+    /// and those to others, in the order in which they were spoken to.
+    pub(crate) spoken_to: Vec<usize>,
     /// Connections that may have something to read.
     pub(crate) ready: Vec<usize>,
     /// One of them need not wait for the disk.
@@ -183,6 +187,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             held: VecDeque::new(),
             to_itself: VecDeque::new(),
             said: Vec::new(),
+            answered: Vec::new(),
+            spoken_to: Vec::new(),
             ready: Vec::new(),
             has_more: false,
             has_calls: false,
@@ -483,6 +489,9 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 message.encode(&mut Writer::new(&mut self.said, place.version));
                 said_in = Some(place.version);
             }
+            if !place.conn.has_said_something() {
+                self.spoken_to.extend(link.and_then(|link| link.slot));
+            }
             place.conn.say(|buffer| buffer.extend_from_slice(&self.said));
         }
         self.said.clear();
@@ -502,6 +511,9 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             match answer {
                 Answer::Message { from, to } => {
                     let message = self.desk.said(*from, *to);
+                    if !place.conn.has_said_something() {
+                        self.answered.push(slot);
+                    }
                     place.conn.say(|buffer| buffer.extend_from_slice(message));
                 }
                 Answer::Goodbye => place.is_leaving = true,
@@ -511,9 +523,16 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         self.desk.clear();
     }
 
-    /// One write to everybody who is spoken to.
+    /// One write to everybody who is spoken to: clients first, who wait for nothing else, and then in the order in
+    /// which the machine thought of them. Whoever is woken up first may take this processor.
     fn flush(&mut self) {
         let now = Instant::now();
+        for slot in self.answered.drain(..).chain(self.spoken_to.drain(..)) {
+            if let Some(place) = self.slots.get(slot) {
+                // If it fails, it does so again below.
+                let _ = place.conn.flush(now);
+            }
+        }
         let (mut burden, mut heaviest) = (0, (0, 0));
         let mut peers = 0;
         for slot in 0..self.slots.len() {
