@@ -1,5 +1,5 @@
 //! [`Distance`]: how far away the other end of a link pretends to be, and
-//! [`Way`], by which its frames travel. Each takes a little longer than the
+//! `Way`, by which its frames travel. Each takes a little longer than the
 //! distance, by another amount each time, and none overtakes another: that is
 //! what a stream does.
 
