@@ -10,6 +10,7 @@ use rustls::pki_types::ServerName;
 use rustls::server::ParsedCertificate;
 
 use super::reason;
+use crate::conn::MOST_ROOM;
 use crate::frame::FrameReader;
 
 /// So much is read from a socket at once: two whole records.
@@ -17,9 +18,6 @@ const READ: usize = 32 << 10;
 
 /// So much is encrypted at once, so that long messages do not stand in memory three times.
 const AT_ONCE: usize = 64 << 10;
-
-/// So much memory a session keeps that has nothing to do.
-const MOST_ROOM: usize = 1 << 20;
 
 /// What a read came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
