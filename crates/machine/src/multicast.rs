@@ -82,6 +82,8 @@ pub enum Down {
     },
     /// Somebody waits for the group to pass this timestamp.
     RaiseClock(Timestamp),
+    /// Somebody wants to read what the group has: answered by [`Up::ReadPoint`], perhaps never.
+    ReadPoint(u64),
     /// The process is about to stop: what it leads should be handed over.
     Retire,
 }
@@ -95,6 +97,15 @@ pub enum Up {
     Settled(Stamp),
     /// Everything up to this timestamp has been delivered here.
     SafeTime(Timestamp),
+    /// Everything that was delivered anywhere in this group before
+    /// [`Down::ReadPoint`] lies at or below this timestamp, and all of it has
+    /// been delivered here. What is asked for later comes above it.
+    ReadPoint {
+        /// Which question this answers, and with it every earlier one.
+        round: u64,
+        /// The timestamp.
+        timestamp: Timestamp,
+    },
     /// This message was not accepted and has no effect; try again later, and
     /// before any later message of its session.
     Busy(Busy),
@@ -218,6 +229,7 @@ impl fmt::Debug for Down {
                 write!(f, "keep a checkpoint of {} bytes at #{position}", bytes.len())
             }
             Down::RaiseClock(timestamp) => write!(f, "raise its clock to {timestamp}"),
+            Down::ReadPoint(round) => write!(f, "find a point to read at, question {round}"),
             Down::Retire => f.write_str("hand over what it leads"),
         }
     }
@@ -229,6 +241,7 @@ impl fmt::Debug for Up {
             Up::Deliver(delivery) => write!(f, "delivers {delivery:?}"),
             Up::Settled(stamp) => write!(f, "knows everything settled up to {stamp}"),
             Up::SafeTime(timestamp) => write!(f, "has delivered everything up to {timestamp}"),
+            Up::ReadPoint { round, timestamp } => write!(f, "may read at {timestamp}, question {round}"),
             Up::Busy(busy) => write!(f, "turns {} away: {}", busy.id, busy.why),
             Up::Expired(id) => write!(f, "lets {id} expire"),
             Up::Done { id, timestamp } => write!(f, "hears that {id} is done by {timestamp}"),

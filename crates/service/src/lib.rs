@@ -1,0 +1,12 @@
+//! # Services on an order
+//!
+//! A [`Service`](skein_machine::Service) is a deterministic state. What every
+//! one of them needs stands around it here, and the services that Skein brings
+//! have a folder each.
+//!
+//! Nothing here opens a socket, reads a clock or knows a protocol.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
