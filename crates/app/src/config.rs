@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use skein_machine::wire::{OLDEST, VERSION, Version};
 use skein_machine::{Cluster, ClusterId, GroupId, ProcessId};
 use skein_runtime::distance::Distance;
 use skein_sim::{PLANET, Region};
@@ -56,6 +57,8 @@ pub struct Config {
     pub data: PathBuf,
     /// What nodes write down of what they do, unless somebody says otherwise.
     pub log: Option<String>,
+    /// The newest version of the encoding that nodes use, with each other and on their disks.
+    pub speak_version: Version,
     /// By what nodes and clients know each other.
     pub tls: Option<Certificates>,
     /// Listening beyond this machine is wanted, although anybody there may then do anything.
@@ -131,6 +134,8 @@ struct File {
     wan_jitter_percent: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    speak_version: Option<Version>,
     #[serde(default, skip_serializing_if = "is_not")]
     insecure: bool,
     #[serde(default, skip_serializing_if = "is_not")]
@@ -215,6 +220,7 @@ impl Config {
             wan: self.choices.wan,
             wan_jitter_percent: self.wan_jitter_percent,
             log: self.log.clone(),
+            speak_version: Some(self.speak_version).filter(|version| *version != VERSION),
             insecure: self.insecure,
             insecure_http: self.insecure_http,
             tls: self.tls.clone(),
@@ -357,7 +363,7 @@ impl File {
     ) -> Config {
         let Choices { protocol, clock, storage, wan } = choices;
         let (cluster, protocol, clock) = (id.to_string(), protocol.to_string(), name_of(&clock));
-        let (wan_jitter_percent, log, tls) = (usual_jitter(), None, None);
+        let (wan_jitter_percent, log, speak_version, tls) = (usual_jitter(), None, None, None);
         let (insecure, insecure_http) = (false, false);
         let file = File {
             cluster,
@@ -368,6 +374,7 @@ impl File {
             wan,
             wan_jitter_percent,
             log,
+            speak_version,
             insecure,
             insecure_http,
             tls,
@@ -395,6 +402,12 @@ impl File {
             return Err(ConfigError(format!(
                 "wan_jitter_percent = {percent}: a frame is late by {MOST_JITTER} hundredths of its way at most, and by \
                  none with 0"
+            )));
+        }
+        let speak_version = self.speak_version.unwrap_or(VERSION);
+        if !(OLDEST..=VERSION).contains(&speak_version) {
+            return Err(ConfigError(format!(
+                "speak_version = {speak_version}: this build speaks {OLDEST} to {VERSION}; without the key, {VERSION}"
             )));
         }
         self.check_addresses()?;
@@ -449,6 +462,7 @@ impl File {
             wan_jitter_percent: self.wan_jitter_percent,
             data: self.data,
             log: self.log,
+            speak_version,
             tls: self.tls,
             insecure: self.insecure,
             insecure_http: self.insecure_http,

@@ -119,7 +119,7 @@ impl Node {
         let doors = replicas.running.iter().map(|(process, running)| (*process, takes(running.handle.clone())));
         let doors: BTreeMap<ProcessId, Takes> = doors.collect();
         let address = config.listens_at(name);
-        let listener = Listener::open(address, config.cluster.id(), doors, tls.clone())
+        let listener = Listener::open(address, config.cluster.id(), config.speak_version, doors, tls.clone())
             .map_err(|error| format!("node {name} cannot listen at {address}: {error}"))?;
         let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
         let http = node
@@ -319,6 +319,7 @@ fn start(
         begin,
         tls,
         notes: Some(config.cluster.clone()),
+        speaks: config.speak_version,
         busy_poll,
     };
     let cluster = config.cluster.clone();

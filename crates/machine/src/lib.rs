@@ -39,9 +39,7 @@ pub use multicast::{Busy, Delivery, Down, MAX_PAYLOAD, Multicast, Ordering, Posi
 pub use out::{Effect, Out};
 pub use random::Random;
 pub use recipients::Recipients;
-pub use service::{
-    Ask, Call, Command, Freshness, Frozen, Refusal, Reply, Router, Service, Serving, Shares, Told,
-};
+pub use service::{Ask, Call, Command, Freshness, Frozen, Refusal, Reply, Router, Service, Serving, Shares, Told};
 pub use time::{Time, Timestamp};
 pub use timers::{Timers, Token};
 pub use wire::Wire;

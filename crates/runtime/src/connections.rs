@@ -8,7 +8,7 @@ use bytes::Bytes;
 use mio::Interest;
 use mio::net::TcpStream;
 use rustix::net::sockopt;
-use skein_machine::wire::{OLDEST, VERSION, Version};
+use skein_machine::wire::{OLDEST, Version};
 use skein_machine::{Effect, MAX_PAYLOAD, Machine, ProcessId};
 
 use crate::conn::Conn;
@@ -57,7 +57,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             match TcpStream::connect(address) {
                 Ok(stream) => {
                     let conn = self.conn(stream, Some(process)).with_session(session);
-                    if let Some(slot) = self.take_in(conn, Whose::Dialled(process), VERSION, None) {
+                    if let Some(slot) = self.take_in(conn, Whose::Dialled(process), self.surroundings.speaks, None) {
                         self.links[nth].dialling = Some(slot);
                     }
                 }
@@ -116,8 +116,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         if place.conn.stream.peer_addr().is_err() {
             return; // not yet
         }
-        let hello =
-            Hello::new(self.surroundings.cluster, process, Caller::Peer(self.me)).with_plan(self.surroundings.plan);
+        let hello = Hello::new(self.surroundings.cluster, process, Caller::Peer(self.me));
+        let hello = hello.with_plan(self.surroundings.plan).up_to(self.surroundings.speaks);
         place.whose = Whose::Greeted(process);
         place.conn.say(|buffer| buffer.extend_from_slice(&hello::to_bytes(&hello)));
     }
@@ -132,8 +132,9 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             hello::Answer::Welcome { peer, .. } if peer.process != process => {
                 Err(format!("{} answers where {process} was called", peer.process))
             }
-            hello::Answer::Welcome { version, .. } if !(OLDEST..=VERSION).contains(&version) => {
-                Err(format!("{process} wants to speak version {version}, and {OLDEST} to {VERSION} were offered"))
+            hello::Answer::Welcome { version, .. } if !(OLDEST..=self.surroundings.speaks).contains(&version) => {
+                let newest = self.surroundings.speaks;
+                Err(format!("{process} wants to speak version {version}, and {OLDEST} to {newest} were offered"))
             }
             hello::Answer::Welcome { version, peer } => {
                 self.meet(peer).inspect_err(|why| tracing::error!(peer = %process, why, "refused"))?;

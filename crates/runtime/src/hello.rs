@@ -91,18 +91,24 @@ impl Hello {
         Hello { plan, ..self }
     }
 
-    /// The version that both can speak, or a sentence that says why there is none.
-    pub fn agree(&self, cluster: ClusterId) -> Result<Version, String> {
+    /// The same of one that speaks nothing newer than this, whatever its build knows.
+    pub fn up_to(self, newest: Version) -> Hello {
+        Hello { newest, ..self }
+    }
+
+    /// The version that both can speak, or a sentence that says why there is none. Whoever answers speaks nothing
+    /// newer than `newest`.
+    pub fn agree(&self, cluster: ClusterId, newest: Version) -> Result<Version, String> {
         if self.cluster != cluster {
             return Err(format!(
                 "this is cluster {cluster}, and {} was called for: compare the addresses in both configurations",
                 self.cluster
             ));
         }
-        let version = self.newest.min(VERSION);
+        let version = self.newest.min(newest);
         if version < self.oldest.max(OLDEST) {
             return Err(format!(
-                "versions {} to {} are spoken there and {OLDEST} to {VERSION} here: upgrade the older one step by step",
+                "versions {} to {} are spoken there and {OLDEST} to {newest} here: upgrade the older one step by step",
                 self.oldest, self.newest
             ));
         }
@@ -262,10 +268,21 @@ mod tests {
     /// Every version must read this, for ever: it is how versions find out about each other.
     #[test]
     fn golden_vectors() {
-        let bytes = to_bytes(&hello());
+        for newest in 1..=2 {
+            golden_hello(newest);
+        }
+        assert_eq!((hello().oldest, hello().newest), (1, 2));
+        let refused = Answer::Refused("no".to_owned());
+        assert_eq!(to_bytes(&refused), [&[2][..], &2u32.to_le_bytes(), b"no"].concat());
+        assert_eq!(from_bytes::<Answer>(to_bytes(&refused).into()).unwrap(), refused);
+    }
+
+    fn golden_hello(newest: u8) {
+        let hello = hello().up_to(newest.into());
+        let bytes = to_bytes(&hello);
         let golden = [
             &b"skein\x01\r\n"[..],
-            &[1, 0, 1, 0],
+            &[1, 0, newest, 0],
             &7u64.to_le_bytes(),
             &[5, 0, 0, 0],
             &[3, 0],
@@ -273,18 +290,17 @@ mod tests {
             &9u64.to_le_bytes(),
         ];
         assert_eq!(bytes, golden.concat());
-        assert_eq!(from_bytes::<Hello>(bytes.into()).unwrap(), hello());
-        let refused = Answer::Refused("no".to_owned());
-        assert_eq!(to_bytes(&refused), [&[2][..], &2u32.to_le_bytes(), b"no"].concat());
-        assert_eq!(from_bytes::<Answer>(to_bytes(&refused).into()).unwrap(), refused);
+        assert_eq!(from_bytes::<Hello>(bytes.into()).unwrap(), hello);
     }
 
     #[test]
     fn neighbouring_versions_agree_on_the_older_one() {
-        let speaks = |oldest, newest| Hello { oldest, newest, ..hello() }.agree(ClusterId(7));
+        let speaks = |oldest, newest| Hello { oldest, newest, ..hello() }.agree(ClusterId(7), VERSION);
         assert_eq!(speaks(VERSION, VERSION + 1), Ok(VERSION));
         assert!(speaks(VERSION + 1, VERSION + 2).unwrap_err().contains("upgrade the older one"));
-        assert!(hello().agree(ClusterId(8)).unwrap_err().contains("0000000000000007 was called for"));
+        assert_eq!(hello().agree(ClusterId(7), OLDEST), Ok(OLDEST), "one that is held back");
+        assert_eq!(hello().up_to(OLDEST).agree(ClusterId(7), VERSION), Ok(OLDEST));
+        assert!(hello().agree(ClusterId(8), VERSION).unwrap_err().contains("0000000000000007 was called for"));
     }
 
     #[test]

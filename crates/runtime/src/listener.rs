@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustix::process::{Resource, getrlimit};
+use skein_machine::wire::Version;
 use skein_machine::{ClusterId, ProcessId};
 
 use crate::guest::Guest;
@@ -112,10 +113,12 @@ fn is_short_of_descriptors(stream: &impl AsRawFd, spare: u64) -> bool {
 }
 
 impl Listener {
-    /// Listens at an address, for the replicas of this node. With TLS, nothing else is spoken.
+    /// Listens at an address, for the replicas of this node, which speak nothing newer than `speaks`. With TLS,
+    /// nothing else is spoken.
     pub fn open(
         address: SocketAddr,
         cluster: ClusterId,
+        speaks: Version,
         replicas: BTreeMap<ProcessId, Takes>,
         tls: Option<Tls>,
     ) -> io::Result<Listener> {
@@ -127,7 +130,7 @@ impl Listener {
         let is_closing = Arc::new(AtomicBool::new(false));
         let closing = is_closing.clone();
         let strangers = BTreeMap::new();
-        let mut porter = Porter { poll, door, cluster, replicas, tls, strangers, next: 0, knocks: None };
+        let mut porter = Porter { poll, door, cluster, speaks, replicas, tls, strangers, next: 0, knocks: None };
         let thread = std::thread::Builder::new().name("listener".to_owned()).spawn(move || porter.work(&closing))?;
         Ok(Listener { address, is_closing, waker, thread: Some(thread) })
     }
@@ -152,6 +155,8 @@ struct Porter {
     poll: Poll,
     door: TcpListener,
     cluster: ClusterId,
+    /// The newest version that is agreed on with anybody.
+    speaks: Version,
     replicas: BTreeMap<ProcessId, Takes>,
     tls: Option<Tls>,
     /// In the order in which they came.
@@ -252,7 +257,7 @@ impl Porter {
 
     fn hand_over(&mut self, mut stranger: Stranger, hello: Hello) {
         let _ = self.poll.registry().deregister(&mut stranger.stream);
-        let version = match self.admit(&stranger, &hello).and_then(|()| hello.agree(self.cluster)) {
+        let version = match self.admit(&stranger, &hello).and_then(|()| hello.agree(self.cluster, self.speaks)) {
             Ok(version) => version,
             Err(why) => return stranger.refuse(&why),
         };

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use mio::event::Event;
 use mio::{Events, Poll, Waker};
-use skein_machine::wire::{self, VERSION, Writer};
+use skein_machine::wire::{self, Version, Writer};
 use skein_machine::{Boot, Chronicle, Cluster, ClusterId, Effect, Machine, Out, ProcessId, Recipients, Time, Wire};
 
 use crate::alarms::Alarms;
@@ -28,7 +28,7 @@ use crate::handle::Call;
 use crate::hello::Peer;
 use crate::links::{Link, Slots, Whose};
 use crate::tls::Tls;
-use crate::wal::{self, Recovered, Storage, Wal};
+use crate::wal::{self, Storage, Wal, Written};
 
 pub use crate::failure::Failure;
 pub use crate::handle::{Handle, Stopped};
@@ -81,6 +81,9 @@ pub struct Surroundings {
     pub tls: Option<Tls>,
     /// The cluster, if it is to be noted how messages get on.
     pub notes: Option<Arc<Cluster>>,
+    /// The newest version of the encoding that it uses, with others and on its disk. What it is told and what it
+    /// finds may be in any that this build reads.
+    pub speaks: Version,
     /// Look all the time instead of sleeping until something comes up.
     pub busy_poll: bool,
 }
@@ -150,14 +153,17 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             waker: Arc::new(move || {
                 let _ = wakes.wake();
             }),
+            version: surroundings.speaks,
             ..wal::Settings::default()
         };
         let (log, recovered) = Wal::open_or_set_aside(&mut data, surroundings.storage, settings)?;
-        tell_of(process, &recovered);
+        recovered.tell(process);
         let Identity { birth, incarnation, .. } = data.identity();
         let mut machine = maker(recovered.boot);
-        for record in recovered.checkpoint.into_iter().map(|(_, record)| record).chain(recovered.records) {
-            let record = wire::from_bytes(record, VERSION).map_err(Failure::Record)?;
+        for Written { version, bytes } in
+            recovered.checkpoint.map(|(_, record)| record).into_iter().chain(recovered.records)
+        {
+            let record = wire::from_bytes(bytes, version).map_err(Failure::Record)?;
             machine.restore(record);
         }
 
@@ -432,17 +438,17 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
 
     fn perform(&mut self) {
         let mut out = std::mem::take(&mut self.out);
-        let now = Instant::now();
+        let (now, version) = (Instant::now(), self.surroundings.speaks);
         for effect in out.drain() {
             match effect {
                 Effect::Persist(record) => {
-                    self.log.append(|buffer| encode(&record, buffer));
+                    self.log.append(|buffer| encode(&record, version, buffer));
                 }
                 Effect::Checkpoint(record) => {
-                    self.log.checkpoint(|buffer| encode(&record, buffer));
+                    self.log.checkpoint(|buffer| encode(&record, version, buffer));
                 }
                 Effect::Compact(record) => {
-                    self.log.compact(|buffer| encode(&record, buffer));
+                    self.log.compact(|buffer| encode(&record, version, buffer));
                 }
                 Effect::Arm(timer, after) => self.alarms.arm(now, timer, after),
                 Effect::Disarm(timer) => self.alarms.disarm(&timer),
@@ -477,13 +483,17 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         }
     }
 
-    /// Encoded once for everybody who speaks the same version.
+    /// Encoded once for everybody who speaks the same version. To whom it cannot be said in the version that was
+    /// agreed on, it is lost: protocols bear that.
     fn send(&mut self, to: Recipients, message: M::Message) {
-        let mut said_in = None;
+        let (mut said_in, since) = (None, message.since());
         for process in to.iter().filter(|process| *process != self.me.process) {
             let link = self.links.iter().find(|link| link.process == process);
             // Whom no link leads to is told again when one does.
             let Some(place) = link.and_then(|link| link.slot).and_then(|slot| self.slots.get(slot)) else { continue };
+            if place.version < since {
+                continue;
+            }
             if said_in != Some(place.version) {
                 self.said.clear();
                 message.encode(&mut Writer::new(&mut self.said, place.version));
@@ -573,20 +583,9 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     }
 }
 
-/// What was found on the disk, as far as somebody should know.
-fn tell_of(process: ProcessId, recovered: &Recovered) {
-    if let Some(torn) = &recovered.torn {
-        tracing::info!(%process, ?torn, "the end of the log was torn, and is cut");
-    }
-    if let Some((damage, aside)) = &recovered.set_aside {
-        let aside = aside.display();
-        tracing::error!(%process, %damage, %aside, "the log is damaged and set aside; the replica asks its group");
-    }
-    tracing::info!(%process, boot = ?recovered.boot, records = recovered.records.len(), "starts");
-}
-
-fn encode<T: Wire>(value: &T, buffer: &mut Vec<u8>) {
-    value.encode(&mut Writer::new(buffer, VERSION));
+fn encode<T: Wire>(value: &T, version: Version, buffer: &mut Vec<u8>) {
+    assert!(value.since() <= version, "a record is written that version {version} does not know");
+    value.encode(&mut Writer::new(buffer, version));
 }
 
 impl ClientId {

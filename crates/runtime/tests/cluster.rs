@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use skein_machine::wire::VERSION;
 use skein_machine::{Cluster, ClusterId, Delivery, Down, MessageId, Multicast, ProcessId, Random, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{PrimCast, Settings};
@@ -70,12 +71,14 @@ fn start(
         begin: Begin::Usual,
         tls: None,
         notes: Some(cluster.clone()),
+        speaks: VERSION,
         busy_poll: false,
     };
     let maker = |boot| PrimCast::new(me, cluster.clone(), boot, Settings::DEFAULT, Planted::NONE);
     let clerk = Clerk::default();
     let (replica, handle) = Replica::open(surroundings, maker, clerk.clone()).unwrap();
-    let listener = Listener::open(addresses[&me], CLUSTER, [(me, takes(handle.clone()))].into(), None).unwrap();
+    let listener =
+        Listener::open(addresses[&me], CLUSTER, VERSION, [(me, takes(handle.clone()))].into(), None).unwrap();
     let thread = std::thread::spawn(move || replica.run(u64::from(me.0) + 1));
     Node { handle, clerk, thread, listener }
 }

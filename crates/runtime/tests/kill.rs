@@ -66,11 +66,11 @@ fn what_was_durable_outlives_a_killed_process() {
 
             let (_, recovered) = open(&path, Storage::Sync);
             let replaced = recovered.checkpoint.map_or(0, |(record, state)| {
-                assert_eq!(state, contents(record));
+                assert_eq!(state.bytes, contents(record));
                 record
             });
             for (record, number) in recovered.records.iter().zip(replaced + 1..) {
-                assert_eq!(*record, contents(number), "record {number}");
+                assert_eq!(record.bytes, contents(number), "record {number}");
             }
             last = replaced + recovered.records.len() as u64;
             assert!(last >= promised, "{storage}, life {life}: {promised} were durable, {last} are there");

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use skein_machine::wire::Version;
 
 use super::{Config, ConfigError, File, Storage, choice, name_of, read};
 
@@ -30,6 +31,10 @@ pub struct Flags {
     /// What to write down, as in `info` or `skein_runtime=debug`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// The newest version of the encoding to use, with other nodes and on the disk: the one of before, while a
+    /// cluster is upgraded.
+    #[arg(long, value_name = "VERSION")]
+    speak_version: Option<Version>,
     /// The certificate of the cluster's authority.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -66,12 +71,13 @@ pub struct Setting {
 }
 
 /// What may differ from node to node, and where it stands in the file.
-const SETTINGS: [(&str, Place); 8] = [
+const SETTINGS: [(&str, Place); 9] = [
     ("data", Place::Top),
     ("listen", Place::Node),
     ("http", Place::Node),
     ("storage", Place::Top),
     ("log", Place::Top),
+    ("speak_version", Place::Top),
     ("ca", Place::Tls),
     ("cert", Place::Tls),
     ("key", Place::Tls),
@@ -90,6 +96,11 @@ enum Place {
 /// The variable in which a setting may be said.
 pub fn variable(setting: &str) -> String {
     format!("SKEIN_{}", setting.to_ascii_uppercase())
+}
+
+/// The flag by which it may be said.
+fn flag(setting: &str) -> String {
+    format!("--{}", setting.replace('_', "-"))
 }
 
 /// All such variables, for those who start nodes and want them to hear of none.
@@ -136,7 +147,7 @@ fn layer(
     }
     let mut origins = Vec::new();
     for (name, place) in SETTINGS {
-        let said = flags.said(name).map(|value| (value, format!("--{name}"), Origin::Flag)).or_else(|| {
+        let said = flags.said(name).map(|value| (value, flag(name), Origin::Flag)).or_else(|| {
             let variable = variable(name);
             environment(&variable).map(|value| (value, variable, Origin::Environment))
         });
@@ -180,6 +191,7 @@ impl Flags {
             "http" => self.http.map(|address| address.to_string()),
             "storage" => self.storage.as_ref().map(name_of),
             "log" => self.log.clone(),
+            "speak_version" => self.speak_version.map(|version| version.to_string()),
             "ca" => path(&self.ca),
             "cert" => path(&self.cert),
             "key" => path(&self.key),
@@ -201,6 +213,11 @@ impl File {
             "http" => node.http = Some(address()?),
             "storage" => self.storage = choice("storage", value).map_err(|error| error.0)?,
             "log" => self.log = Some(value.to_owned()),
+            "speak_version" => {
+                let version =
+                    value.parse().map_err(|_| format!("\"{value}\" is no version: write a number, as in 1"))?;
+                self.speak_version = Some(version);
+            }
             "ca" => self.tls.get_or_insert_default().ca = value.into(),
             "cert" => self.tls.get_or_insert_default().cert = value.into(),
             "key" => self.tls.get_or_insert_default().key = value.into(),
@@ -222,6 +239,7 @@ impl Config {
             "http" => self.nodes[node].http.map_or(String::new(), |address| address.to_string()),
             "storage" => name_of(&self.choices.storage),
             "log" => self.log.clone().unwrap_or_else(|| crate::diary::USUAL.to_owned()),
+            "speak_version" => self.speak_version.to_string(),
             "ca" => file(|files| &files.ca),
             "cert" => file(|files| &files.cert),
             "key" => file(|files| &files.key),
@@ -235,10 +253,10 @@ impl fmt::Display for Setting {
         let Setting { name, value, origin } = self;
         let value = if value.is_empty() { "-" } else { value };
         match origin {
-            Origin::Flag => write!(f, "{name:<8} {value:<32} --{name}"),
-            Origin::Environment => write!(f, "{name:<8} {value:<32} {}", variable(name)),
-            Origin::File => write!(f, "{name:<8} {value:<32} the configuration"),
-            Origin::Default => write!(f, "{name:<8} {value:<32} default"),
+            Origin::Flag => write!(f, "{name:<13} {value:<32} {}", flag(name)),
+            Origin::Environment => write!(f, "{name:<13} {value:<32} {}", variable(name)),
+            Origin::File => write!(f, "{name:<13} {value:<32} the configuration"),
+            Origin::Default => write!(f, "{name:<13} {value:<32} default"),
         }
     }
 }
@@ -246,6 +264,7 @@ impl fmt::Display for Setting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use skein_machine::wire::VERSION;
 
     const FILE: &str = r#"
 cluster = "00000000000000ab"
@@ -276,6 +295,10 @@ replicas = ["a"]
         assert_eq!(setting("storage", &Flags::default(), &sync), ("sync".to_owned(), Origin::Environment));
         assert_eq!(setting("storage", &Flags::default(), &[]), ("async".to_owned(), Origin::File));
         assert_eq!(setting("data", &Flags::default(), &sync), ("skein-data".to_owned(), Origin::Default));
+        let old = Flags { speak_version: Some(1), ..Flags::default() };
+        assert_eq!(setting("speak_version", &old, &[]), ("1".to_owned(), Origin::Flag));
+        assert_eq!(setting("speak_version", &flags, &[("SKEIN_SPEAK_VERSION", "1")]).1, Origin::Environment);
+        assert_eq!(setting("speak_version", &flags, &[]), (VERSION.to_string(), Origin::Default));
         assert_eq!(setting("listen", &flags, &[]), ("127.0.0.1:7001".to_owned(), Origin::File));
         assert_eq!(layered(&flags, &sync).unwrap().0.listens_at("a").port(), 9);
         assert_eq!(layered(&flags, &sync).unwrap().0.addresses()[&skein_machine::ProcessId(0)].port(), 7001);
@@ -285,6 +308,8 @@ replicas = ["a"]
     fn what_comes_from_elsewhere_is_checked_like_the_file() {
         let mistake = |environment| layered(&Flags::default(), environment).unwrap_err().0;
         assert!(mistake(&[("SKEIN_STORAGE", "tape")]).contains("SKEIN_STORAGE: storage = \"tape\": there are memory"));
+        assert!(mistake(&[("SKEIN_SPEAK_VERSION", "new")]).contains("SKEIN_SPEAK_VERSION: \"new\" is no version"));
+        assert!(mistake(&[("SKEIN_SPEAK_VERSION", "0")]).contains("speak_version = 0: this build speaks 1 to 2"));
         assert!(mistake(&[("SKEIN_HTTP", "here")]).contains("SKEIN_HTTP: \"here\" is no address"));
         assert!(mistake(&[("SKEIN_LISTEN", "0.0.0.0:7001")]).contains("insecure = true"));
         assert!(mistake(&[("SKEIN_CLOCK", "hybrid")]).contains("clock has to be the same at all nodes"));

@@ -1,8 +1,9 @@
 //! Nodes as processes, as an operator runs them: with certificates, when a
-//! machine is lost, and when messages are long.
+//! machine is lost, when messages are long, and while a cluster is upgraded.
 
 mod explain;
 mod large;
 mod place;
 mod replace;
 mod tls;
+mod versions;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use skein_machine::wire::{VERSION, Version};
 
 use super::scan::{Role, Scan, scan};
 use super::segment::{checkpoint_name, segment_name};
@@ -46,6 +47,8 @@ pub struct SegmentReport {
     pub file: PathBuf,
     /// The number of its first record; none if its header cannot be read.
     pub first_record: Option<u64>,
+    /// The version that it is written in; none if its header cannot be read.
+    pub version: Option<Version>,
     /// How many batches were read.
     pub batches: u64,
     /// How many bytes are sound.
@@ -63,6 +66,8 @@ pub struct CheckpointReport {
     pub record: u64,
     /// How many bytes it holds; none if it was not read, because it is not whole or a newer one is.
     pub bytes: Option<u64>,
+    /// The version that it is written in; none if it was not read.
+    pub version: Option<Version>,
     /// What should be where it is not whole.
     pub flaw: Option<String>,
 }
@@ -88,14 +93,17 @@ fn report(directory: &Path, folder: &Path, identity: &Identity, scan: Scan) -> R
     let segment = |segment: &super::scan::Segment| SegmentReport {
         file: folder.join(segment_name(segment.number)),
         first_record: segment.header.ok().map(|header| header.record),
+        version: segment.header.ok().map(|header| header.version),
         batches: segment.batches,
         sound_bytes: segment.end,
         replaced: segment.role == Role::Replaced,
     };
+    let whole = |record: &u64| scan.checkpoint.as_ref().filter(|(whole, _)| whole == record).map(|(_, whole)| whole);
     let checkpoint = |record: &u64| CheckpointReport {
         file: folder.join(checkpoint_name(*record)),
         record: *record,
-        bytes: scan.checkpoint.as_ref().filter(|(whole, _)| whole == record).map(|(_, bytes)| bytes.len() as u64),
+        bytes: whole(record).map(|whole| whole.bytes.len() as u64),
+        version: whole(record).map(|whole| whole.version),
         flaw: scan
             .flawed
             .iter()
@@ -146,7 +154,13 @@ impl fmt::Display for CheckpointReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: replaces the records up to {}", name(&self.file), self.record)?;
         match (self.bytes, &self.flaw) {
-            (Some(bytes), _) => write!(f, ", {bytes} bytes"),
+            (Some(bytes), _) => {
+                write!(f, ", {bytes} bytes")?;
+                match self.version.filter(|version| *version != VERSION) {
+                    Some(version) => write!(f, " in version {version}"),
+                    None => Ok(()),
+                }
+            }
             (None, Some(flaw)) => write!(f, ", not whole: expected {flaw}"),
             (None, None) => f.write_str(", replaced itself by a newer one"),
         }
@@ -159,6 +173,9 @@ impl fmt::Display for SegmentReport {
         match self.first_record {
             None => return f.write_str("its header cannot be read"),
             Some(first) => write!(f, "from record {first} on, ")?,
+        }
+        if let Some(version) = self.version.filter(|version| *version != VERSION) {
+            write!(f, "in version {version}, ")?;
         }
         if self.replaced {
             return f.write_str("replaced by a checkpoint");

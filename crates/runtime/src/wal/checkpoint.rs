@@ -10,8 +10,10 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use skein_machine::wire::Version;
+
 use super::segment::{HEADER, Header, Kind, UNFINISHED, checkpoint_name, seed};
-use super::{WalError, segment};
+use super::{WalError, Written, segment};
 use crate::data::Identity;
 use crate::files::{Failure, Files, OpenFile, Operation};
 
@@ -26,6 +28,7 @@ pub(crate) fn write(
     files: &dyn Files,
     folder: &Path,
     identity: &Identity,
+    version: Version,
     record: u64,
     contents: &[u8],
 ) -> Result<(), Failure> {
@@ -36,7 +39,7 @@ pub(crate) fn write(
         _ => {}
     }
     let file = files.create(&unfinished).map_err(fails(Operation::Create))?;
-    let header = Header { kind: Kind::Checkpoint, size: contents.len() as u64, record };
+    let header = Header { kind: Kind::Checkpoint, version, size: contents.len() as u64, record };
     file.write_at(&[&header.to_bytes(identity)], 0).map_err(fails(Operation::Write))?;
     for (nth, chunk) in contents.chunks(CHUNK).enumerate() {
         let checksum = checksum(seed(Kind::Checkpoint, record, identity), nth, chunk);
@@ -63,7 +66,7 @@ pub(crate) fn read(
     folder: &Path,
     identity: &Identity,
     record: u64,
-) -> Result<Result<Bytes, Flaw>, WalError> {
+) -> Result<Result<Written, Flaw>, WalError> {
     let path = folder.join(checkpoint_name(record));
     let fails = |operation| Failure::of(files, operation, &path);
     let file = files.open_to_read(&path).map_err(fails(Operation::Open))?;
@@ -83,7 +86,8 @@ pub(crate) fn read(
         return Ok(Err(Flaw { offset: length, expected }));
     }
     let seed = seed(Kind::Checkpoint, record, identity);
-    Ok(read_chunks(&*file, header.size as usize, seed).map_err(fails(Operation::Read))?)
+    let contents = read_chunks(&*file, header.size as usize, seed).map_err(fails(Operation::Read))?;
+    Ok(contents.map(|bytes| Written { version: header.version, bytes }))
 }
 
 /// Reads so many bytes, which the file is known to be long enough for.
@@ -122,6 +126,7 @@ fn length_of_file(size: u64) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::files::Ram;
+    use skein_machine::wire::VERSION;
     use skein_machine::{ClusterId, ProcessId};
 
     const IDENTITY: Identity =
@@ -129,7 +134,7 @@ mod tests {
 
     fn written(size: usize) -> (Ram, Vec<u8>) {
         let (ram, contents) = (Ram::default(), (0..size).map(|place| (place / 3) as u8).collect::<Vec<_>>());
-        write(&ram, Path::new(""), &IDENTITY, 9, &contents).unwrap();
+        write(&ram, Path::new(""), &IDENTITY, VERSION, 9, &contents).unwrap();
         (ram, contents)
     }
 
@@ -137,7 +142,8 @@ mod tests {
     fn what_was_written_is_read() {
         for size in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, CHUNK * 2 + 5] {
             let (ram, contents) = written(size);
-            assert!(read(&ram, Path::new(""), &IDENTITY, 9).unwrap().unwrap() == contents, "{size} bytes");
+            let read = read(&ram, Path::new(""), &IDENTITY, 9).unwrap().unwrap();
+            assert!(read.bytes == contents && read.version == VERSION, "{size} bytes");
             assert_eq!(ram.list(Path::new("")).unwrap(), ["checkpoint-9"]);
         }
     }

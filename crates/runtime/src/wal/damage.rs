@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use serde::Serialize;
+use skein_machine::wire::{OLDEST, VERSION, Version};
 
 use crate::data::DataError;
 use crate::files::Failure;
@@ -61,7 +62,7 @@ impl fmt::Display for Damage {
 #[allow(missing_docs)] // each variant says in its sentence what its fields are
 pub enum WalError {
     Damaged(Damage),
-    Newer { file: PathBuf, version: u16 },
+    Newer { file: PathBuf, version: Version },
     WouldForget { folder: PathBuf, records: u64 },
     Data(DataError),
     Files(Failure),
@@ -75,9 +76,9 @@ impl fmt::Display for WalError {
             }
             WalError::Newer { file, version } => write!(
                 f,
-                "{} has version {version}, and this build reads only {}; use the newer build that wrote it",
+                "{} has version {version}, and this build reads {OLDEST} to {VERSION}; use the build that wrote it, or, \
+                 before it goes back to this one, have it write what both know (speak_version)",
                 file.display(),
-                super::segment::VERSION
             ),
             WalError::WouldForget { folder, records } => write!(
                 f,

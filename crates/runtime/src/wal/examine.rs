@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use skein_machine::wire::VERSION;
 use skein_machine::{ClusterId, ProcessId};
 
 use super::batch::Batch;
@@ -75,11 +76,11 @@ fn apply(bytes: &mut Vec<u8>, what: u8, place: usize, with: usize) {
 /// Every record must be the one of its number; answers the last number.
 fn refuse_inventions(recovered: &Recovered) -> u64 {
     let replaced = recovered.checkpoint.as_ref().map_or(0, |(record, contents)| {
-        assert_eq!((*record, &contents[..]), (CHECKPOINT, &contents_of(CHECKPOINT)[..]));
+        assert_eq!((*record, &contents.bytes), (CHECKPOINT, &contents_of(CHECKPOINT)));
         *record
     });
     for (record, number) in recovered.records.iter().zip(replaced + 1..) {
-        assert_eq!(*record, contents_of(number), "record {number}");
+        assert_eq!(record.bytes, contents_of(number), "record {number}");
     }
     replaced + recovered.records.len() as u64
 }
@@ -155,7 +156,7 @@ fn write(ram: &Ram, path: &str, bytes: &[u8]) {
 
 /// A segment with one batch of this body, with every checksum right.
 fn around_body(rest: &[u8]) -> Vec<u8> {
-    let mut segment = Header { kind: Kind::Segment, size: 1, record: 1 }.to_bytes(&IDENTITY).to_vec();
+    let mut segment = Header { kind: Kind::Segment, version: VERSION, size: 1, record: 1 }.to_bytes(&IDENTITY).to_vec();
     let (count, body) = rest.split_first().map_or((0, rest), |(count, body)| (*count, body));
     let mut batch = Batch::forged(1, u32::from(count), body);
     batch.seal(seed(Kind::Segment, 1, &IDENTITY), 2);

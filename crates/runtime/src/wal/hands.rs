@@ -133,8 +133,8 @@ impl Keeper {
     }
 
     fn write(&self, job: &Job) -> Result<bool, Failure> {
-        let Shared { files, folder, identity, .. } = &*self.shared;
-        checkpoint::write(&**files, folder, identity, job.record, &job.contents)?;
+        let Shared { files, folder, identity, version, .. } = &*self.shared;
+        checkpoint::write(&**files, folder, identity, *version, job.record, &job.contents)?;
         self.shared.advance(|state| {
             state.checkpoint = state.checkpoint.max(job.record);
             state.waiting.retain(|record| *record > job.record);

@@ -35,7 +35,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
-use skein_machine::Boot;
+use skein_machine::wire::{VERSION, Version};
+use skein_machine::{Boot, ProcessId};
 
 use crate::data::DataDir;
 use crate::files::{Failure, Held};
@@ -72,6 +73,8 @@ pub enum Storage {
 /// How a log is kept.
 #[derive(Clone)]
 pub struct Settings {
+    /// The version of the encoding in which records are appended, so that whoever reads them knows.
+    pub version: Version,
     /// How long a segment is.
     pub segment_bytes: u64,
     /// How often an [`Async`](Storage::Async) log is synced.
@@ -83,14 +86,20 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { segment_bytes: 64 << 20, sync_every: Duration::from_millis(100), waker: Arc::new(|| {}) }
+        Settings {
+            version: VERSION,
+            segment_bytes: 64 << 20,
+            sync_every: Duration::from_millis(100),
+            waker: Arc::new(|| {}),
+        }
     }
 }
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { segment_bytes, sync_every, .. } = self;
+        let Settings { version, segment_bytes, sync_every, .. } = self;
         f.debug_struct("Settings")
+            .field("version", version)
             .field("segment_bytes", segment_bytes)
             .field("sync_every", sync_every)
             .finish_non_exhaustive()
@@ -103,13 +112,36 @@ pub struct Recovered {
     /// How the life that begins now begins.
     pub boot: Boot,
     /// The newest checkpoint, and the last record that it replaces.
-    pub checkpoint: Option<(u64, Bytes)>,
+    pub checkpoint: Option<(u64, Written)>,
     /// Every record since, in order.
-    pub records: Vec<Bytes>,
+    pub records: Vec<Written>,
     /// What was cut off, if the last life ended in the middle of a write.
     pub torn: Option<Torn>,
     /// The damage for which the whole log was set aside, and where it lies now.
     pub set_aside: Option<(Damage, PathBuf)>,
+}
+
+impl Recovered {
+    /// Tells whoever reads the log of the node, as far as somebody should know.
+    pub(crate) fn tell(&self, process: ProcessId) {
+        if let Some(torn) = &self.torn {
+            tracing::info!(%process, ?torn, "the end of the log was torn, and is cut");
+        }
+        if let Some((damage, aside)) = &self.set_aside {
+            let aside = aside.display();
+            tracing::error!(%process, %damage, %aside, "the log is damaged and set aside; the replica asks its group");
+        }
+        tracing::info!(%process, boot = ?self.boot, records = self.records.len(), "starts");
+    }
+}
+
+/// A record or a checkpoint as it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The version of the encoding that it is written in: that of its file, and not of the build that reads it.
+    pub version: Version,
+    /// What was appended.
+    pub bytes: Bytes,
 }
 
 /// A log, open to be written.
@@ -213,7 +245,8 @@ impl Wal {
 
     fn share(data: &DataDir, settings: Settings, settled: recovery::Settled, scan: &scan::Scan) -> (Arc<Shared>, Tail) {
         let (files, folder, identity) = (data.files().clone(), data.log_folder(), data.identity());
-        let tail = Tail::new(files.clone(), folder.clone(), identity, settings.segment_bytes, settled.next_number);
+        let Settings { version, segment_bytes, waker, .. } = settings;
+        let tail = Tail::new(files.clone(), folder.clone(), identity, version, segment_bytes, settled.next_number);
         let state = State {
             checkpoint: scan.checkpoint.as_ref().map_or(0, |(record, _)| *record),
             logged: scan.last,
@@ -221,7 +254,7 @@ impl Wal {
             segments: settled.segments,
             ..State::default()
         };
-        (Arc::new(Shared::new(files, folder, identity, settled.note, settings.waker, state)), tail)
+        (Arc::new(Shared::new(files, folder, identity, version, settled.note, waker, state)), tail)
     }
 
     /// Appends a record and answers its number, counted from 1 over all lives.

@@ -11,12 +11,13 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use skein_machine::wire::{VERSION, Version};
 
 use super::batch;
 use super::checkpoint;
 use super::segment::{self, Header, Kind, NOTE, Name, checkpoint_name, segment_name};
 use super::window::Window;
-use super::{Damage, Torn, WalError, note};
+use super::{Damage, Torn, WalError, Written, note};
 use crate::data::Identity;
 use crate::files::{Failure, Files, Operation, is_blank};
 
@@ -54,9 +55,9 @@ pub(crate) struct Scan {
     pub(crate) checkpoints: Vec<u64>,
     /// Those newer than the newest whole one.
     pub(crate) flawed: Vec<(u64, checkpoint::Flaw)>,
-    pub(crate) checkpoint: Option<(u64, Bytes)>,
+    pub(crate) checkpoint: Option<(u64, Written)>,
     /// The records behind the checkpoint, unless they were not wanted.
-    pub(crate) records: Vec<Bytes>,
+    pub(crate) records: Vec<Written>,
     pub(crate) count: u64,
     /// The number of the last sound record, or of the checkpoint.
     pub(crate) last: u64,
@@ -228,6 +229,7 @@ impl Scanner<'_> {
     fn read_segment(&mut self, place: usize, expected: &mut u64) -> Result<Option<(u64, String)>, WalError> {
         let number = self.found.segments[place].number;
         let seed = segment::seed(Kind::Segment, number, self.identity);
+        let version = self.found.segments[place].header.map_or(VERSION, |header| header.version);
         let mut window = self.open(number)?;
         let mut offset = segment::HEADER as u64;
         let flaw = loop {
@@ -244,7 +246,7 @@ impl Scanner<'_> {
             }
             let body = window.at(offset + batch::HEADER as u64, header.length as usize);
             let body = Bytes::copy_from_slice(body.map_err(|error| self.cannot_read(number, error))?);
-            if let Err(what) = self.take(&header, &body, seed) {
+            if let Err(what) = self.take(&header, &body, seed, version) {
                 break Some(format!("a batch {what}"));
             }
             *expected += u64::from(header.count);
@@ -279,14 +281,14 @@ impl Scanner<'_> {
         None
     }
 
-    fn take(&mut self, header: &batch::Header, body: &Bytes, seed: u32) -> Result<(), &'static str> {
+    fn take(&mut self, header: &batch::Header, body: &Bytes, seed: u32, version: Version) -> Result<(), &'static str> {
         let replaced = self.replaced();
         let (found, keeps_records) = (&mut self.found, self.keeps_records);
-        header.records(body, seed, |number, record| {
+        header.records(body, seed, |number, bytes| {
             if number > replaced {
                 found.count += 1;
                 if keeps_records {
-                    found.records.push(record);
+                    found.records.push(Written { version, bytes });
                 }
             }
         })

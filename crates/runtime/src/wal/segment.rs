@@ -15,16 +15,18 @@
 //! | 48 | 12 | zero |
 //! | 60 | 4 | checksum |
 //!
-//! Checkpoints begin with the same header, under another name. This file
-//! never reads or writes a file.
+//! Checkpoints begin with the same header, under another name. The version is
+//! that of the encoding of the records behind it, and of the log around them,
+//! whose layout has been the same in all: a log may well have segments of two
+//! versions, of a build and of the one before it. This file never reads or
+//! writes a file.
+
+use skein_machine::wire::{OLDEST, VERSION, Version};
 
 use crate::data::Identity;
 
 /// How long a header is.
 pub(crate) const HEADER: usize = 64;
-
-/// What this build writes, and the only version that it reads.
-pub(crate) const VERSION: u16 = 1;
 
 /// What a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
+    /// In which version everything behind it is written.
+    pub(crate) version: Version,
     /// The number of the segment, or the length of what the checkpoint holds.
     pub(crate) size: u64,
     /// The number of its first record, or of the last record that the checkpoint replaces.
@@ -51,14 +55,14 @@ pub(crate) enum Flaw {
     /// They are of another directory.
     Foreign,
     /// This build does not know the version.
-    Newer { version: u16 },
+    Newer { version: Version },
 }
 
 impl Header {
     pub(crate) fn to_bytes(self, identity: &Identity) -> [u8; HEADER] {
         let mut bytes = [0; HEADER];
         bytes[0..8].copy_from_slice(self.kind.magic());
-        bytes[8..10].copy_from_slice(&VERSION.to_le_bytes());
+        bytes[8..10].copy_from_slice(&self.version.to_le_bytes());
         bytes[10..12].copy_from_slice(&identity.process.0.to_le_bytes());
         bytes[16..24].copy_from_slice(&identity.cluster.0.to_le_bytes());
         bytes[24..32].copy_from_slice(&identity.birth.to_le_bytes());
@@ -76,10 +80,10 @@ impl Header {
             return Err(Flaw::Unsound);
         }
         let version = u16::from_le_bytes([bytes[8], bytes[9]]);
-        if version != VERSION {
+        if !(OLDEST..=VERSION).contains(&version) {
             return Err(Flaw::Newer { version });
         }
-        let header = Header { kind, size: u64_at(32), record: u64_at(40) };
+        let header = Header { kind, version, size: u64_at(32), record: u64_at(40) };
         // Whatever is not spelled out above must be as it would be written, the directory's names first of all.
         if header.to_bytes(identity) == *bytes { Ok(header) } else { Err(Flaw::Foreign) }
     }
@@ -172,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_header_is_believed_only_as_it_was_written() {
-        let header = Header { kind: Kind::Segment, size: 2, record: 77 };
+        let header = Header { kind: Kind::Segment, version: VERSION, size: 2, record: 77 };
         let bytes = header.to_bytes(&identity(5));
         let read = |bytes: &[u8], birth| Header::read(Kind::Segment, bytes, &identity(birth));
         assert_eq!(read(&bytes, 5), Ok(header));
@@ -187,10 +191,32 @@ mod tests {
 
     #[test]
     fn a_newer_version_is_told_apart_from_damage() {
-        let mut bytes = Header { kind: Kind::Segment, size: 2, record: 77 }.to_bytes(&identity(5));
-        bytes[8] = 2;
-        let checksum = crc32c::crc32c(&bytes[..60]);
-        bytes[60..64].copy_from_slice(&checksum.to_le_bytes());
-        assert_eq!(Header::read(Kind::Segment, &bytes, &identity(5)), Err(Flaw::Newer { version: 2 }));
+        for version in [OLDEST - 1, VERSION + 1] {
+            let bytes = Header { kind: Kind::Segment, version, size: 2, record: 77 }.to_bytes(&identity(5));
+            assert_eq!(Header::read(Kind::Segment, &bytes, &identity(5)), Err(Flaw::Newer { version }));
+        }
+    }
+
+    /// The layout of a header, for ever, but for the version in it.
+    #[test]
+    fn golden_vectors() {
+        for version in OLDEST..=VERSION {
+            let header = Header { kind: Kind::Segment, version, size: 2, record: 77 };
+            let mut golden = [
+                &b"SKEINLOG"[..],
+                &version.to_le_bytes(),
+                &[3, 0, 0, 0, 0, 0],
+                &7u64.to_le_bytes(),
+                &5u64.to_le_bytes(),
+                &2u64.to_le_bytes(),
+                &77u64.to_le_bytes(),
+                &[0; 12],
+            ]
+            .concat();
+            let checksum = crc32c::crc32c(&golden);
+            golden.extend_from_slice(&checksum.to_le_bytes());
+            assert_eq!(header.to_bytes(&identity(5))[..], golden);
+            assert_eq!(Header::read(Kind::Segment, &golden, &identity(5)), Ok(header));
+        }
     }
 }

@@ -16,6 +16,8 @@ use std::sync::atomic::{
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Instant;
 
+use skein_machine::wire::Version;
+
 use super::batch::Batch;
 use super::note::Note;
 use super::syncs::SyncClock;
@@ -92,6 +94,8 @@ pub(crate) struct Shared {
     pub(crate) files: Arc<dyn Files>,
     pub(crate) folder: PathBuf,
     pub(crate) identity: Identity,
+    /// In which version everything is written.
+    pub(crate) version: Version,
     pub(crate) note: Note,
     waker: Waker,
     durable: AtomicU64,
@@ -113,6 +117,7 @@ impl Shared {
         files: Arc<dyn Files>,
         folder: PathBuf,
         identity: Identity,
+        version: Version,
         note: Note,
         waker: Waker,
         state: State,
@@ -121,6 +126,7 @@ impl Shared {
             files,
             folder,
             identity,
+            version,
             note,
             waker,
             durable: AtomicU64::new(state.reaches(state.logged)),

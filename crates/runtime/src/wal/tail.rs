@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use skein_machine::wire::Version;
+
 use super::batch::Batch;
 use super::segment::{HEADER, Header, Kind, seed, segment_name};
 use crate::data::Identity;
@@ -26,6 +28,7 @@ pub(crate) struct Tail {
     files: Arc<dyn Files>,
     folder: PathBuf,
     identity: Identity,
+    version: Version,
     capacity: u64,
     next_number: u64,
     open: Option<Open>,
@@ -41,8 +44,15 @@ struct Open {
 
 impl Tail {
     /// The end of a log whose next segment has this number. It is created with the first batch.
-    pub(crate) fn new(files: Arc<dyn Files>, folder: PathBuf, identity: Identity, capacity: u64, next: u64) -> Tail {
-        Tail { files, folder, identity, capacity, next_number: next, open: None }
+    pub(crate) fn new(
+        files: Arc<dyn Files>,
+        folder: PathBuf,
+        identity: Identity,
+        version: Version,
+        capacity: u64,
+        next: u64,
+    ) -> Tail {
+        Tail { files, folder, identity, version, capacity, next_number: next, open: None }
     }
 
     /// Writes these batches, and adds the segments that have to be synced for it.
@@ -76,7 +86,8 @@ impl Tail {
         let file = self.files.create(&path).map_err(Failure::of(&*self.files, Operation::Create, &path))?;
         // A batch that is longer than any segment gets one of its own size.
         let limit = self.capacity.max(HEADER as u64 + length);
-        let header = Header { kind: Kind::Segment, size: number, record: first }.to_bytes(&self.identity);
+        let header = Header { kind: Kind::Segment, version: self.version, size: number, record: first };
+        let header = header.to_bytes(&self.identity);
         let prepared = file.reserve(limit).and_then(|()| file.write_at(&[&header], 0));
         prepared.map_err(Failure::of(&*self.files, Operation::Write, &path))?;
         self.next_number += 1;
@@ -125,6 +136,7 @@ pub(crate) fn sync(files: &dyn Files, folder: &Path, segments: &[Arc<OpenSegment
 mod tests {
     use super::*;
     use crate::files::Ram;
+    use skein_machine::wire::VERSION;
     use skein_machine::{ClusterId, ProcessId};
 
     fn batch(first: u64, length: usize) -> Batch {
@@ -138,7 +150,7 @@ mod tests {
         let identity =
             Identity { cluster: ClusterId(7), process: ProcessId(3), birth: 5, incarnation: 0, forgets: false };
         let ram = Ram::default();
-        let mut tail = Tail::new(Arc::new(ram.clone()), PathBuf::new(), identity, 1000, 4);
+        let mut tail = Tail::new(Arc::new(ram.clone()), PathBuf::new(), identity, VERSION, 1000, 4);
         let mut touched = Vec::new();
         let mut batches = [batch(1, 300), batch(2, 300), batch(3, 300), batch(4, 5000), batch(5, 10)];
         tail.write(&mut batches, 0, &mut touched).unwrap();

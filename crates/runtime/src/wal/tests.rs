@@ -24,7 +24,7 @@ struct Life {
 fn settings(segment_bytes: u64) -> (Settings, Receiver<()>) {
     let (sender, woken) = channel();
     let waker = Arc::new(move || sender.send(()).unwrap_or_default());
-    (Settings { segment_bytes, sync_every: Duration::from_millis(5), waker }, woken)
+    (Settings { segment_bytes, sync_every: Duration::from_millis(5), waker, ..Settings::default() }, woken)
 }
 
 fn open_in(files: Arc<dyn Files>, path: &Path, storage: Storage) -> Result<Life, WalError> {
@@ -53,7 +53,7 @@ impl Life {
     }
 
     fn found(&self) -> Vec<String> {
-        let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        let text = |written: &Written| String::from_utf8(written.bytes.to_vec()).unwrap();
         let checkpoint =
             self.recovered.checkpoint.iter().map(|(record, contents)| format!("{record}:{}", text(contents)));
         checkpoint.chain(self.recovered.records.iter().map(text)).collect()
@@ -189,7 +189,7 @@ fn a_checkpoint_that_nobody_has_begun_gives_way_to_a_newer_one() {
     assert!(hands.keeper.round() && !hands.keeper.round());
     assert_eq!((wal.durable(), wal.backlog()), (3, 0));
     drop((wal, hands));
-    assert_eq!(by_hand(&ram, Storage::Sync).unwrap().1.checkpoint.unwrap().1, "newest");
+    assert_eq!(by_hand(&ram, Storage::Sync).unwrap().1.checkpoint.unwrap().1.bytes, "newest");
 }
 
 #[test]
@@ -310,6 +310,42 @@ fn a_torn_end_is_cut_off_and_told() {
     assert_eq!((torn.offset, torn.bytes, torn.file == file), (end as u64, 14, true));
     assert_eq!(fs::metadata(&file).unwrap().len(), end as u64);
     assert_eq!(life.found(), ["one"]);
+}
+
+/// Whoever reads a record knows in which version it was written, also where a checkpoint of one version stands before
+/// records of another.
+#[test]
+fn a_record_keeps_its_version() {
+    let scratch = Scratch::new();
+    let begin = |version| {
+        let mut data = DataDir::open(Arc::new(Native), scratch.path(), OWNER, Begin::Usual).unwrap();
+        let settings = Settings { version, ..settings(4096).0 };
+        Wal::open(&mut data, Storage::Async, settings).unwrap()
+    };
+    let found = |recovered: &Recovered| -> Vec<(Version, Bytes)> {
+        let all = recovered.checkpoint.iter().map(|(_, written)| written).chain(&recovered.records);
+        all.map(|Written { version, bytes }| (*version, bytes.clone())).collect()
+    };
+    let (one, two, three) = (Bytes::from("one"), Bytes::from("two"), Bytes::from("three"));
+    for (version, record, before) in
+        [(1, &one, vec![]), (2, &two, vec![(1, one.clone())]), (1, &three, vec![(1, one.clone()), (2, two.clone())])]
+    {
+        let (mut wal, recovered) = begin(version);
+        assert_eq!(found(&recovered), before);
+        wal.append(|buffer| buffer.extend_from_slice(record));
+        wal.shutdown().unwrap();
+    }
+    // Its writer knows only version 1; that it has read the others is another matter.
+    let (mut wal, recovered) = begin(1);
+    assert_eq!(found(&recovered), [(1, one), (2, two), (1, three)]);
+    wal.compact(|buffer| buffer.extend_from_slice(b"all"));
+    wal.shutdown().unwrap();
+    let (mut wal, _) = begin(2);
+    wal.append(|buffer| buffer.extend_from_slice(b"four"));
+    wal.shutdown().unwrap();
+    let report = check(&Native, scratch.path()).unwrap().to_string();
+    assert!(report.contains("checkpoint-3: replaces the records up to 3, 3 bytes in version 1"), "{report}");
+    assert_eq!(found(&begin(2).1), [(1, Bytes::from("all")), (2, Bytes::from("four"))]);
 }
 
 /// A directory with `one` and `two`, each synced, and the file that they are in.

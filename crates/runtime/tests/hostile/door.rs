@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use skein_machine::ProcessId;
+use skein_machine::wire::VERSION;
 use skein_runtime::hello::{self, Caller, Hello};
 use skein_runtime::listener::{Listener, Takes, takes};
 
@@ -29,7 +30,7 @@ fn silent_strangers_do_not_lock_the_door() {
 fn a_refusal_is_never_too_long_to_be_read() {
     let stage = Ground::of(0).start();
     let doors = (0..300).map(|process| (ProcessId(process), takes(stage.handle.clone()))).collect();
-    let listener = Listener::open(free_address(), CLUSTER, doors, None).unwrap();
+    let listener = Listener::open(free_address(), CLUSTER, VERSION, doors, None).unwrap();
     let mut raw = Raw::connect(listener.address());
     raw.say(&[&hello(999, Caller::Client)]);
     let why = raw.refusal();
@@ -78,7 +79,7 @@ fn child_without_descriptors() {
         std::mem::forget(stage);
         takes
     };
-    let listener = Listener::open(free_address(), CLUSTER, [(ProcessId(0), takes)].into(), None).unwrap();
+    let listener = Listener::open(free_address(), CLUSTER, VERSION, [(ProcessId(0), takes)].into(), None).unwrap();
     // The kernel has taken this connection, and it costs the process nothing yet.
     let mut raw = Raw::connect(listener.address());
     raw.say(&[&hello(0, Caller::Client)]);

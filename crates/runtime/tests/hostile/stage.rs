@@ -260,6 +260,7 @@ impl Ground {
             begin: self.begin,
             tls: self.tls.clone(),
             notes: None,
+            speaks: VERSION,
             busy_poll: false,
         };
         let (clerk, turns) = (Clerk::default(), Arc::new(AtomicU64::new(0)));
@@ -268,7 +269,7 @@ impl Ground {
         let (replica, handle) = Replica::open(surroundings, maker, clerk.clone())?;
         let address = self.addresses[&ProcessId(self.me)];
         let doors = [(ProcessId(self.me), takes_up_to(MOST_CLIENTS, handle.clone()))].into();
-        let listener = Listener::open(address, CLUSTER, doors, self.tls.clone()).unwrap();
+        let listener = Listener::open(address, CLUSTER, VERSION, doors, self.tls.clone()).unwrap();
         let thread = std::thread::spawn(move || replica.run(1));
         Ok(Stage { address, handle, listener: Some(listener), thread: Some(thread), clerk, turns })
     }
