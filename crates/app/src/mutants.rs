@@ -97,6 +97,7 @@ const ROWS: &[Row] = &[
     calm("skeen-ignores-the-floor", Mutant::SkeenIgnoresTheFloor, &["sender order"]),
     Row { hunt: Hunt::Steps, ..calm("skeen-relays-the-start", Mutant::SkeenRelaysTheStart, &["step bound"]) },
     calm("skeen-drops-early-proposals", Mutant::SkeenDropsEarlyProposals, &["liveness"]),
+    calm("skeen-reads-too-soon", Mutant::SkeenReadsTooSoon, &["read point"]),
     Row {
         hunt: Hunt::Search(2, 2),
         ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, &["timestamps"])
@@ -120,6 +121,18 @@ const ROWS: &[Row] = &[
     Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, &["liveness"]) },
     rare("primcast-cuts-too-early", Mutant::PrimCastCutsTooEarly, &["liveness"]),
     rare("primcast-votes-without-memory", Mutant::PrimCastVotesWithoutMemory, ORDER_OR_PROGRESS),
+    swarm("primcast-reads-alone", Mutant::PrimCastReadsAlone, &["read point"]),
+    Row {
+        shape: (1, 5),
+        ..swarm("primcast-reads-from-a-minority", Mutant::PrimCastReadsFromAMinority, &["read point"])
+    },
+    swarm("primcast-reads-on-old-replies", Mutant::PrimCastReadsOnOldReplies, &["read point"]),
+    swarm("primcast-reads-too-soon", Mutant::PrimCastReadsTooSoon, &["read point"]),
+    Row {
+        shape: (1, 3),
+        is_tight: true,
+        ..rare("primcast-replies-without-memory", Mutant::PrimCastRepliesWithoutMemory, &["read point"])
+    },
     Row {
         conflicts: true,
         ..swarm("primcast-overtakes-conflicts", Mutant::PrimCastOvertakesConflicts, &["prefix order"])
@@ -266,6 +279,7 @@ impl Row {
                 expiry: self.expiry,
                 misbehaves: nature.survives_faults,
                 readers: nature.safe_time,
+                asks_for_read_points: true,
             },
             cluster,
             scenario,

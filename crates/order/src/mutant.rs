@@ -22,6 +22,8 @@ pub enum Mutant {
     SkeenIgnoresTheFloor,
     /// Skeen sends START to one destination, which passes it on.
     SkeenRelaysTheStart,
+    /// Skeen tells its clock to those who want to read, whatever is on the way.
+    SkeenReadsTooSoon,
     /// Skeen drops a proposal that arrives before the message itself.
     SkeenDropsEarlyProposals,
     /// A follower acknowledges an entry before it is on its disk.
@@ -70,6 +72,16 @@ pub enum Mutant {
     PrimCastForgetsEarlyDeliveries,
     /// A replica that lost its disk promises and acknowledges like any other.
     PrimCastVotesWithoutMemory,
+    /// Whoever wants to read asks nobody: the own clock is enough.
+    PrimCastReadsAlone,
+    /// Whoever wants to read is content with one reply less than it takes.
+    PrimCastReadsFromAMinority,
+    /// A reply to an earlier question counts for the next one.
+    PrimCastReadsOnOldReplies,
+    /// A replica that lost its disk tells its clock to those who want to read.
+    PrimCastRepliesWithoutMemory,
+    /// A point to read at is told before everything up to it is delivered.
+    PrimCastReadsTooSoon,
 }
 
 /// The bug that a machine was built with, if any.

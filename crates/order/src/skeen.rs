@@ -20,6 +20,7 @@
 //! with the feature `mutants` can break (`broken.rs`); read on as if they were not there.
 
 mod broken;
+mod reads;
 mod wire;
 
 pub use wire::Message;
@@ -32,6 +33,7 @@ use skein_machine::{
     Busy, Cluster, Delivery, Down, Machine, MessageId, Multicast, Out, Position, ProcessId, Stamp, Time, Timestamp, Up,
 };
 
+use self::reads::Reads;
 use crate::parts::Recent;
 use crate::{Mutant, Planted};
 
@@ -57,6 +59,8 @@ pub struct Skeen {
     newest: Option<Stamp>,
     /// The last deliveries, and their timestamps.
     lately: Recent<MessageId, Timestamp>,
+    /// What its user wants to read.
+    reads: Reads,
 }
 
 /// What is known of one message on the way.
@@ -87,6 +91,7 @@ impl Skeen {
             delivered: 0,
             newest: None,
             lately: Recent::new(REMEMBERED),
+            reads: Reads::default(),
         }
     }
 
@@ -113,6 +118,7 @@ impl Machine for Skeen {
         match command {
             Down::Multicast(message) => self.multicast(&message, out),
             Down::RaiseClock(timestamp) => self.clock = self.clock.max(timestamp),
+            Down::ReadPoint(round) => self.want_to_read(round, out),
             Down::Retire => {} // nobody leads here
             Down::Checkpointed { .. } => panic!("Skeen keeps no log and never asks for a checkpoint"),
         }
@@ -233,7 +239,9 @@ impl Skeen {
             if !self.delivers_wrongly(place, &message, out) {
                 self.deliver(place, message, out);
             }
+            self.note_for_readers(place);
         }
+        self.tell_readers(out);
     }
 
     /// The message at the front, if its final timestamp is known.

@@ -143,6 +143,35 @@ fn a_raised_clock_raises_what_is_proposed_next() {
     assert!(format!("{out:?}").contains("PROPOSE s1.1 at 100"), "{out:?}");
 }
 
+/// Another replica of the group may have delivered what is on the way here, with a timestamp that is not known here
+/// yet: a reader waits for it, and for whatever may come before it, and for nothing that came later.
+#[test]
+fn a_reader_waits_for_what_may_have_been_delivered() {
+    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    let hear = |machine: &mut Skeen, from, message| {
+        let mut out = Out::new();
+        machine.on_message(Time::ZERO, from, message, &mut out);
+        format!("{out:?}")
+    };
+    let propose = |session, timestamp| Message::Propose {
+        id: message(session, 1, 0b011, "").id,
+        timestamp: Timestamp(timestamp),
+    };
+    assert!(format!("{:?}", command(&mut machine, Down::ReadPoint(1))).contains("may read at 0, question 1"));
+    hear(&mut machine, A, Message::Start(message(1, 1, 0b011, "")));
+    assert!(command(&mut machine, Down::ReadPoint(2)).is_empty());
+    assert!(command(&mut machine, Down::ReadPoint(3)).is_empty());
+    // It comes later, may have a lower timestamp than the first, and a higher one than the third.
+    hear(&mut machine, A, Message::Start(message(2, 1, 0b011, "")));
+    let told = hear(&mut machine, Y, propose(1, 7));
+    assert!(!told.contains("may read"), "s2.1 may still come before: {told}");
+    hear(&mut machine, A, Message::Start(message(3, 1, 0b011, "")));
+    let told = hear(&mut machine, Y, propose(2, 3));
+    assert!(told.contains("delivers #1 s1.1@7") && told.contains("may read at 7, question 2"), "{told}");
+    assert!(!told.contains("question 3"), "that one is asked by now, and s3.1 is on its way: {told}");
+    assert!(hear(&mut machine, Y, propose(3, 5)).contains("may read at 8, question 3"));
+}
+
 /// Whoever stops takes part in every message that concerns it, and nobody can stand in for it.
 #[test]
 fn nothing_is_handed_over() {

@@ -14,7 +14,7 @@ use skein_machine::{
 };
 
 use crate::Nanos;
-use crate::check::{SAFE_TIME, Violation};
+use crate::check::{READ_POINT, ReadPoint, SAFE_TIME, Violation};
 use crate::safe_times::{SafeTimes, Word};
 use crate::states::States;
 
@@ -31,6 +31,7 @@ pub struct History {
     states: Option<States>,
     safe_times: BTreeMap<GroupId, SafeTimes>,
     dones: Vec<Done>,
+    read_points: Vec<ReadPoint>,
     /// Messages between processes, in the order of their sending.
     pub traffic: Vec<Sent>,
     oddities: Vec<Violation>,
@@ -96,6 +97,8 @@ struct Seen {
     next: Position,
     /// Up to which timestamp this life has said that everything was delivered.
     safe: Option<Timestamp>,
+    /// What this life was asked and has not answered, and when.
+    asked: BTreeMap<u64, u64>,
 }
 
 impl Seen {
@@ -103,6 +106,7 @@ impl Seen {
     fn live(&mut self, life: u32) {
         if self.life != life {
             (self.life, self.next, self.safe) = (life, 0, None);
+            self.asked.clear();
         }
     }
 
@@ -130,6 +134,7 @@ impl History {
             states: conflicts.map(States::new),
             safe_times: BTreeMap::new(),
             dones: Vec::new(),
+            read_points: Vec::new(),
             traffic: Vec::new(),
             oddities: Vec::new(),
             moments: 0,
@@ -154,6 +159,11 @@ impl History {
     /// What processes have said of deliveries elsewhere.
     pub(crate) fn dones(&self) -> &[Done] {
         &self.dones
+    }
+
+    /// What replicas have answered to those who wanted to read.
+    pub(crate) fn read_points(&self) -> &[ReadPoint] {
+        &self.read_points
     }
 
     /// Contradictions that were seen while the history was written.
@@ -296,19 +306,50 @@ impl History {
         let seen = self.seen.get_mut(&process).expect("a replica is known");
         seen.live(life);
         let before = seen.safe.replace(timestamp);
-        let count = match &self.states {
-            Some(states) => states.count_up_to(process, life, timestamp),
-            None => {
-                let held = seen.by_position.range(..seen.next).rev();
-                seen.next - held.take_while(|(_, entry)| entry.timestamp > timestamp).count() as u64
-            }
-        };
+        let count = self.count_up_to(process, life, timestamp);
         self.safe_times.entry(group).or_default().add(count, Word { timestamp, process });
         if let Some(before) = before
             && timestamp <= before
         {
             self.odd(SAFE_TIME, format!("{process} says that {timestamp} is safe after it said so of {before}"));
         }
+    }
+
+    /// How many messages at or below a timestamp this life has.
+    fn count_up_to(&self, process: ProcessId, life: u32, timestamp: Timestamp) -> u64 {
+        match &self.states {
+            Some(states) => states.count_up_to(process, life, timestamp),
+            None => {
+                let seen = &self.seen[&process];
+                let held = seen.by_position.range(..seen.next).rev();
+                seen.next - held.take_while(|(_, entry)| entry.timestamp > timestamp).count() as u64
+            }
+        }
+    }
+
+    /// Somebody asks a replica for a point to read at.
+    pub fn asked(&mut self, process: ProcessId, life: u32, round: u64) {
+        let moment = self.tick();
+        let seen = self.seen.get_mut(&process).expect("only a replica is asked");
+        seen.live(life);
+        seen.asked.insert(round, moment);
+    }
+
+    /// A replica answers that question, and with it every earlier one.
+    pub fn read_point(&mut self, process: ProcessId, life: u32, round: u64, timestamp: Timestamp) {
+        let Some(seen) = self.seen.get_mut(&process) else {
+            self.odd(READ_POINT, format!("{process} is in no group and lets somebody read at {timestamp}"));
+            return;
+        };
+        seen.live(life);
+        let later = seen.asked.split_off(&(round + 1));
+        let answered = std::mem::replace(&mut seen.asked, later);
+        let Some(asked) = answered.get(&round).copied() else {
+            self.odd(READ_POINT, format!("{process} answers question {round}, which nobody asked"));
+            return;
+        };
+        let held = self.count_up_to(process, life, timestamp);
+        self.read_points.push(ReadPoint { process, asked, timestamp, held });
     }
 
     /// When the last replica of all destinations delivered a message; `None` if some did not.

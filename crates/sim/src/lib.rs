@@ -12,6 +12,7 @@
 
 mod access;
 mod agenda;
+mod askers;
 pub mod check;
 mod clock;
 mod disk;

@@ -124,6 +124,28 @@ impl Pen {
         self
     }
 
+    /// Somebody asks a process for a point to read at.
+    pub(crate) fn ask(&mut self, process: u16, round: u64) -> &mut Pen {
+        self.ask_in(1, process, round)
+    }
+
+    /// The same in this life.
+    pub(crate) fn ask_in(&mut self, life: u32, process: u16, round: u64) -> &mut Pen {
+        self.history.asked(ProcessId(process), life, round);
+        self
+    }
+
+    /// A process answers.
+    pub(crate) fn read(&mut self, process: u16, round: u64, timestamp: u64) -> &mut Pen {
+        self.read_in(1, process, round, timestamp)
+    }
+
+    /// The same in this life.
+    pub(crate) fn read_in(&mut self, life: u32, process: u16, round: u64, timestamp: u64) -> &mut Pen {
+        self.history.read_point(ProcessId(process), life, round, Timestamp(timestamp));
+        self
+    }
+
     /// A message between two processes, now.
     pub(crate) fn send(&mut self, from: u16, to: u16) -> &mut Pen {
         self.now += crate::MILLISECOND;

@@ -157,7 +157,15 @@ mod tests {
         let cluster = Arc::new(Cluster::regular(1, 1, 0).unwrap());
         let mix = Mix::usual(&cluster);
         let plan = Plan {
-            load: Load { per_second: 10.0, mix, payload: 8, expiry: None, misbehaves: false, readers: true },
+            load: Load {
+                per_second: 10.0,
+                mix,
+                payload: 8,
+                expiry: None,
+                misbehaves: false,
+                readers: true,
+                asks_for_read_points: false,
+            },
             cluster,
             scenario: Scenario::Calm,
             duration: 10 * SECOND,

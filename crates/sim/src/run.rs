@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use skein_machine::{Boot, Cluster, Down, Ordering, ProcessId, Random, Up};
 
+use crate::askers::Askers;
 use crate::check::{Claims, LIVENESS, Violation, judge};
 use crate::readers::Readers;
 use crate::sessions::{Alarm, Sessions};
@@ -146,6 +147,7 @@ struct Run<M: Ordering> {
     sessions: Sessions,
     weather: Weather,
     readers: Option<Readers>,
+    askers: Option<Askers>,
     history: History,
     duration: Nanos,
     /// What the numbers behind wakes stand for.
@@ -160,6 +162,7 @@ enum Wake {
     Session(Alarm),
     Weather(Storm),
     Reader,
+    Asker,
 }
 
 impl<M: Ordering + 'static> Run<M> {
@@ -180,6 +183,7 @@ impl<M: Ordering + 'static> Run<M> {
             _ => Weather::none(plan.cluster.clone()),
         };
         let readers = plan.load.readers.then(|| Readers::new(&plan.cluster, random.fork(5)));
+        let askers = plan.load.asks_for_read_points.then(|| Askers::new(&plan.cluster, random.fork(6)));
         let mut world = World::new(&processes, latency, DiskHabits::GOOD, world_seed, Box::new(maker));
         world.let_turns_linger();
         if let Some(trace) = trace {
@@ -190,6 +194,7 @@ impl<M: Ordering + 'static> Run<M> {
             sessions,
             weather,
             readers,
+            askers,
             history: History::new(plan.cluster.clone(), plan.claims.conflicts),
             duration: plan.duration,
             wakes: Vec::new(),
@@ -208,6 +213,7 @@ impl<M: Ordering + 'static> Run<M> {
             self.plan(at, Wake::Session(alarm));
         }
         self.plan_reader();
+        self.plan_asker();
         self.run_until(self.duration);
         self.world.remark("calm");
         self.sessions.close();
@@ -217,6 +223,7 @@ impl<M: Ordering + 'static> Run<M> {
         while self.world.now() < bound {
             self.run_until(self.world.now() + SECOND / 2);
             let is_read = self.readers.as_ref().is_none_or(|readers| readers.open(&self.world).is_empty());
+            let is_read = is_read && self.askers.as_ref().is_none_or(|askers| askers.open(&self.world).is_empty());
             let is_told = !self.sessions.is_waiting() && self.history.unfinished() == 0;
             let is_quiet = is_read && is_told && self.behind().next().is_none();
             // Quiet twice: whatever still travels must do no harm either, and what it sets off is judged at its end.
@@ -230,6 +237,9 @@ impl<M: Ordering + 'static> Run<M> {
     /// What a reader waits for, and its replica still lives, had a calm time to come. So had what a state lacks.
     fn miss_what_never_came(&mut self) {
         for words in self.readers.iter().flat_map(|readers| readers.open(&self.world)) {
+            self.history.odd(LIVENESS, words);
+        }
+        for words in self.askers.iter().flat_map(|askers| askers.open(&self.world)) {
             self.history.odd(LIVENESS, words);
         }
         let behind: Vec<String> = self.behind().collect();
@@ -285,6 +295,14 @@ impl<M: Ordering + 'static> Run<M> {
                     self.plan_reader();
                 }
             }
+            Wake::Asker => {
+                if self.world.now() < self.duration
+                    && let Some(askers) = &mut self.askers
+                {
+                    askers.ask(&mut self.world, &mut self.history);
+                    self.plan_asker();
+                }
+            }
         }
     }
 
@@ -292,6 +310,13 @@ impl<M: Ordering + 'static> Run<M> {
         if let Some(readers) = &mut self.readers {
             let at = self.world.now() + readers.pause();
             self.plan(at, Wake::Reader);
+        }
+    }
+
+    fn plan_asker(&mut self) {
+        if let Some(askers) = &mut self.askers {
+            let at = self.world.now() + askers.pause();
+            self.plan(at, Wake::Asker);
         }
     }
 
@@ -318,6 +343,9 @@ impl<M: Ordering + 'static> Run<M> {
                 self.history.delivered(now, process, life, &delivery);
                 if let Some(readers) = &mut self.readers {
                     readers.delivered(delivery.timestamp);
+                }
+                if let Some(askers) = &mut self.askers {
+                    askers.delivered(process, delivery.timestamp);
                 }
                 if let Some((at, alarm)) = self.sessions.heard(now, delivery.message.id, delivery.timestamp) {
                     self.plan(at, Wake::Session(alarm));
@@ -346,6 +374,12 @@ impl<M: Ordering + 'static> Run<M> {
                 self.sessions.passed(timestamp);
                 if let Some(readers) = &mut self.readers {
                     readers.told(process, life, timestamp);
+                }
+            }
+            Up::ReadPoint { round, timestamp } => {
+                self.history.read_point(process, life, round, timestamp);
+                if let Some(askers) = &mut self.askers {
+                    askers.answered(process, life, round);
                 }
             }
             Up::Settled(_) => {}
@@ -441,6 +475,7 @@ mod tests {
                 expiry: None,
                 misbehaves: true,
                 readers: false,
+                asks_for_read_points: false,
             },
             cluster,
             scenario: Scenario::Calm,

@@ -40,6 +40,8 @@ pub struct Load {
     pub misbehaves: bool,
     /// Whether replicas are asked, now and then, to pass a timestamp that lies ahead, and must say when they have.
     pub readers: bool,
+    /// Whether replicas are asked, now and then, for a point to read at.
+    pub asks_for_read_points: bool,
 }
 
 /// Destination sets, each with a weight.

@@ -167,7 +167,7 @@ impl Machine for Overtaker {
             }
             Down::Multicast(message) => out.send(FIRST, Ordered { timestamp: Timestamp::ZERO, message }),
             Down::Checkpointed { bytes, .. } => self.first_state = Some(bytes),
-            Down::RaiseClock(_) | Down::Retire => {}
+            Down::RaiseClock(_) | Down::ReadPoint(_) | Down::Retire => {}
         }
     }
 
@@ -201,7 +201,15 @@ fn run(conflicts: Option<Conflicts>, flaw: Flaw, seed: u64) -> Outcome {
     let cluster = Arc::new(Cluster::regular(1, 2, 1).unwrap());
     let mix = Mix::usual(&cluster);
     let plan = Plan {
-        load: Load { per_second: 40.0, mix, payload: 8, expiry: None, misbehaves: false, readers: false },
+        load: Load {
+            per_second: 40.0,
+            mix,
+            payload: 8,
+            expiry: None,
+            misbehaves: false,
+            readers: false,
+            asks_for_read_points: false,
+        },
         cluster,
         scenario: Scenario::Calm,
         duration: 10 * SECOND,

@@ -213,6 +213,7 @@ impl Arguments {
                 expiry: self.expiry,
                 misbehaves: nature.survives_faults,
                 readers: nature.safe_time,
+                asks_for_read_points: true,
             },
             cluster,
             scenario,

@@ -113,7 +113,8 @@ impl<M: Ordering> Front<M> for Multicasts {
                 desk.command(Down::Checkpointed { position: self.position, bytes: Bytes::new() });
             }
             Up::Install { position, .. } => self.position = position,
-            Up::Settled(_) | Up::SafeTime(_) => {}
+            // Nobody reads here: what is delivered goes to whoever follows it.
+            Up::Settled(_) | Up::SafeTime(_) | Up::ReadPoint { .. } => {}
         }
     }
 

@@ -55,7 +55,7 @@ impl Journal {
             Up::Done { id, timestamp } => Said::Done(*id, *timestamp),
             Up::Expired(id) => Said::Expired(*id),
             Up::SafeTime(timestamp) => Said::SafeTime(*timestamp),
-            Up::Settled(_) | Up::Busy(_) | Up::WantCheckpoint => return,
+            Up::Settled(_) | Up::Busy(_) | Up::WantCheckpoint | Up::ReadPoint { .. } => return,
         };
         self.line.clear();
         said.write_line(moment(), &mut self.line);

@@ -87,6 +87,12 @@ impl Replica {
                 self.resend_more(from, out);
             }
             Message::Raise(timestamp) => self.on_raise(now, from, timestamp, out),
+            Message::Inquire { name, clock } => self.on_inquire(now, from, name, clock, out),
+            Message::Reply { name, report } => {
+                self.on_reply(from, name, report.clock);
+                self.on_report(from, &report);
+                self.resend_more(from, out);
+            }
             Message::Headers { epoch, settled, headers } => self.on_headers(from, epoch, settled, headers, out),
             Message::Acknowledge { held, index, settled } => self.on_acknowledge(from, held, index, settled),
             Message::Settled(places) => self.on_settled(from, &places),
@@ -140,6 +146,9 @@ impl Replica {
             Message::NewEpoch(candidacy) if self.planted.is(Mutant::PrimCastVotesWithoutMemory) => {
                 self.on_new_epoch(now, from, candidacy, out);
             }
+            Message::Inquire { name, clock } if self.planted.is(Mutant::PrimCastRepliesWithoutMemory) => {
+                self.on_inquire(now, from, name, clock, out);
+            }
             _ => {}
         }
     }
@@ -162,6 +171,7 @@ impl Replica {
         self.ask_other_groups(out);
         self.propose_what_is_void(now, out);
         self.pursue_target(now, out);
+        self.inquire_again(out);
         if self.ticks.is_multiple_of(TICKS_BETWEEN_SAFE_TIMES) {
             self.tell_safe_time_anyway(out);
         }

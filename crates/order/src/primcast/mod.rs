@@ -13,7 +13,7 @@
 //! begins above what any quorum has reported (`election.rs`).
 //!
 //! What the thesis leaves open is here too: disks and restarts (`record.rs`),
-//! cutting the log (`checkpoint.rs`), replicas that fell behind or lost their
+//! reading without multicasting (`reads.rs`), cutting the log (`checkpoint.rs`), replicas that fell behind or lost their
 //! disk (`catchup.rs`), starting and ticking (`life.rs`), senders and their repetitions (`sender.rs`). What was
 //! kept, what was changed and why that is safe: docs/primcast.md.
 //!
@@ -33,6 +33,7 @@ mod merge;
 mod normal;
 mod notes;
 mod pause;
+mod reads;
 mod record;
 mod remote;
 mod replica;
@@ -218,6 +219,7 @@ impl Machine for PrimCast {
             }
             Down::Checkpointed { position, bytes } => self.member("checkpoint").checkpointed(position, bytes, out),
             Down::RaiseClock(timestamp) => self.member("raise the clock of").wait_for(now, timestamp, out),
+            Down::ReadPoint(round) => self.member("read what was delivered in").want_to_read(round),
             Down::Retire => {
                 if let Some(replica) = &self.replica {
                     replica.retire(out);
@@ -284,6 +286,7 @@ impl Machine for PrimCast {
             replica.note_log(chronicle);
         }
         replica.advance(now, out);
+        replica.pursue_reads(now, out);
         replica.speak(now, out);
         if self.sender.open() > 0 {
             replica.closed.iter().for_each(|id| {
@@ -334,7 +337,7 @@ impl PrimCast {
     /// What a sender learns from messages that are not meant for it: who leads.
     fn listen(&mut self, from: ProcessId, message: &Message, out: &mut Effects) {
         let epoch = match message {
-            Message::Report(report) if report.is_primary => report.promised,
+            Message::Report(report) | Message::Reply { report, .. } if report.is_primary => report.promised,
             Message::Headers { epoch, .. } => *epoch,
             _ => return,
         };

@@ -23,7 +23,7 @@ impl Replica {
     /// A peer, or this replica itself, says how far somebody is.
     pub(super) fn note_word(&self, from: ProcessId, message: &Message, chronicle: &mut Chronicle) {
         match message {
-            Message::Report(report) => {
+            Message::Report(report) | Message::Reply { report, .. } => {
                 // A clock that was told under a later promise counts when this replica gets there.
                 let clock = if report.promised <= self.held { report.clock } else { Timestamp::ZERO };
                 chronicle.holds(from, report.held.round, report.index, clock);

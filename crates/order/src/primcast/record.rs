@@ -301,13 +301,18 @@ mod tests {
     use crate::parts::Mark;
     use alloc::vec;
     use proptest::prelude::*;
-    use skein_machine::wire::{VERSION, examine, from_bytes, to_bytes};
+    use skein_machine::wire::{OLDEST, VERSION, examine, from_bytes, to_bytes};
     use skein_machine::{Multicast, ProcessId};
 
     /// Both ways: the record gives these bytes, and the bytes give this record.
     fn holds(record: &Record, golden: &Layout) {
         assert_eq!(to_bytes(record), golden.bytes(), "{record:?} is laid out differently");
-        assert_eq!(&from_bytes::<Record>(golden.bytes(), VERSION).unwrap(), record);
+        for version in OLDEST..=VERSION {
+            assert_eq!(&from_bytes::<Record>(golden.bytes(), version).unwrap(), record);
+            let mut written = Vec::new();
+            record.encode(&mut Writer::new(&mut written, version));
+            assert_eq!(written, golden.bytes(), "{record:?} is laid out differently in version {version}");
+        }
     }
 
     fn epoch(round: u32) -> Epoch {

@@ -17,6 +17,7 @@ use super::election::Role;
 use super::heads::Heads;
 use super::notes::places_of;
 use super::pause::Pause;
+use super::reads::Reads;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
@@ -118,6 +119,8 @@ pub(super) struct Replica {
     pub(super) unsaid: Unsaid,
     /// Somebody waits until everything up to this is delivered.
     pub(super) target: Timestamp,
+    /// What its user wants to read.
+    pub(super) reads: Reads,
     /// Up to where its user was told that everything is delivered.
     pub(super) told: Timestamp,
     pub(super) closed: Vec<MessageId>,
@@ -266,6 +269,7 @@ impl Replica {
             is_clock_awaited: false,
             unsaid: Unsaid::default(),
             target: Timestamp::ZERO,
+            reads: Reads::default(),
             told: Timestamp::ZERO,
             closed: Vec::new(),
             ticks: 0,

@@ -182,8 +182,15 @@ impl Replica {
     /// Raises the clocks of the group to what somebody waits for, though not beyond what a
     /// message may bring along: a group must not run into the end of its timestamps.
     pub(super) fn pursue_target(&mut self, now: Time, out: &mut Effects) {
+        if let Some(to) = self.raise_to_target(now, out) {
+            out.send_all(self.others(), Message::Raise(to));
+        }
+    }
+
+    /// The same of its own clock. Answers how far the others have to come, if anybody waits.
+    pub(super) fn raise_to_target(&mut self, now: Time, out: &mut Effects) -> Option<Timestamp> {
         if self.target <= self.told || self.role == Role::Amnesiac {
-            return;
+            return None;
         }
         let mut to = self.target.min(Cluster::HIGHEST_FLOOR);
         if let (ClockKind::Hybrid { bound }, Some(reading)) = (self.settings.clock, self.reading(now)) {
@@ -192,7 +199,7 @@ impl Replica {
         }
         self.raise_clock(to, out);
         self.is_clock_awaited = true;
-        out.send_all(self.others(), Message::Raise(to));
+        Some(to)
     }
 }
 

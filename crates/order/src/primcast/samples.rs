@@ -35,6 +35,8 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         }),
         report().prop_map(Message::Report),
         timestamp().prop_map(Message::Raise),
+        (any::<u64>(), timestamp()).prop_map(|(name, clock)| Message::Inquire { name, clock }),
+        (any::<u64>(), report()).prop_map(|(name, report)| Message::Reply { name, report }),
     ];
     let between_groups =
         prop_oneof![

@@ -5,11 +5,15 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use skein_machine::wire::{Reader, WireError, Writer};
+use skein_machine::wire::{OLDEST, Reader, Version, WireError, Writer};
 use skein_machine::{MessageId, Multicast, Position, ProcessId, Time, Timestamp, Wire};
 
+mod election;
+
+pub use election::{Candidacy, Promise, Rebirth, Reign};
+
 use super::record::{Outcome, State};
-use crate::parts::{Entry, Epoch, Index, Outline, Run};
+use crate::parts::{Entry, Epoch, Index, Run};
 
 /// A message between two processes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -35,6 +39,20 @@ pub enum Message {
     Report(Report),
     /// Somebody waits for the clock of the group to pass this.
     Raise(Timestamp),
+    /// To everybody in the own group: somebody wants to read. How far is your clock? Since version 2.
+    Inquire {
+        /// Which question, for the reply.
+        name: u64,
+        /// The clock of whoever asks; the others raise theirs to it.
+        clock: Timestamp,
+    },
+    /// The answer, and all that a report says. Since version 2.
+    Reply {
+        /// Which question.
+        name: u64,
+        /// How far the speaker has come since it was asked.
+        report: Report,
+    },
     /// From a primary to every replica of another destination: proposals, which are no votes.
     Headers {
         /// The primary's epoch.
@@ -157,74 +175,11 @@ pub struct Question {
     pub id: MessageId,
 }
 
-/// What a candidate tells those whose promise it wants.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Candidacy {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// The shape of its log.
-    pub outline: Outline,
-    /// How much it has delivered.
-    pub delivered: Position,
-    /// Who lost its memory how often, as far as it knows.
-    pub rebirths: Vec<Rebirth>,
-}
-
-/// A process that has lost its memory, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Rebirth {
-    /// The process.
-    pub process: ProcessId,
-    /// Which life without memory.
-    pub incarnation: u32,
-}
-
-/// A promise.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Promise {
-    /// To follow nobody below this epoch.
-    pub epoch: Epoch,
-    /// By which incarnation.
-    pub incarnation: u32,
-    /// The clock at the time of the promise.
-    pub clock: Timestamp,
-    /// The epoch whose log the giver holds.
-    pub held: Epoch,
-    /// The shape of that log.
-    pub outline: Outline,
-    /// Who lost its memory how often, as far as the giver knows.
-    pub rebirths: Vec<Rebirth>,
-    /// How much the giver has delivered.
-    pub delivered: Position,
-    /// What the candidate lacks of that, from its position on; nothing when that was forgotten.
-    pub outcomes: Vec<Outcome>,
-    /// The place up to which both logs agree; `entries` follow it. `None` when one was cut beyond the other's end.
-    pub agreement: Option<Index>,
-    /// What the candidate lacks, when the giver's log is the newer one.
-    pub entries: Vec<Entry>,
-    /// Everything, when the giver has cut what the candidate lacks of its log or of its deliveries.
-    pub state: Option<Box<State>>,
-}
-
-/// What an epoch begins with, apart from its log.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Reign {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Nothing is proposed in it at or below this.
-    pub clock: Timestamp,
-    /// Who lost its memory how often: the promises of earlier lives did not count.
-    pub rebirths: Vec<Rebirth>,
-}
-
 /// More entries than one message of a sound process holds.
 pub(super) const MOST_ENTRIES: usize = 1 << 20;
 
 /// More deliveries than one message or checkpoint of a sound process holds.
 pub(super) const MOST_OUTCOMES: usize = 1 << 24;
-
-/// No group has more replicas than this.
-const MOST_REBIRTHS: usize = 64;
 
 const START: u8 = 1;
 const PRIMARY: u8 = 2;
@@ -246,8 +201,20 @@ const SNAPSHOT: u8 = 17;
 const OUTCOMES: u8 = 18;
 const REJOIN: u8 = 19;
 const STAND: u8 = 20;
+const INQUIRE: u8 = 21;
+const REPLY: u8 = 22;
+
+/// From this version on there are [`Message::Inquire`] and [`Message::Reply`].
+const READS: Version = 2;
 
 impl Wire for Message {
+    fn since(&self) -> Version {
+        match self {
+            Message::Inquire { .. } | Message::Reply { .. } => READS,
+            _ => OLDEST,
+        }
+    }
+
     fn encode(&self, writer: &mut Writer<'_>) {
         match self {
             Message::Start(start) => {
@@ -284,6 +251,16 @@ impl Wire for Message {
             Message::Raise(timestamp) => {
                 writer.u8(RAISE);
                 timestamp.encode(writer);
+            }
+            Message::Inquire { name, clock } => {
+                writer.u8(INQUIRE);
+                writer.u64(*name);
+                clock.encode(writer);
+            }
+            Message::Reply { name, report } => {
+                writer.u8(REPLY);
+                writer.u64(*name);
+                report.encode(writer);
             }
             Message::Headers { epoch, settled, headers } => {
                 writer.u8(HEADERS);
@@ -388,6 +365,12 @@ impl Wire for Message {
             OUTCOMES => Message::Outcomes(reader.u64()?, reader.list("outcomes", MOST_OUTCOMES)?),
             REJOIN => Message::Rejoin(reader.u32()?),
             STAND => Message::Stand,
+            INQUIRE if reader.version() >= READS => {
+                Message::Inquire { name: reader.u64()?, clock: Timestamp::decode(reader)? }
+            }
+            REPLY if reader.version() >= READS => {
+                Message::Reply { name: reader.u64()?, report: Report::decode(reader)? }
+            }
             tag => return Err(WireError::UnknownTag { what: "PrimCast's messages", tag }),
         })
     }
@@ -486,89 +469,6 @@ impl Wire for Question {
 
     fn decode(reader: &mut Reader) -> Result<Question, WireError> {
         Ok(Question { index: reader.u64()?, id: MessageId::decode(reader)? })
-    }
-}
-
-impl Wire for Candidacy {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.epoch.encode(writer);
-        self.outline.encode(writer);
-        writer.u64(self.delivered);
-        writer.each(&self.rebirths);
-    }
-
-    fn decode(reader: &mut Reader) -> Result<Candidacy, WireError> {
-        Ok(Candidacy {
-            epoch: Epoch::decode(reader)?,
-            outline: Outline::decode(reader)?,
-            delivered: reader.u64()?,
-            rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
-        })
-    }
-}
-
-impl Wire for Rebirth {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.process.encode(writer);
-        writer.u32(self.incarnation);
-    }
-
-    fn decode(reader: &mut Reader) -> Result<Rebirth, WireError> {
-        Ok(Rebirth { process: ProcessId::decode(reader)?, incarnation: reader.u32()? })
-    }
-}
-
-impl Wire for Promise {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.epoch.encode(writer);
-        writer.u32(self.incarnation);
-        self.clock.encode(writer);
-        self.held.encode(writer);
-        self.outline.encode(writer);
-        writer.each(&self.rebirths);
-        writer.u64(self.delivered);
-        writer.each(&self.outcomes);
-        flag(self.agreement.is_some(), writer);
-        if let Some(agreement) = self.agreement {
-            writer.u64(agreement);
-        }
-        writer.each(&self.entries);
-        flag(self.state.is_some(), writer);
-        if let Some(state) = &self.state {
-            state.encode(writer);
-        }
-    }
-
-    fn decode(reader: &mut Reader) -> Result<Promise, WireError> {
-        Ok(Promise {
-            epoch: Epoch::decode(reader)?,
-            incarnation: reader.u32()?,
-            clock: Timestamp::decode(reader)?,
-            held: Epoch::decode(reader)?,
-            outline: Outline::decode(reader)?,
-            rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
-            delivered: reader.u64()?,
-            outcomes: reader.list("outcomes", MOST_OUTCOMES)?,
-            agreement: if read_flag(reader)? { Some(reader.u64()?) } else { None },
-            entries: reader.list("entries", MOST_ENTRIES)?,
-            state: if read_flag(reader)? { Some(Box::new(State::decode(reader)?)) } else { None },
-        })
-    }
-}
-
-impl Wire for Reign {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.epoch.encode(writer);
-        self.clock.encode(writer);
-        writer.each(&self.rebirths);
-    }
-
-    fn decode(reader: &mut Reader) -> Result<Reign, WireError> {
-        Ok(Reign {
-            epoch: Epoch::decode(reader)?,
-            clock: Timestamp::decode(reader)?,
-            rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
-        })
     }
 }
 

@@ -22,6 +22,9 @@ impl fmt::Debug for Message {
             }
             Message::Report(report) => write!(f, "{report:?}"),
             Message::Raise(timestamp) => write!(f, "RAISE to {timestamp}"),
+            // The name is drawn by lot and tells a reader nothing.
+            Message::Inquire { clock, .. } => write!(f, "INQUIRE from clock {clock}"),
+            Message::Reply { report, .. } => write!(f, "REPLY {report:?}"),
             Message::Headers { epoch, headers, .. } => {
                 write!(f, "HEADER {epoch}:")?;
                 for header in headers {

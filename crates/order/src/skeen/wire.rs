@@ -60,7 +60,7 @@ mod tests {
     use super::*;
     use alloc::vec;
     use bytes::Bytes;
-    use skein_machine::wire::{VERSION, from_bytes, to_bytes};
+    use skein_machine::wire::{OLDEST, VERSION, from_bytes, to_bytes};
 
     /// The layout of version 1. A change here is a new version, never an edit.
     #[test]
@@ -77,7 +77,9 @@ mod tests {
         }
         golden.extend_from_slice(&[1, 0, 0, 0, b'x']);
         assert_eq!(to_bytes(&start), golden);
-        assert_eq!(from_bytes::<Message>(golden.into(), VERSION).unwrap(), start);
+        for version in OLDEST..=VERSION {
+            assert_eq!(from_bytes::<Message>(golden.clone().into(), version).unwrap(), start);
+        }
 
         let propose = Message::Propose { id: MessageId::new(1, 2, 0b1), timestamp: Timestamp(5) };
         let mut golden = vec![2];
@@ -85,7 +87,9 @@ mod tests {
             golden.extend_from_slice(&word.to_le_bytes());
         }
         assert_eq!(to_bytes(&propose), golden);
-        assert_eq!(from_bytes::<Message>(golden.into(), VERSION).unwrap(), propose);
+        for version in OLDEST..=VERSION {
+            assert_eq!(from_bytes::<Message>(golden.clone().into(), version).unwrap(), propose);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod commute;
 mod findings;
 mod memory;
 mod outlook;
+mod reads;
 mod rebirth;
 mod recovery;
 mod room;

@@ -99,6 +99,7 @@ fn a_seed_decides_everything() {
         expiry: Some(1000),
         misbehaves: true,
         readers: true,
+        asks_for_read_points: true,
     };
     let plan = Plan {
         cluster: cluster.clone(),

@@ -61,9 +61,20 @@ impl Room {
 
     /// The same with other links and disks.
     pub(crate) fn with(settings: Settings, latency: Latency, disks: DiskHabits, seed: u64) -> Room {
+        Room::with_bug(settings, latency, disks, seed, Planted::NONE)
+    }
+
+    /// The same with a rule broken.
+    pub(crate) fn with_bug(
+        settings: Settings,
+        latency: Latency,
+        disks: DiskHabits,
+        seed: u64,
+        planted: Planted,
+    ) -> Room {
         let cluster = cluster();
         let processes: Vec<ProcessId> = cluster.processes().collect();
-        let maker = move |process, boot: Boot| PrimCast::new(process, cluster.clone(), boot, settings, Planted::NONE);
+        let maker = move |process, boot: Boot| PrimCast::new(process, cluster.clone(), boot, settings, planted);
         let mut world = World::new(&processes, latency, disks, seed, Box::new(maker));
         world.start();
         Room { world, deliveries: BTreeMap::new(), said: Vec::new(), applied: BTreeMap::new() }

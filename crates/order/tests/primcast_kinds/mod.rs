@@ -10,7 +10,7 @@ use skein_order::primcast::{
 };
 
 /// The number of each kind is the first byte of its encoding; these are all there are.
-pub(crate) const KINDS_OF_MESSAGES: u8 = 20;
+pub(crate) const KINDS_OF_MESSAGES: u8 = 22;
 /// The same for records.
 pub(crate) const KINDS_OF_RECORDS: u8 = 7;
 
@@ -65,7 +65,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("refused-expired", Message::Refused(MessageId::new(1, 2, 0b11), Refusal::Expired)),
         ("refused-full", Message::Refused(MessageId::new(1, 2, 0b11), Refusal::Full)),
         ("append", Message::Append { epoch: epoch(2), previous: 8, entries: vec![entry()] }),
-        ("report", Message::Report(report)),
+        ("report", Message::Report(report.clone())),
         ("raise", Message::Raise(Timestamp(3))),
         ("headers", Message::Headers { epoch: epoch(2), settled: 9, headers: vec![header] }),
         ("acknowledge", Message::Acknowledge { held: epoch(2), index: 7, settled: 8 }),
@@ -81,6 +81,8 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("outcomes", Message::Outcomes(4, vec![outcome()])),
         ("rejoin", Message::Rejoin(2)),
         ("stand", Message::Stand),
+        ("inquire", Message::Inquire { name: 11, clock: Timestamp(7) }),
+        ("reply", Message::Reply { name: 11, report }),
     ]
 }
 

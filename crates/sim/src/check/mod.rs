@@ -10,11 +10,13 @@ mod expiry;
 mod genuine;
 mod integrity;
 mod order;
+mod read_point;
 mod realtime;
 mod safe_time;
 mod session;
 mod steps;
 
+pub(crate) use read_point::{READ_POINT, ReadPoint};
 pub use realtime::RealTime;
 pub(crate) use safe_time::SAFE_TIME;
 pub use steps::StepBound;
@@ -67,6 +69,7 @@ pub fn judge(history: &History, claims: &Claims) -> Vec<Violation> {
     found.extend(session::check(history));
     found.extend(expiry::check(history));
     found.extend(safe_time::check(history));
+    found.extend(read_point::check(history));
     found.extend(done::check(history));
     if let Some(grace) = claims.genuine {
         found.extend(genuine::check(history, grace));
@@ -154,6 +157,8 @@ mod tests {
         assert_eq!(found(pen.cast(1, 1, 1).done(0, 1, 1, 5).deliver(0, 1, 1, 5)), ["word of a delivery"]);
         let mut pen = Pen::new(1, 1);
         assert_eq!(found(pen.cast(1, 1, 1).safe(0, 5).deliver(0, 1, 1, 5)), ["safe time"]);
+        let mut pen = Pen::new(1, 1);
+        assert_eq!(found(pen.cast(1, 1, 1).deliver(0, 1, 1, 5).ask(0, 1).read(0, 1, 4)), ["read point"]);
         let mut pen = Pen::new(1, 2);
         pen.cast(1, 1, 1).cast(2, 1, 1).deliver(0, 1, 1, 5).deliver(1, 2, 1, 6);
         assert_eq!(found(&pen), ["prefix order", "agreement", "agreement"]);
@@ -195,6 +200,8 @@ mod tests {
         assert_eq!(found(pen.deliver(0, 1, 1, 5)), ["expiry"]);
         let mut pen = Pen::commuting(1, 1);
         assert_eq!(found(pen.say(1, 1, 'a').safe(0, 5).deliver(0, 1, 1, 5)), ["safe time"]);
+        let mut pen = Pen::commuting(1, 1);
+        assert_eq!(found(pen.say(1, 1, 'a').deliver(0, 1, 1, 5).ask(0, 1).read(0, 1, 4)), ["read point"]);
         let mut pen = Pen::commuting(2, 1);
         assert_eq!(found(pen.send(0, 1).say(1, 1, 'a')), ["genuineness", "liveness"]);
     }

@@ -202,7 +202,8 @@ impl Machine for AllCopies {
                 self.wanted = self.wanted.max(timestamp);
                 self.ask_for_a_blank(out);
             }
-            Down::Retire => {}
+            // It has clocks nowhere but at the sequencer, and is asked for no point to read at.
+            Down::ReadPoint(_) | Down::Retire => {}
         }
     }
 

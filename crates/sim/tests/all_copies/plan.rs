@@ -20,6 +20,7 @@ pub(crate) fn plan(groups: usize, replicas: usize, outsiders: usize) -> Plan {
             expiry: None,
             misbehaves: true,
             readers: true,
+            asks_for_read_points: false,
         },
         duration: 60 * SECOND,
         claims: Claims { real_time: Some(RealTime::Deliveries), ..Claims::CLASSIC },

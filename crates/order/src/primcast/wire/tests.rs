@@ -6,18 +6,33 @@ use alloc::string::ToString;
 use alloc::vec;
 use bytes::Bytes;
 use proptest::prelude::*;
-use skein_machine::wire::{VERSION, examine, from_bytes, to_bytes};
+use skein_machine::wire::{OLDEST, VERSION, Version, examine, from_bytes, to_bytes};
 
 use super::super::layout::Layout;
 use super::super::samples::{any_message, state};
 use super::*;
-use crate::parts::{Mark, Run};
+use crate::parts::{Mark, Outline, Run};
 use skein_machine::GroupId;
 
-/// Both ways: the message gives these bytes, and the bytes give this message.
+/// Both ways, and in every version: the message gives these bytes, and the bytes give this message.
 fn holds(message: &Message, golden: &Layout) {
-    assert_eq!(to_bytes(message), golden.bytes(), "{message:?} is laid out differently");
-    assert_eq!(&from_bytes::<Message>(golden.bytes(), VERSION).unwrap(), message);
+    holds_since(OLDEST, message, golden);
+}
+
+/// The same of one that versions before this one do not have: they refuse it, and nobody says it to them.
+fn holds_since(since: Version, message: &Message, golden: &Layout) {
+    assert_eq!(message.since(), since);
+    for version in OLDEST..=VERSION {
+        let read = from_bytes::<Message>(golden.bytes(), version);
+        if version < since {
+            assert!(matches!(read, Err(WireError::UnknownTag { what: "PrimCast's messages", .. })), "{message:?}");
+            continue;
+        }
+        assert_eq!(&read.unwrap(), message);
+        let mut written = Vec::new();
+        message.encode(&mut Writer::new(&mut written, version));
+        assert_eq!(written, golden.bytes(), "{message:?} is laid out differently in version {version}");
+    }
 }
 
 fn epoch(round: u32, leader: u16) -> Epoch {
@@ -92,6 +107,24 @@ fn golden_vectors_inside_a_group() {
     holds(&Message::Report(report), &golden);
 
     holds(&Message::Raise(Timestamp(3)), &Layout::of(7).u64(3));
+}
+
+/// What version 2 added.
+#[test]
+fn golden_vectors_of_those_who_read() {
+    holds_since(2, &Message::Inquire { name: 3, clock: Timestamp(4) }, &Layout::of(21).u64(3).u64(4));
+    let report = Report {
+        incarnation: 1,
+        held: epoch(2, 3),
+        index: 4,
+        promised: epoch(5, 6),
+        clock: Timestamp(7),
+        is_primary: true,
+        delivered: 8,
+        reading: Time::from_nanos(9),
+    };
+    let golden = Layout::of(22).u64(10).u32(1).u32(2).u16(3).u64(4).u32(5).u16(6).u64(7).u8(1).u64(8).u64(9);
+    holds_since(2, &Message::Reply { name: 10, report }, &golden);
 }
 
 #[test]
@@ -169,7 +202,7 @@ fn golden_vectors_of_an_election() {
 
 #[test]
 fn an_unknown_kind_is_refused() {
-    for tag in [0, 21, 255] {
+    for tag in [0, 23, 255] {
         let refused = from_bytes::<Message>(Bytes::from(vec![tag; 80]), VERSION);
         assert_eq!(refused, Err(WireError::UnknownTag { what: "PrimCast's messages", tag }));
     }
