@@ -168,6 +168,9 @@ impl Cluster {
         if message.id.destinations.is_empty() {
             return Err(ClusterError::NoDestination);
         }
+        if message.id.sequence == 0 {
+            return Err(ClusterError::NoNumber);
+        }
         self.check_groups(message.id.destinations)?;
         if message.floor > Cluster::HIGHEST_FLOOR {
             return Err(ClusterError::HighFloor { floor: message.floor });
@@ -203,6 +206,7 @@ pub enum ClusterError {
     OutsiderTwice { process: ProcessId },
     UnknownGroup { group: GroupId, groups: usize },
     NoDestination,
+    NoNumber,
     LongPayload { bytes: usize },
     HighFloor { floor: Timestamp },
 }
@@ -243,6 +247,9 @@ impl fmt::Display for ClusterError {
                 write!(f, "there is no group {group}; this cluster has {known}")
             }
             ClusterError::NoDestination => f.write_str("the message has no destination; name at least one group"),
+            ClusterError::NoNumber => {
+                f.write_str("the message has the number 0 in its session; the first of a session has number 1")
+            }
             ClusterError::HighFloor { floor } => {
                 write!(
                     f,

@@ -28,7 +28,7 @@ pub struct SessionId(pub u64);
 pub struct MessageId {
     /// Who sent it.
     pub session: SessionId,
-    /// Counts up within the session.
+    /// Counts up within the session, from 1.
     pub sequence: u64,
     /// The groups that it concerns.
     pub destinations: GroupSet,

@@ -60,6 +60,11 @@ impl<M: Machine> Out<M> {
         self.chronicle.as_deref_mut()
     }
 
+    /// Lends whoever takes notes to a machine inside this one, or takes him back.
+    pub fn swap_chronicle<N: Machine>(&mut self, other: &mut Out<N>) {
+        core::mem::swap(&mut self.chronicle, &mut other.chronicle);
+    }
+
     /// See [`Effect::Persist`].
     pub fn persist(&mut self, record: M::Record) {
         self.effects.push(Effect::Persist(record));

@@ -31,6 +31,12 @@ pub trait Service: Send {
     /// which it is asked: all that was ordered up to it has been applied.
     fn read(&self, now: Timestamp, query: &Bytes) -> Reply;
 
+    /// How this service says that a command was refused, and has had no effect.
+    fn refuse(&self, command: &Bytes, why: &str) -> Reply {
+        let _ = command;
+        Reply(Bytes::copy_from_slice(why.as_bytes()))
+    }
+
     /// The whole state as it is now. It is written down while commands go on.
     fn snapshot(&self) -> Box<dyn Frozen>;
 
@@ -39,12 +45,41 @@ pub trait Service: Send {
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String>;
 }
 
+impl<S: Service + ?Sized> Service for Box<S> {
+    fn share(&self, call: &Call<'_>) -> Option<Bytes> {
+        (**self).share(call)
+    }
+
+    fn apply(&mut self, call: &Call<'_>, shares: &Shares) -> Reply {
+        (**self).apply(call, shares)
+    }
+
+    fn read(&self, now: Timestamp, query: &Bytes) -> Reply {
+        (**self).read(now, query)
+    }
+
+    fn refuse(&self, command: &Bytes, why: &str) -> Reply {
+        (**self).refuse(command, why)
+    }
+
+    fn snapshot(&self) -> Box<dyn Frozen> {
+        (**self).snapshot()
+    }
+
+    fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
+        (**self).restore(snapshot)
+    }
+}
+
 /// One command at its place in the order.
 #[derive(Clone, Copy, Debug)]
 pub struct Call<'a> {
     /// Where the message stands that carries it: its timestamp is the only time
     /// there is, and its id names the partitions that are concerned.
     pub stamp: Stamp,
+    /// Its number among those that the message carries: together with the stamp
+    /// it tells every command of a partition from every other.
+    pub nth: u32,
     /// The partition that applies it.
     pub group: GroupId,
     /// What is asked.
@@ -197,10 +232,13 @@ pub enum Told {
         /// One for each question.
         replies: Vec<Reply>,
     },
-    /// What was asked has no effect, now or later.
+    /// There will be no answer.
     Failed {
         /// What was asked.
         token: u64,
+        /// Whether it is certain that nothing has happened, or will. If not, it may have happened and its answer is
+        /// lost.
+        certain: bool,
         /// Why, in words for a person.
         why: &'static str,
     },
@@ -251,6 +289,7 @@ mod tests {
         let command = Bytes::from_static(&[2, 3]);
         let call = Call {
             stamp: Stamp { timestamp: Timestamp(1), id: MessageId::new(1, 1, 0b1) },
+            nth: 0,
             group: GroupId::new(0).unwrap(),
             command: &command,
         };

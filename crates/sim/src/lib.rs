@@ -18,6 +18,7 @@ mod clock;
 mod disk;
 mod history;
 mod latency;
+pub mod lists;
 mod network;
 #[cfg(test)]
 mod pen;

@@ -283,7 +283,7 @@ impl<M: Ordering + 'static> Run<M> {
                 }
             }
             Wake::Weather(storm) => {
-                for (at, next) in self.weather.wake(storm, &mut self.world) {
+                for (at, next) in self.weather.wake(storm, &mut self.world, || Down::Retire) {
                     self.plan(at, Wake::Weather(next));
                 }
             }

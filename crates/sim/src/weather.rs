@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use skein_machine::{Cluster, Down, GroupId, Machine, Ordering, ProcessId, Random};
+use skein_machine::{Cluster, GroupId, Machine, ProcessId, Random};
 
 use crate::{Clock, DiskHabits, MICROSECOND, MILLISECOND, Nanos, SECOND, World};
 
@@ -22,6 +22,8 @@ pub struct Weather {
     /// Hardware clocks stay within this of true time; `None` when nothing relies on them.
     clock_bound: Option<Nanos>,
     is_calm: bool,
+    /// Whoever crashes forgets everything.
+    is_forgetful: bool,
     /// Who runs into a full disk, until it has room again.
     full: Vec<ProcessId>,
     /// Who was told that it will be stopped, and when it is.
@@ -116,6 +118,7 @@ impl Weather {
             rates: BTreeMap::new(),
             clock_bound: None,
             is_calm: false,
+            is_forgetful: false,
             full: Vec::new(),
             retiring: BTreeMap::new(),
             counts: FaultCounts::default(),
@@ -139,6 +142,14 @@ impl Weather {
         Weather { random, rates, clock_bound, ..Weather::none(cluster) }
     }
 
+    /// Whoever crashes forgets everything, as far as its group can bear it; otherwise it does not crash. Disks do not
+    /// fail, for nobody keeps anything there.
+    pub(crate) fn forget_with_every_crash(&mut self) {
+        self.is_forgetful = true;
+        let keeps = [Fault::LoseDisk, Fault::RotDisk, Fault::FullDisk, Fault::FailSync];
+        self.rates.retain(|fault, _| !keeps.contains(fault));
+    }
+
     /// Sets clocks wrong from the start, and answers when the first faults strike.
     pub(crate) fn begin<M: Machine>(&mut self, world: &mut World<M>) -> Vec<(Nanos, Storm)> {
         if !self.rates.is_empty() {
@@ -148,12 +159,17 @@ impl Weather {
         kinds.into_iter().map(|fault| self.next_strike(0, fault)).collect()
     }
 
-    /// Does what is due and answers what follows from it.
-    pub(crate) fn wake<M: Ordering>(&mut self, storm: Storm, world: &mut World<M>) -> Vec<(Nanos, Storm)> {
+    /// Does what is due and answers what follows from it. `retire` is how a machine is told to hand over what it leads.
+    pub(crate) fn wake<M: Machine>(
+        &mut self,
+        storm: Storm,
+        world: &mut World<M>,
+        retire: fn() -> M::Command,
+    ) -> Vec<(Nanos, Storm)> {
         match storm {
             Storm::Strike(number) if !self.is_calm => {
                 let fault = FAULTS[usize::from(number)].0;
-                let mut next = self.strike(fault, world);
+                let mut next = self.strike(fault, world, retire);
                 next.push(self.next_strike(world.now(), fault));
                 return next;
             }
@@ -204,7 +220,12 @@ impl Weather {
         }
     }
 
-    fn strike<M: Ordering>(&mut self, fault: Fault, world: &mut World<M>) -> Vec<(Nanos, Storm)> {
+    fn strike<M: Machine>(
+        &mut self,
+        fault: Fault,
+        world: &mut World<M>,
+        retire: fn() -> M::Command,
+    ) -> Vec<(Nanos, Storm)> {
         let now = world.now();
         let victim = *self.random.pick(&self.processes);
         let other = *self.random.pick(&self.processes);
@@ -278,7 +299,7 @@ impl Weather {
                 Vec::new()
             }
             Fault::Retire => {
-                if self.retiring.contains_key(&victim) || !world.command(victim, Down::Retire) {
+                if self.retiring.contains_key(&victim) || !world.command(victim, retire()) {
                     return Vec::new();
                 }
                 self.retiring.insert(victim, now + NOTICE);
@@ -293,9 +314,15 @@ impl Weather {
             return None;
         }
         self.retiring.remove(&process);
+        if self.is_forgetful && !self.may_forget(process, world) {
+            return None;
+        }
         self.counts.crashes += 1;
         if world.crash(process) {
             self.counts.disk_faults += 1;
+        }
+        if self.is_forgetful {
+            world.lose_disk(process);
         }
         Some((world.now() + self.downtime(), Storm::Restart(process)))
     }

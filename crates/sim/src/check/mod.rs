@@ -9,6 +9,7 @@ mod done;
 mod expiry;
 mod genuine;
 mod integrity;
+pub mod linear;
 mod order;
 mod read_point;
 mod realtime;
