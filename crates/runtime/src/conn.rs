@@ -305,7 +305,8 @@ impl Conn {
     }
 }
 
-fn write_once(stream: &mut TcpStream, bytes: &[u8], is_open: &mut bool) -> io::Result<usize> {
+/// Writes once what the socket takes, which may be nothing.
+pub(crate) fn write_once(stream: &mut TcpStream, bytes: &[u8], is_open: &mut bool) -> io::Result<usize> {
     loop {
         match stream.write(bytes) {
             Ok(0) if !bytes.is_empty() => return Err(ErrorKind::WriteZero.into()),

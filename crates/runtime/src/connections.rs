@@ -2,6 +2,7 @@
 //! handed those who have called, and cuts off whoever has gone silent.
 
 use std::io::{self, ErrorKind};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -324,7 +325,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
 }
 
 /// A client that is gone without a word, with its machine or its network, must not keep its seat.
-fn notice_whoever_vanishes(stream: &std::net::TcpStream) {
+pub(crate) fn notice_whoever_vanishes(stream: &impl AsFd) {
     let _ = sockopt::set_socket_keepalive(stream, true);
     let _ = sockopt::set_tcp_keepidle(stream, IS_ANYBODY_THERE);
     let _ = sockopt::set_tcp_keepintvl(stream, BETWEEN_QUESTIONS);

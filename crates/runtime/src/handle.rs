@@ -38,7 +38,7 @@ impl<C> Clone for Handle<C> {
     }
 }
 
-/// The replica has stopped.
+/// Whoever was to be told has stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stopped;
 

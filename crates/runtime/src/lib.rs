@@ -5,6 +5,7 @@
 //! machine: no lock stands on the way of a message. [`files`] is the file
 //! system behind a small trait, [`data`] the directory that belongs to one
 //! replica, [`wal`] the log in which it keeps what it must not forget.
+//! [`streams`] serves those who speak a protocol that is not ours.
 //!
 //! No protocol is known here, and no service: a [`Machine`](skein_machine::Machine)
 //! is all that this crate drives.
@@ -22,6 +23,7 @@ pub mod hello;
 pub mod inspect;
 pub mod listener;
 pub mod replica;
+pub mod streams;
 pub mod tls;
 pub mod wal;
 

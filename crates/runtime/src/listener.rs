@@ -35,7 +35,7 @@ const MOST_STRANGERS: usize = 512;
 const ACCEPTS_A_TURN: usize = 64;
 
 /// When the system gives no more connections, it is asked again after this long: nothing tells when it would.
-const ASK_AGAIN: Duration = Duration::from_millis(20);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// So many clients a replica has at most: each costs a place in every turn.
 const MOST_CLIENTS: usize = 1024;
@@ -45,7 +45,7 @@ const SEATS_FOR_PEERS: usize = 1024;
 
 /// So many descriptors are left for files: a replica that cannot open its log any more dies. Clients leave as many
 /// for peers, too.
-const SPARE_DESCRIPTORS: u64 = 64;
+pub(crate) const SPARE_DESCRIPTORS: u64 = 64;
 
 const DOOR: Token = Token(usize::MAX);
 const WAKER: Token = Token(usize::MAX - 1);
@@ -107,7 +107,7 @@ pub fn takes_up_to<C: Send + 'static>(most_clients: usize, handle: Handle<C>) ->
 }
 
 /// Whether few descriptors are left after this one. The lowest that is free is given out first, so its number tells.
-fn is_short_of_descriptors(stream: &impl AsRawFd, spare: u64) -> bool {
+pub(crate) fn is_short_of_descriptors(stream: &impl AsRawFd, spare: u64) -> bool {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     u64::try_from(stream.as_raw_fd()).is_ok_and(|number| number + spare >= limit)
 }

@@ -14,10 +14,10 @@ use crate::hello::{self, Hello, MAX_HELLO};
 use crate::tls::Session;
 
 /// A handshake of TLS with a long chain of certificates is shorter. What is longer is none.
-const MAX_HANDSHAKE: usize = 64 << 10;
+pub(crate) const MAX_HANDSHAKE: usize = 64 << 10;
 
 /// How a TLS connection begins: no frame that is a hello does.
-const HANDSHAKE_RECORD: u8 = 0x16;
+pub(crate) const HANDSHAKE_RECORD: u8 = 0x16;
 
 /// Somebody at the door.
 pub(crate) struct Stranger {

@@ -187,7 +187,7 @@ fn a_cluster_lives_through_clients_that_break_every_rule() {
     let nodes: BTreeMap<ProcessId, Node> = cluster.processes().map(|me| (me, live(me))).collect();
     let mut random = Random::new(1);
     for nth in 0..20_000 {
-        let (session, sequence) = (random.below(8), random.below(50));
+        let (session, sequence) = (random.below(8), 1 + random.below(50));
         let message = Multicast {
             id: MessageId::new(
                 session,

@@ -15,14 +15,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::ServerName;
-use rustls::server::NoServerSessionStorage;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
 use skein_machine::ProcessId;
 
 pub use mint::{Authority, Issued, Validity};
 pub use papers::{Files, Papers, TlsError};
-pub(crate) use session::Session;
+pub(crate) use session::{Room, Session};
 
 /// Certificates in force, for the connections to come. Clones share them.
 #[derive(Clone)]
@@ -44,9 +44,23 @@ type Homes = BTreeMap<ProcessId, ServerName<'static>>;
 struct Configs {
     calls: Arc<ClientConfig>,
     answers: Arc<ServerConfig>,
-    /// For those who only read how a node is.
+    /// For those who only read how a node is, and for whoever else may come without a certificate.
     pages: Arc<ServerConfig>,
+    /// For those who are not asked who they are.
+    anybody: Arc<ServerConfig>,
     expires: Option<SystemTime>,
+}
+
+/// What whoever connects has to present.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificates {
+    /// A certificate of the authority, or the door stays shut.
+    #[default]
+    Required,
+    /// One or none, but one that is presented has to be of the authority.
+    Optional,
+    /// Nothing. The connection is secret all the same, and who serves it is known.
+    NotAsked,
 }
 
 /// Whether a certificate can name a node that is called like this.
@@ -100,7 +114,17 @@ impl Tls {
 
     /// Our end of a connection that somebody else has opened.
     pub(crate) fn answer(&self) -> Result<Session, String> {
-        let made = ServerConnection::new(self.current().answers);
+        self.answer_with(Certificates::Required)
+    }
+
+    /// The same, for those of whom more or less is asked.
+    pub(crate) fn answer_with(&self, certificates: Certificates) -> Result<Session, String> {
+        let Configs { answers, pages, anybody, .. } = self.current();
+        let made = ServerConnection::new(match certificates {
+            Certificates::Required => answers,
+            Certificates::Optional => pages,
+            Certificates::NotAsked => anybody,
+        });
         made.map(|end| Session::new(end.into())).map_err(|error| reason::of(&error))
     }
 
@@ -154,7 +178,8 @@ impl Configs {
             Ok(Arc::new(serves))
         };
         let (answers, pages) = (serves(verifies_callers)?, serves(verifies_visitors)?);
-        Ok(Configs { calls: Arc::new(calls), answers, pages, expires })
+        let anybody = serves(WebPkiClientVerifier::no_client_auth())?;
+        Ok(Configs { calls: Arc::new(calls), answers, pages, anybody, expires })
     }
 }
 
