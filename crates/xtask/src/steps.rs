@@ -58,7 +58,7 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         Step { name: "tidy".to_owned(), work: Work::Tidy },
         cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings"),
         cargo("test", "test --workspace"),
-        cargo("test-mutants", "test -p skein -p skein-order --features skein/mutants"),
+        cargo("test-mutants", "test -p skein -p skein-order -p skein-service --features skein/mutants"),
         cargo("doc", "doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
         cargo("build", "build --release --bin skein"),
 
@@ -99,7 +99,17 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
             "sim search --protocol primcast --groups 2 --replicas 3 --messages 1 --crashes 1 --max-states 300000",
         ),
 
+        skein("lists-swarm", "sim run --protocol primcast --service lists --seeds 0..60"),
+        skein("lists-swarm-three", "sim run --protocol primcast --service lists --groups 3 --seeds 0..60"),
+        skein(
+            "lists-tight",
+            "sim run --protocol primcast --service lists --groups 3 --tight --severity 2 --seeds 0..40",
+        ),
+        skein("lists-hybrid", "sim run --protocol primcast --service lists --clock hybrid --seeds 0..40"),
+        skein("lists-planet", "sim run --protocol primcast --service lists --groups 3 --scenario planet --seeds 0..10"),
+
         skein("torture", "torture --minutes 0.2"),
+        step("clients", order("bash", &format!(".ci/clients {}/release/skein", around.target))),
 
         // The planted bugs have a target folder of their own: no later step can pick up a binary
         // that has them in it.

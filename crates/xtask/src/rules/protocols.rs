@@ -60,7 +60,7 @@ enum Ground<'a> {
 fn ground_of(file: &File) -> Option<Ground<'_>> {
     let place = place(&file.path)?;
     match (place.crate_folder, place.part) {
-        ("machine" | "service" | "edge", _) | ("sim" | "runtime", "src") => Some(Ground::Neutral),
+        ("machine", _) | ("service" | "edge" | "sim" | "runtime", "src") => Some(Ground::Neutral),
         ("order", "src") => {
             let first = place.rest.split('/').next()?.trim_end_matches(".rs");
             Some(match first {
@@ -144,9 +144,9 @@ fn examples() -> Vec<super::example::Example> {
             &["crates/sim/src/world.rs:2", "crates/sim/src/world.rs:3"],
         ),
         Example::breaks_with(
-            "crates/service/tests/a.rs",
+            "crates/machine/tests/a.rs",
             "use skein_order::fastcast;\n",
-            &["crates/service/tests/a.rs:1"],
+            &["crates/machine/tests/a.rs:1"],
         ),
         Example::breaks_with(
             "crates/order/src/primcast/mod.rs",

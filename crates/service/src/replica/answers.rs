@@ -1,0 +1,149 @@
+//! Answers: questions that can be answered by now, what may leave and what has
+//! to wait, and whom to ask how far things are. What may leave is decided in
+//! `settled.rs`; here it is asked for and done.
+
+use alloc::vec::Vec;
+
+use skein_machine::{GroupId, Ordering, ProcessId, Reply, Service, Timestamp, Told};
+
+use super::sessions::{Found, Outcome};
+use super::wire::{Answer, Message, ParcelId, Word};
+use super::{Effects, Mode, Replica};
+
+/// Somebody to answer, when it is time.
+#[derive(Clone, Debug)]
+pub(super) enum Due {
+    /// The entry in the same process.
+    Here(ParcelId, Timestamp, Outcome),
+    /// An entry elsewhere.
+    There(ProcessId, ParcelId, Timestamp, Outcome),
+    /// Whoever asked a question.
+    Reader(u64, Timestamp, Vec<Reply>),
+}
+
+/// A question about how far a group is, that is on its way.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Question {
+    pub(super) upto: Timestamp,
+    pub(super) age: u32,
+    pub(super) asks: usize,
+}
+
+impl<M: Ordering, S: Service> Replica<M, S> {
+    /// Questions that can be answered by now, and answers that may leave.
+    pub(super) fn answer_questions(&mut self, out: &mut Effects<M, S>) {
+        let here = self.line.first().map_or(self.safe, |first| self.safe.min(Timestamp(first.0.saturating_sub(1))));
+        // Of what is applied in part a question sees that part, and must not see the world as it was before.
+        let applied = self.applied.map_or(Timestamp::ZERO, |stamp| stamp.timestamp);
+        let newest = self.line.first().filter(|_| self.line.is_in_the_middle()).unwrap_or(applied);
+        for (timestamp, read) in self.reads.ready(here) {
+            let Some(token) = read.token else {
+                self.is_catching_up = false;
+                continue;
+            };
+            let now = timestamp.max(newest);
+            let replies = read.queries.iter().map(|query| self.service.read(now, query)).collect();
+            let shows_unsettled = !read.is_linearizable || self.planted.is(crate::Mutant::ReplicaReadsTheUnsettled);
+            let need = if shows_unsettled { Timestamp::ZERO } else { self.settled.need() };
+            self.answer(need, Due::Reader(token, now, replies), out);
+        }
+        self.settled.advance(self.safe);
+        for due in self.held.release(self.settled.upto()) {
+            self.tell(due, out);
+        }
+        let (safe, settled) = (self.safe, &self.settled);
+        let mut word = None;
+        self.waits_for_us.retain(|process, upto| {
+            let is_there = *upto <= safe;
+            if is_there {
+                let word = word.get_or_insert_with(|| Word::of(self.group, safe, settled));
+                out.send(*process, Message::Standing(word.clone()));
+            }
+            !is_there
+        });
+    }
+
+    /// An answer leaves, now or when what it needs is settled.
+    pub(super) fn answer(&mut self, need: Timestamp, due: Due, out: &mut Effects<M, S>) {
+        if need <= self.settled.upto() || self.settings.mode == Mode::Ordered {
+            self.tell(due, out);
+        } else {
+            self.held.hold(need, due);
+        }
+    }
+
+    pub(super) fn tell(&mut self, due: Due, out: &mut Effects<M, S>) {
+        match due {
+            Due::Here(parcel, timestamp, outcome) => {
+                self.hear_answer(parcel, self.group, timestamp, Some(outcome), out);
+            }
+            Due::There(entry, parcel, timestamp, outcome) => {
+                out.send(entry, Message::Answer(parcel, timestamp, Answer(Some(outcome))));
+            }
+            Due::Reader(token, timestamp, replies) => out.emit(Told::Read { token, timestamp, replies }),
+        }
+    }
+
+    pub(super) fn hear_answer(
+        &mut self,
+        parcel: ParcelId,
+        group: GroupId,
+        timestamp: Timestamp,
+        outcome: Option<Outcome>,
+        out: &mut Effects<M, S>,
+    ) {
+        let mut tell = Vec::new();
+        self.entry.answered(parcel, group, timestamp, outcome, &mut tell);
+        tell.into_iter().for_each(|told| out.emit(told));
+    }
+
+    /// An entry has not heard what became of its parcel.
+    pub(super) fn on_ask_answer(
+        &mut self,
+        from: ProcessId,
+        parcel: ParcelId,
+        done: Timestamp,
+        out: &mut Effects<M, S>,
+    ) {
+        match self.sessions.find(parcel.session, parcel.sequence) {
+            Found::Outcome(timestamp, outcome) => {
+                // Nobody remembers what stood before it, but nothing above it did.
+                let (outcome, need) = (outcome.clone(), timestamp.min(self.settled.need()));
+                self.answer(need, Due::There(from, parcel, timestamp, outcome), out);
+            }
+            Found::Forgotten => out.send(from, Message::Answer(parcel, Timestamp::ZERO, Answer(None))),
+            // Its whole stream is forgotten, unless it is not applied yet.
+            Found::Unknown
+                if done > Timestamp::ZERO && self.applied.is_some_and(|applied| applied.timestamp > done) =>
+            {
+                out.send(from, Message::Answer(parcel, Timestamp::ZERO, Answer(None)));
+            }
+            Found::Unknown => {}
+        }
+    }
+
+    /// Whoever waits asks: how far are those whose messages may stand before what is answered here?
+    pub(super) fn ask_how_far_others_are(&mut self, out: &mut Effects<M, S>) {
+        let Some(need) = self.held.highest() else {
+            self.asked.clear();
+            return;
+        };
+        let missing = self.settled.missing(self.safe, need);
+        self.asked.retain(|group, _| missing.contains(*group));
+        let own = self.group;
+        for group in missing.iter().filter(|group| *group != own) {
+            // One question at a time: the answer to it is the occasion for the next.
+            if self.asked.get(&group).is_none_or(|question| self.settled.has_heard(group, question.upto)) {
+                self.ask_standing(group, Question { upto: need, age: 0, asks: 0 }, out);
+            }
+        }
+    }
+
+    pub(super) fn ask_standing(&mut self, group: GroupId, question: Question, out: &mut Effects<M, S>) {
+        let rank = self.near.rank(self.me, group);
+        if let Some(process) = rank.get(question.asks % rank.len().max(1)) {
+            out.send(*process, Message::AskStanding(question.upto));
+        }
+        self.asked.insert(group, question);
+    }
+}

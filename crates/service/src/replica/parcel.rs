@@ -1,0 +1,110 @@
+//! [`Parcel`]: what a message carries for a service. Commands that are ready at
+//! the same moment for the same partitions travel in one message, for a message
+//! costs far more than a command. Which commands those are is the entry's
+//! affair; this file only says how they are written down.
+
+use alloc::vec::Vec;
+
+use skein_machine::wire::{Reader, WireError, Writer};
+use skein_machine::{Command, MAX_PAYLOAD, ProcessId, Wire};
+
+/// More commands than this do not travel together: they are applied in a row, and who reads has to wait for them.
+pub(super) const MAX_COMMANDS: usize = 1 << 12;
+
+/// Commands of one entry for the same partitions, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Parcel {
+    /// Who wants to hear the answers.
+    pub(super) entry: ProcessId,
+    /// Of this stream, everything before this number has been answered and need not be kept.
+    pub(super) answered: u64,
+    /// What is asked.
+    pub(super) commands: Vec<Command>,
+}
+
+const NAMELESS: u8 = 0;
+const NAMED: u8 = 1;
+
+/// What a command takes besides its own bytes, at most.
+const OVERHEAD: usize = 21;
+
+/// What a parcel takes besides its commands.
+const FRAME: usize = 14;
+
+/// How long a parcel with this command alone would be.
+pub(super) fn length_of(command: &Command) -> usize {
+    command.command.len() + OVERHEAD
+}
+
+/// Whether a command is so long that no message takes it.
+pub(super) fn is_too_long(command: &Command) -> bool {
+    FRAME + length_of(command) > MAX_PAYLOAD
+}
+
+impl Wire for Parcel {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.entry.encode(writer);
+        writer.u64(self.answered);
+        writer.u32(self.commands.len() as u32);
+        for Command { name, command } in &self.commands {
+            match name {
+                None => writer.u8(NAMELESS),
+                Some((session, number)) => {
+                    writer.u8(NAMED);
+                    writer.words([*session, *number]);
+                }
+            }
+            writer.bytes(command);
+        }
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Parcel, WireError> {
+        let (entry, answered) = (ProcessId::decode(reader)?, reader.u64()?);
+        let count = reader.u32()? as usize;
+        if count > MAX_COMMANDS {
+            return Err(WireError::TooLong { what: "a parcel", length: count, limit: MAX_COMMANDS });
+        }
+        let mut commands = Vec::with_capacity(count.min(reader.left() / 5));
+        for _ in 0..count {
+            let name = match reader.u8()? {
+                NAMELESS => None,
+                NAMED => {
+                    let [session, number] = reader.words()?;
+                    Some((session, number))
+                }
+                tag => return Err(WireError::UnknownTag { what: "command", tag }),
+            };
+            commands.push(Command { name, command: reader.bytes("a command", MAX_PAYLOAD)? });
+        }
+        Ok(Parcel { entry, answered, commands })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use bytes::Bytes;
+    use skein_machine::wire::{VERSION, from_bytes, to_bytes};
+
+    #[test]
+    fn a_parcel_survives_the_journey() {
+        let plain = Command { name: None, command: Bytes::from_static(b"set x 1") };
+        let named = Command { name: Some((7, 3)), command: Bytes::from_static(b"") };
+        let parcel = Parcel { entry: ProcessId(4), answered: 9, commands: vec![plain, named] };
+        let bytes = to_bytes(&parcel);
+        assert!(bytes.len() <= FRAME + parcel.commands.iter().map(length_of).sum::<usize>());
+        assert_eq!(from_bytes::<Parcel>(bytes.clone(), VERSION).unwrap(), parcel);
+        assert!(from_bytes::<Parcel>(bytes.slice(..bytes.len() - 1), VERSION).is_err());
+    }
+
+    #[test]
+    fn a_crowd_is_refused() {
+        let command = Command { name: None, command: Bytes::new() };
+        let parcel = Parcel { entry: ProcessId(0), answered: 0, commands: vec![command; MAX_COMMANDS + 1] };
+        let refused = from_bytes::<Parcel>(to_bytes(&parcel), VERSION).unwrap_err();
+        assert!(refused.to_string().contains("4096"), "{refused}");
+    }
+
+    use alloc::string::ToString;
+}
