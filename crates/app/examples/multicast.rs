@@ -50,5 +50,5 @@ fn ports() -> Result<Ports, String> {
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
         Ok(port.min(65_000))
     };
-    Ok(Ports { nodes: free()?, http: free()? })
+    Ok(Ports { nodes: free()?, http: free()?, redis: None })
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{
-    Delivery, GroupId, GroupSet, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Wire,
+    Ask, Delivery, GroupId, GroupSet, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Wire,
 };
 use skein_runtime::caller::{Callers, Heard};
 
@@ -49,7 +49,7 @@ impl Client {
     pub fn new(config: Config) -> Result<Client, String> {
         let tls = config.tls_of_client().map_err(|error| error.to_string())?;
         let callers = Callers::new().map_err(|error| error.to_string())?.with_tls(tls);
-        let session = SessionId(crate::draw()?);
+        let session = SessionId(crate::draw()? % Ask::SESSIONS);
         Ok(Client { config, callers, homes: BTreeMap::new(), session, sequence: 0, floor: Timestamp::ZERO })
     }
 

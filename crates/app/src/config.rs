@@ -4,6 +4,7 @@
 //! differ from node to node can also be said elsewhere: that is in `layers`.
 
 pub mod layers;
+pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +22,7 @@ use skein_sim::{PLANET, Region};
 
 use crate::certificates::Certificates;
 use crate::compose::{Clock, Protocol};
+use store::{Store, StoreFile};
 
 /// Where records go, and what an acknowledgement is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
@@ -65,6 +67,8 @@ pub struct Config {
     pub insecure: bool,
     /// The same for the pages that tell how nodes are.
     pub insecure_http: bool,
+    /// What it holds, if it holds anything.
+    pub store: Option<Store>,
     /// The nodes by name.
     pub nodes: BTreeMap<String, NodeConfig>,
     /// The names of the groups, in order.
@@ -95,6 +99,8 @@ pub struct Ports {
     pub nodes: u16,
     /// To those who watch.
     pub http: u16,
+    /// To clients of Redis; without, the cluster holds nothing and only orders messages.
+    pub redis: Option<u16>,
 }
 
 /// One node.
@@ -112,6 +118,9 @@ pub struct NodeConfig {
     /// Where it tells how it is: health, metrics, status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
+    /// Where clients of Redis find the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redis: Option<SocketAddr>,
 }
 
 /// The file as it is written.
@@ -122,8 +131,9 @@ struct File {
     cluster: String,
     #[serde(default = "primcast")]
     protocol: String,
-    #[serde(default = "logical")]
-    clock: String,
+    /// Without a word: hybrid for a store, which has deadlines, and logical for anything else.
+    #[serde(default)]
+    clock: Option<String>,
     #[serde(default)]
     storage: Storage,
     #[serde(default = "skein_data")]
@@ -142,6 +152,8 @@ struct File {
     insecure_http: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tls: Option<Certificates>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    store: Option<StoreFile>,
     nodes: BTreeMap<String, NodeConfig>,
     groups: Vec<GroupFile>,
 }
@@ -171,10 +183,6 @@ fn is_usual_jitter(percent: &u8) -> bool {
 
 fn primcast() -> String {
     "primcast".to_owned()
-}
-
-fn logical() -> String {
-    "logical".to_owned()
 }
 
 fn skein_data() -> PathBuf {
@@ -214,7 +222,7 @@ impl Config {
         let file = File {
             cluster: self.cluster.id().to_string(),
             protocol: self.choices.protocol.to_string(),
-            clock: name_of(&self.choices.clock),
+            clock: Some(name_of(&self.choices.clock)),
             storage: self.choices.storage,
             data: self.data.clone(),
             wan: self.choices.wan,
@@ -224,6 +232,7 @@ impl Config {
             insecure: self.insecure,
             insecure_http: self.insecure_http,
             tls: self.tls.clone(),
+            store: self.store.as_ref().map(|store| store.file.clone()),
             nodes: self.nodes.clone(),
             groups: groups.collect(),
         };
@@ -250,7 +259,16 @@ impl Config {
             name: format!("g{group}"),
             replicas: (0..replicas).map(|replica| node(group * replicas + replica)).collect(),
         });
-        File::made(id, choices, data, nodes.collect(), groups.collect())
+        File::made(id, choices, data, None, nodes.collect(), groups.collect())
+    }
+
+    /// The same cluster with a store, which each node serves at one of these addresses, in their order.
+    pub(crate) fn with_store(mut self, addresses: &[SocketAddr], timeout: Duration) -> Result<Config, ConfigError> {
+        self.store = Some(StoreFile::usual_with(timeout).check(&self.groups, &self.cluster)?);
+        for (node, address) in self.nodes.values_mut().zip(addresses) {
+            node.redis = Some(*address);
+        }
+        Ok(self)
     }
 
     /// A node in each region, at ports one after the other, and so many groups with a replica at every node. Each
@@ -265,10 +283,11 @@ impl Config {
     ) -> Config {
         let address = |port| SocketAddr::from(([127, 0, 0, 1], port));
         let nodes = regions.iter().zip(0..).map(|(region, nth)| {
+            let redis = ports.redis.map(|first| address(first + nth));
             let (address, http) = (address(ports.nodes + nth), address(ports.http + nth));
             (
                 (*region).to_owned(),
-                NodeConfig { region: (*region).to_owned(), http: Some(http), ..NodeConfig::at(address) },
+                NodeConfig { region: (*region).to_owned(), http: Some(http), redis, ..NodeConfig::at(address) },
             )
         });
         let replicas = |group: usize| {
@@ -276,7 +295,8 @@ impl Config {
             (0..count).map(|nth| regions[(group + nth) % count].to_owned()).collect()
         };
         let groups = (0..groups).map(|group| GroupFile { name: format!("g{group}"), replicas: replicas(group) });
-        File::made(id, choices, data, nodes.collect(), groups.collect())
+        let store = ports.redis.map(|_| StoreFile::usual());
+        File::made(id, choices, data, store, nodes.collect(), groups.collect())
     }
 
     /// Where a replica keeps what it must not forget.
@@ -295,7 +315,8 @@ impl Config {
         let Choices { protocol, clock, .. } = self.choices;
         let groups: Vec<String> =
             self.cluster.groups().iter().map(|group| format!("{:?}", self.cluster.members(group))).collect();
-        skein_runtime::hello::plan_of(&format!("{protocol} {} {}", name_of(&clock), groups.join(" ")))
+        let store = self.store.as_ref().map_or(String::new(), |store| format!(" {}", store.plan()));
+        skein_runtime::hello::plan_of(&format!("{protocol} {} {}{store}", name_of(&clock), groups.join(" ")))
     }
 
     /// Where every replica is reached.
@@ -333,7 +354,7 @@ impl Config {
 impl NodeConfig {
     /// One that is found here, and about which nothing else is known.
     fn at(address: SocketAddr) -> NodeConfig {
-        NodeConfig { region: String::new(), address, listen: None, http: None }
+        NodeConfig { region: String::new(), address, listen: None, http: None, redis: None }
     }
 }
 
@@ -358,11 +379,12 @@ impl File {
         id: ClusterId,
         choices: Choices,
         data: PathBuf,
+        store: Option<StoreFile>,
         nodes: BTreeMap<String, NodeConfig>,
         groups: Vec<GroupFile>,
     ) -> Config {
         let Choices { protocol, clock, storage, wan } = choices;
-        let (cluster, protocol, clock) = (id.to_string(), protocol.to_string(), name_of(&clock));
+        let (cluster, protocol, clock) = (id.to_string(), protocol.to_string(), Some(name_of(&clock)));
         let (wan_jitter_percent, log, speak_version, tls) = (usual_jitter(), None, None, None);
         let (insecure, insecure_http) = (false, false);
         let file = File {
@@ -378,6 +400,7 @@ impl File {
             insecure,
             insecure_http,
             tls,
+            store,
             nodes,
             groups,
         };
@@ -390,9 +413,20 @@ impl File {
             ConfigError(format!("cluster = \"{}\": sixteen hexadecimal digits name a cluster", self.cluster))
         })?;
         let protocol = choice::<Protocol>("protocol", &self.protocol)?;
-        let clock = choice::<Clock>("clock", &self.clock)?;
+        let clock = match &self.clock {
+            Some(clock) => choice::<Clock>("clock", clock)?,
+            None if self.store.is_some() => Clock::Hybrid,
+            None => Clock::Logical,
+        };
         if clock == Clock::Hybrid && protocol.nature().hybrid_steps.is_none() {
-            return Err(ConfigError(format!("clock = \"{}\": {protocol} cannot use such a clock", self.clock)));
+            return Err(ConfigError(format!("clock = \"hybrid\": {protocol} cannot use such a clock")));
+        }
+        if clock != Clock::Hybrid && self.store.is_some() {
+            return Err(ConfigError(
+                "clock = \"logical\": the deadlines of keys in a store follow real time, so its \
+                                    clock is hybrid; take the line out"
+                    .to_owned(),
+            ));
         }
         if !protocol.nature().survives_faults && self.storage != Storage::Memory {
             return Err(ConfigError(format!("{protocol} survives no crash and keeps nothing: storage = \"memory\"")));
@@ -457,6 +491,9 @@ impl File {
         }
         let cluster =
             Cluster::new(ClusterId(id), members, Vec::new()).map_err(|error| ConfigError(error.to_string()))?;
+        let groups: Vec<String> = self.groups.into_iter().map(|group| group.name).collect();
+        let store = self.store.map(|store| store.check(&groups, &cluster)).transpose()?;
+        store::check_clients(&self.nodes, store.as_ref(), self.tls.is_some(), self.insecure)?;
         Ok(Config {
             choices: Choices { protocol, clock, storage: self.storage, wan: self.wan },
             wan_jitter_percent: self.wan_jitter_percent,
@@ -466,8 +503,9 @@ impl File {
             tls: self.tls,
             insecure: self.insecure,
             insecure_http: self.insecure_http,
+            store,
             nodes: self.nodes,
-            groups: self.groups.into_iter().map(|group| group.name).collect(),
+            groups,
             homes,
             cluster: Arc::new(cluster),
         })
@@ -518,7 +556,7 @@ impl File {
             if node.address.port() == 0 {
                 return Err(ConfigError(format!("node {name} has port 0: others must know where to find it")));
             }
-            for address in [Some(node.address), node.http].into_iter().flatten() {
+            for address in [Some(node.address), node.http, node.redis].into_iter().flatten() {
                 match seen.insert(address, name) {
                     Some(other) if other == name => {
                         return Err(ConfigError(format!("node {name} has the address {address} twice")));
@@ -541,5 +579,7 @@ fn choice<T: ValueEnum>(key: &str, value: &str) -> Result<T, ConfigError> {
     })
 }
 
+#[cfg(test)]
+mod store_tests;
 #[cfg(test)]
 mod tests;

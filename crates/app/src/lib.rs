@@ -23,7 +23,9 @@ mod fleet;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod node;
+mod redis;
 mod serve;
+pub mod service;
 mod signals;
 pub mod speech;
 mod supervisor;
@@ -44,7 +46,11 @@ pub(crate) fn draw() -> Result<u64, String> {
     Ok(u64::from_le_bytes(bytes))
 }
 
+/// For fuzzing: whatever a client of Redis may say.
+pub use serve::resp::examine as examine_commands;
+
 pub use skein_machine as machine;
 pub use skein_order as order;
 pub use skein_runtime as runtime;
+pub use skein_service as services;
 pub use skein_sim as sim;

@@ -12,21 +12,28 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use skein_machine::{Boot, ClusterId, Ordering, ProcessId};
+use skein_machine::{Boot, Cluster, ClusterId, GroupId, Machine, Ordering, ProcessId, Service};
 use skein_order::Planted;
 use skein_runtime::clock::HardwareClock;
 use skein_runtime::data::{Begin, is_somebodys};
 use skein_runtime::files::{Files, Native};
+use skein_runtime::front::Front;
 use skein_runtime::listener::{Listener, Takes, takes};
 use skein_runtime::replica::{Failure, Handle, Places, Replica, Surroundings};
+use skein_runtime::streams::{self, Server};
 use skein_runtime::tls::Tls;
 use skein_runtime::wal::Storage;
+use skein_service::kv::{Kv, KvRouter};
+use skein_service::replica::{self as service, Mode, Near};
 use skein_sim::run::words_of;
 
-use crate::compose::Employer;
-use crate::config::{self, Config};
+use crate::compose::{Clock, Employer};
+use crate::config::{self, Choices, Config};
 use crate::serve::http::Http;
-use crate::serve::multicast::{Ask, Multicasts};
+use crate::serve::multicast::{Call, Multicasts};
+use crate::serve::resp::{self, Directory, Face};
+use crate::serve::store::{Counter, Teller};
+use crate::service::Entry;
 use crate::torture::journal::Journal;
 
 /// A new primary needs a few messages to and fro, even between continents.
@@ -37,6 +44,8 @@ pub struct Node {
     replicas: Replicas,
     listener: Listener,
     http: Option<Http>,
+    /// What clients of Redis see.
+    face: Option<Server<resp::Call>>,
     tls: Option<Tls>,
     /// The cluster, and what all nodes must have been told of it alike.
     plan: (ClusterId, u32),
@@ -50,13 +59,21 @@ pub(crate) struct Ground {
     pub(crate) clock: HardwareClock,
     /// The folder in which each replica writes down what its machine says.
     pub(crate) journals: Option<PathBuf>,
-    /// The bug that its machines are built with, if any.
+    /// The bug that its orders are built with, if any.
     pub(crate) planted: Planted,
+    /// The same of the replicas of its service.
+    pub(crate) planted_in_service: skein_service::Planted,
 }
 
 impl Default for Ground {
     fn default() -> Ground {
-        Ground { files: Arc::new(Native), clock: HardwareClock::default(), journals: None, planted: Planted::NONE }
+        Ground {
+            files: Arc::new(Native),
+            clock: HardwareClock::default(),
+            journals: None,
+            planted: Planted::NONE,
+            planted_in_service: skein_service::Planted::NONE,
+        }
     }
 }
 
@@ -68,7 +85,7 @@ struct Replicas {
 }
 
 struct Running {
-    handle: Handle<Ask>,
+    handle: Handle<Call>,
     thread: JoinHandle<Result<(), Failure>>,
 }
 
@@ -87,6 +104,20 @@ impl Node {
         Node::start_on(&Ground::default(), config, name, busy_poll, rejoin)
     }
 
+    /// The same with a service of one's own in place of the store, one for each group that lives here; and the way to
+    /// use it from this process. A service must be the same at all nodes of a cluster.
+    pub fn start_service(
+        config: &Config,
+        name: &str,
+        make: impl Fn(GroupId) -> Box<dyn Service> + Send + Sync + 'static,
+    ) -> Result<(Node, Entry), String> {
+        let (entry, tell) = Entry::new(config.store.as_ref().map(|store| store.timeout));
+        let service = ServiceParts::new(config, Arc::new(make), tell);
+        let node = Node::start_with(&Ground::default(), config, name, (false, None), Some(&service))?;
+        entry.may_use(ways(config, &node.replicas.handles()));
+        Ok((node, entry))
+    }
+
     /// The same on other ground.
     pub(crate) fn start_on(
         ground: &Ground,
@@ -94,6 +125,16 @@ impl Node {
         name: &str,
         busy_poll: bool,
         rejoin: Option<NonZeroU32>,
+    ) -> Result<Node, String> {
+        Node::start_with(ground, config, name, (busy_poll, rejoin), None)
+    }
+
+    fn start_with(
+        ground: &Ground,
+        config: &Config,
+        name: &str,
+        (busy_poll, rejoin): (bool, Option<NonZeroU32>),
+        service: Option<&ServiceParts>,
     ) -> Result<Node, String> {
         let Some(node) = config.nodes.get(name) else {
             let known: Vec<&str> = config.nodes.keys().map(String::as_str).collect();
@@ -109,11 +150,13 @@ impl Node {
         }
         let (end, ends) = mpsc::channel();
         let mut replicas = Replicas { running: BTreeMap::new(), ends };
+        let face = if service.is_none() { open_face(config, name, tls.as_ref())? } else { None };
         for process in here {
             let incarnation = rejoin.filter(|_| is_lost(&process));
             let begin = incarnation.map_or(Begin::Usual, |incarnation| Begin::Rejoin { incarnation });
             let end = End(process, end.clone());
-            let running = start(ground, config, process, tls.clone(), busy_poll, begin, end)?;
+            let service = service.cloned().or_else(|| store_of(config, face.as_ref()));
+            let running = start(ground, config, process, tls.clone(), busy_poll, begin, end, service)?;
             replicas.running.insert(process, running);
         }
         let doors = replicas.running.iter().map(|(process, running)| (*process, takes(running.handle.clone())));
@@ -121,16 +164,19 @@ impl Node {
         let address = config.listens_at(name);
         let listener = Listener::open(address, config.cluster.id(), config.speak_version, doors, tls.clone())
             .map_err(|error| format!("node {name} cannot listen at {address}: {error}"))?;
-        let handles = replicas.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect();
+        let handles = replicas.handles();
+        if let Some(face) = &face {
+            let _ = face.caller().call(resp::Call::Ways(ways(config, &handles)));
+        }
         let http = node
             .http
             .map(|address| {
                 let tls = tls.clone().filter(|_| config.serves_page_by_tls());
-                Http::open(address, name, config, handles, ground.clock.clone(), tls)
+                Http::open(address, name, config, handles.clone().into_iter().collect(), ground.clock.clone(), tls)
             })
             .transpose()?;
         let plan = (config.cluster.id(), config.plan());
-        Ok(Node { replicas, listener, http, tls, plan })
+        Ok(Node { replicas, listener, http, face, tls, plan })
     }
 
     /// Where it listens.
@@ -141,6 +187,11 @@ impl Node {
     /// Where it tells how it is.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http.as_ref().map(|http| http.address)
+    }
+
+    /// Where clients of Redis find it.
+    pub fn redis_address(&self) -> Option<SocketAddr> {
+        self.face.as_ref().and_then(|face| face.addresses().first().copied())
     }
 
     /// With what it makes itself known. Whoever holds it may have it read again.
@@ -178,9 +229,12 @@ impl Node {
 
     /// Hands over what its replicas lead, gives that a moment, and stops them.
     pub fn retire(self) -> Result<(), String> {
+        if let Some(face) = &self.face {
+            face.retire();
+        }
         for running in self.replicas.running.values() {
             // One that has stopped already leads nothing.
-            let _ = running.handle.call(Ask::Retire);
+            let _ = running.handle.call(Call::Retire);
         }
         std::thread::sleep(HANDING_OVER);
         self.stop()
@@ -204,6 +258,10 @@ impl Node {
 }
 
 impl Replicas {
+    fn handles(&self) -> BTreeMap<ProcessId, Handle<Call>> {
+        self.running.iter().map(|(process, running)| (*process, running.handle.clone())).collect()
+    }
+
     fn stop(&self) {
         self.running.values().for_each(|running| running.handle.stop());
     }
@@ -263,7 +321,106 @@ fn places(config: &Config, process: ProcessId) -> Places {
     Places { addresses: config.addresses(), distances: config.distances_from(process) }
 }
 
+/// Listens to clients of Redis, if this node does.
+fn open_face(config: &Config, name: &str, tls: Option<&Tls>) -> Result<Option<Server<resp::Call>>, String> {
+    let (Some(store), Some(address)) = (&config.store, config.nodes[name].redis) else { return Ok(None) };
+    let directory = Directory {
+        router: KvRouter::new(store.placement.clone(), store.limits),
+        limits: store.limits,
+        users: store.users.clone(),
+        node: name.to_owned(),
+        patience: store.timeout,
+        groups: config.groups.clone(),
+        port: address.port(),
+    };
+    let settings = streams::Settings {
+        refusal: b"-ERR max number of clients reached\r\n".to_vec(),
+        refusal_in_the_clear: b"-ERR only TLS is spoken here\r\n".to_vec(),
+        most_expected: resp::MOST_EXPECTED,
+        certificates: skein_runtime::tls::Certificates::Optional,
+        ..streams::Settings::default()
+    };
+    let tls = tls.filter(|_| store.tls).cloned();
+    let face = Server::open(vec![address], tls, settings, Face::new(Arc::new(directory)));
+    face.map(Some).map_err(|error| format!("node {name} cannot listen to clients of Redis at {address}: {error}"))
+}
+
+/// The ways from the face of a node to its replicas.
+fn ways(config: &Config, handles: &BTreeMap<ProcessId, Handle<Call>>) -> Vec<resp::Way> {
+    let way = |(process, handle): (&ProcessId, &Handle<Call>)| {
+        let handle = handle.clone();
+        resp::Way {
+            group: config.cluster.group_of(*process).expect("a replica is in a group"),
+            ask: Box::new(move |asks| handle.call(Call::Asks(asks)).is_ok()),
+        }
+    };
+    handles.iter().map(way).collect()
+}
+
+/// Who is near whom: at one node, in one region, or as far as links pretend.
+fn near(config: &Config) -> Near {
+    const ELSEWHERE: u64 = 1_000_000_000_000;
+    let distances: BTreeMap<ProcessId, _> =
+        config.homes.keys().map(|process| (*process, config.distances_from(*process))).collect();
+    Near::new(&config.cluster, |from, to| {
+        let (here, there) = (&config.homes[&from], &config.homes[&to]);
+        if here == there {
+            return 0;
+        }
+        let (here, there) = (&config.nodes[here].region, &config.nodes[there].region);
+        match distances[&from].get(&to) {
+            Some(distance) => 2 + distance.delay.as_nanos() as u64,
+            None if here == there && !here.is_empty() => 1,
+            None => ELSEWHERE,
+        }
+    })
+}
+
+/// How a service is made for a group.
+type Make = Arc<dyn Fn(GroupId) -> Box<dyn Service> + Send + Sync>;
+
+/// How a replica finds whom to tell things.
+type Tell = Arc<dyn Fn() -> Teller + Send + Sync>;
+
+/// What a replica of a service is made with.
+#[derive(Clone)]
+struct ServiceParts {
+    make: Make,
+    near: Arc<Near>,
+    settings: service::Settings,
+    tell: Tell,
+}
+
+impl ServiceParts {
+    fn new(config: &Config, make: Make, tell: Tell) -> ServiceParts {
+        let Choices { clock, storage, .. } = config.choices;
+        let settings = service::Settings {
+            mode: config.store.as_ref().map_or(Mode::Linearizable, |store| store.promise.into()),
+            follows_real_time: clock == Clock::Hybrid,
+            keeps_records: storage != config::Storage::Memory,
+            tells_everything: false,
+        };
+        ServiceParts { make, near: Arc::new(near(config)), settings, tell }
+    }
+}
+
+/// The parts of the store, where the cluster has one.
+fn store_of(config: &Config, face: Option<&Server<resp::Call>>) -> Option<ServiceParts> {
+    let store = config.store.clone()?;
+    let make = move |group| -> Box<dyn Service> { Box::new(Kv::new(group, store.placement.clone(), store.limits)) };
+    let face = face.map(Server::caller);
+    let tell = move || -> Teller {
+        let face = face.clone();
+        Box::new(move |told| {
+            // A face that is gone has nobody to tell.
+            let _ = face.as_ref().map(|face| face.call(resp::Call::Told(told)));
+        })
+    };
+    Some(ServiceParts::new(config, Arc::new(make), Arc::new(tell)))
+}
+
 /// Brings one replica to life on a thread of its own.
+#[expect(clippy::too_many_arguments, reason = "a replica needs all of it, once")]
 fn start(
     ground: &Ground,
     config: &Config,
@@ -272,10 +429,14 @@ fn start(
     busy_poll: bool,
     begin: Begin,
     end: End,
+    service: Option<ServiceParts>,
 ) -> Result<Running, String> {
     struct Hire {
         surroundings: Surroundings,
-        front: Multicasts,
+        cluster: Arc<Cluster>,
+        service: Option<ServiceParts>,
+        multicasts: Multicasts,
+        planted: skein_service::Planted,
         end: End,
     }
     impl Employer for Hire {
@@ -285,25 +446,16 @@ fn start(
         where
             M: Ordering + Clone + Hash + 'static,
         {
-            let Hire { surroundings, front, end } = self;
+            let Hire { surroundings, cluster, service, multicasts, planted, end } = self;
             let me = surroundings.process;
-            let (tell, told) = mpsc::channel();
-            let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
-            let thread = std::thread::Builder::new().name(me.to_string()).spawn(move || {
-                let _end = end;
-                let (replica, handle) = Replica::open(surroundings, |boot| maker(me, boot), front)?;
-                let _ = tell.send(handle);
-                replica.run(seed ^ u64::from(me.0) << 48)
-            });
-            let thread = thread.map_err(|error| format!("{me} gets no thread: {error}"))?;
-            match told.recv() {
-                Ok(handle) => Ok(Running { handle, thread }),
-                // It ended before it could tell.
-                Err(_) => {
-                    let why = end_of(thread).err().unwrap_or_else(|| "it has stopped".to_owned());
-                    Err(format!("{me} cannot start: {why}"))
-                }
-            }
+            let Some(ServiceParts { make, near, settings, tell }) = service else {
+                return launch(surroundings, move |boot| maker(me, boot), multicasts, end);
+            };
+            let group = cluster.group_of(me).expect("a replica is in a group");
+            let front = Counter::new(multicasts, tell());
+            let maker =
+                move |boot| service::Replica::new(me, cluster, near, maker(me, boot), make(group), settings, planted);
+            launch(surroundings, maker, front, end)
         }
     }
     let choices = config.choices;
@@ -325,6 +477,40 @@ fn start(
     let cluster = config.cluster.clone();
     let keeps_records = choices.storage != config::Storage::Memory;
     let journal = ground.journals.as_ref().map(|folder| Journal::begin(folder, process)).transpose()?;
-    let hire = Hire { surroundings, front: Multicasts::new(cluster.clone(), journal), end };
+    // Of its commands a service tells nobody, unless somebody writes down all that happens.
+    let service = service.map(|mut service| {
+        service.settings.tells_everything = journal.is_some();
+        service
+    });
+    let multicasts = Multicasts::new(cluster.clone(), journal);
+    let planted = ground.planted_in_service;
+    let hire = Hire { surroundings, cluster: cluster.clone(), service, multicasts, planted, end };
     choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire)
+}
+
+/// One machine on a thread of its own, and the way to it.
+fn launch<M: Machine + 'static, F: Front<M, Call = Call> + 'static>(
+    surroundings: Surroundings,
+    maker: impl FnOnce(Boot) -> M + Send + 'static,
+    front: F,
+    end: End,
+) -> Result<Running, String> {
+    let me = surroundings.process;
+    let (tell, told) = mpsc::channel();
+    let seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos() as u64;
+    let thread = std::thread::Builder::new().name(me.to_string()).spawn(move || {
+        let _end = end;
+        let (replica, handle) = Replica::open(surroundings, maker, front)?;
+        let _ = tell.send(handle);
+        replica.run(seed ^ u64::from(me.0) << 48)
+    });
+    let thread = thread.map_err(|error| format!("{me} gets no thread: {error}"))?;
+    match told.recv() {
+        Ok(handle) => Ok(Running { handle, thread }),
+        // It ended before it could tell.
+        Err(_) => {
+            let why = end_of(thread).err().unwrap_or_else(|| "it has stopped".to_owned());
+            Err(format!("{me} cannot start: {why}"))
+        }
+    }
 }

@@ -97,7 +97,8 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 99", "too many"),
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 2 --crashes 1", "survives no crash"),
         ("sim frobnicate", "unrecognized subcommand"),
-        ("kv", "unrecognized subcommand"),
+        ("edge", "unrecognized subcommand"),
+        ("kv get", "<KEY>..."),
         ("", "Usage: skein"),
     ] {
         let output = skein(arguments);
@@ -133,6 +134,7 @@ fn help_fits_a_screen_and_shows_examples() {
         "--help",
         "dev --help",
         "multicast --help",
+        "kv --help",
         "status --help",
         "sim run --help",
         "sim search --help",

@@ -17,3 +17,11 @@ fn request() {
     }
     assert!(inputs >= 10, "only {inputs} inputs in {}", folder.display());
 }
+
+#[test]
+fn commands() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/commands");
+    let files = folder.read_dir().expect("the corpus is part of the repository");
+    let inputs = files.map(|file| skein::examine_commands(&std::fs::read(file.unwrap().path()).unwrap())).count();
+    assert!(inputs >= 10, "only {inputs} inputs in {}", folder.display());
+}

@@ -52,6 +52,28 @@ fn a_sound_cluster_loses_nothing() {
     assert!(number(&summary, "acknowledged") > 0 && number(&summary, "power_cuts") > 0, "{summary}");
 }
 
+/// The same of a store and its clients.
+#[test]
+fn a_sound_store_loses_nothing() {
+    let output = torture(&["--load", "kv", "--minutes", "0.1", "--json"]).output().unwrap();
+    let (summary, said) = summary(&output);
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!((number(&summary, "lost"), number(&summary, "violations")), (0, 0));
+    assert!(number(&summary, "acknowledged") > 0 && number(&summary, "ops") > 0, "{summary}");
+    assert!(number(&summary, "multicasts") > 0 && number(&summary, "power_cuts") > 0, "{summary}");
+}
+
+#[test]
+fn a_store_that_forgets_is_found_out() {
+    let folder = Folder::new("store-forgets");
+    let arguments = ["--storage", "memory", "--faults", "power", "--minutes", "0.05", "--patience", "5", "--json"];
+    let output = torture(&["--load", "kv"]).args(arguments).args(["--keep", folder.name()]).output().unwrap();
+    let (summary, said) = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(number(&summary, "violations") > 0, "{summary}");
+    assert!(fs::read_to_string(folder.0.join("operations")).unwrap().contains(" appends "));
+}
+
 /// What is kept in memory does not survive when all processes die at once. A run that says otherwise proves nothing.
 #[test]
 fn a_cluster_that_forgets_is_found_out_and_its_logs_are_kept() {
@@ -80,6 +102,20 @@ fn a_planted_bug_is_found_by_the_judges() {
     assert!(number(&summary, "violations") > 0 && said.contains("\"property\":\"timestamps\""), "{said}");
 }
 
+/// One of the bugs of a service: what is asked for again by its name happens again.
+#[cfg(feature = "mutants")]
+#[test]
+fn a_bug_planted_in_a_service_is_found_by_the_judges() {
+    let folder = Folder::new("planted-in-service");
+    let arguments = ["--load", "kv", "--faults", "kill,cut", "--minutes", "0.1", "--json"];
+    let mut command = torture(&arguments);
+    let output =
+        command.args(["--keep", folder.name()]).env("SKEIN_PLANTED", "replica-forgets-names").output().unwrap();
+    let (summary, said) = summary(&output);
+    assert_eq!(output.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(number(&summary, "violations") > 0 && said.contains("was appended twice to list"), "{said}");
+}
+
 #[test]
 fn questions_that_make_no_sense_are_refused() {
     let mistakes = [
@@ -88,7 +124,9 @@ fn questions_that_make_no_sense_are_refused() {
         (["--minutes", "0"], "from 0.02"),
         (["--keep", "/"], "cannot make /"),
     ];
-    for (arguments, expected) in mistakes {
+    let mistakes = mistakes.map(|(arguments, expected)| (arguments.to_vec(), expected)).into_iter();
+    let logical = (vec!["--load", "kv", "--clock", "logical"], "the clock of a store is hybrid");
+    for (arguments, expected) in mistakes.chain([logical]) {
         let output = torture(&arguments).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.code() == Some(2) && said.contains(expected), "{said}");

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use skein_machine::wire::{self, VERSION, Writer};
-use skein_machine::{GroupId, GroupSet, MessageId, Multicast, ProcessId, Random, SessionId, Timestamp, Wire};
+use skein_machine::{Ask, GroupId, GroupSet, MessageId, Multicast, ProcessId, Random, SessionId, Timestamp, Wire};
 use skein_runtime::caller::{Callers, Heard};
 
 use super::experiment::times;
@@ -171,7 +171,7 @@ impl<'a> Load<'a> {
         let now = Instant::now();
         let session = || Session { sequence: 0, floor: Timestamp::ZERO, begun: now, waits_for: GroupSet::EMPTY };
         let sessions: BTreeMap<SessionId, Session> =
-            (0..job.outstanding).map(|_| (SessionId(random.word()), session())).collect();
+            (0..job.outstanding).map(|_| (SessionId(random.word() % Ask::SESSIONS), session())).collect();
         let mut load = Load {
             job,
             config,

@@ -39,6 +39,9 @@ pub(crate) struct Init {
     /// The port on which the first node tells how it is; the others follow.
     #[arg(long, default_value_t = 7080, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65000))]
     http: u16,
+    /// The port on which the first node serves clients of Redis; the others follow.
+    #[arg(long, default_value_t = 7001, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..=65000))]
+    redis: u16,
 }
 
 #[derive(Args)]
@@ -80,12 +83,14 @@ const HEAD: &str = "\
 #
 # cluster    tells this cluster from others, for ever
 # protocol   which protocol orders messages: primcast
-# clock      what its timestamps follow: logical, or hybrid for hardware clocks too
+# clock      what its timestamps follow: logical, or hybrid for hardware clocks too, which a store needs
 # storage    sync, async, or memory: what an acknowledgement is worth
 # data       the folder in which every node has a folder of its own
 # log        what nodes write down: error, warn, info, debug, or skein_runtime=debug and the like
+# store      a key-value store for clients of Redis; without it the cluster orders messages and holds nothing.
+#            Where keys are, who may come, and what else can be said is in docs/store.md
 # nodes      where each is found by others (address), where it listens to them if that is something else (listen),
-#            where it tells how it is (http), and in which region it stands
+#            where clients of Redis find it (redis), where it tells how it is (http), and in which region it stands
 # groups     the nodes that hold a replica of each; the first one leads at first. Replicas are numbered in
 #            this order, so add groups at the end and never take one out
 
@@ -138,9 +143,9 @@ impl Init {
             )));
         }
         let id = ClusterId(crate::draw().map_err(Mistake)?);
-        let (protocol, clock, storage) = (Protocol::PrimCast, Clock::Logical, Storage::Sync);
+        let (protocol, clock, storage) = (Protocol::PrimCast, Clock::Hybrid, Storage::Sync);
         let choices = Choices { protocol, clock, storage, wan: None };
-        let ports = Ports { nodes: self.port, http: self.http };
+        let ports = Ports { nodes: self.port, http: self.http, redis: Some(self.redis) };
         let names: Vec<String> = ('a'..).take(usize::from(self.regions)).map(String::from).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let config = Config::spread(id, choices, PathBuf::from("skein-data"), &names, usize::from(self.groups), ports);
@@ -161,5 +166,21 @@ impl Show {
         let (_, settings) = layered.map_err(|error| Mistake(error.to_string()))?;
         settings.iter().for_each(output::line);
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_to_begin_with_is_right() {
+        let (protocol, clock, storage) = (Protocol::PrimCast, Clock::Hybrid, Storage::Sync);
+        let choices = Choices { protocol, clock, storage, wan: None };
+        let ports = Ports { nodes: 7101, http: 7080, redis: Some(7001) };
+        let config = Config::spread(ClusterId(1), choices, "skein-data".into(), &["a", "b", "c"], 3, ports);
+        let read = Config::parse(&[HEAD, &config.to_text(), TAIL].concat()).unwrap();
+        assert_eq!((read.plan(), read.nodes), (config.plan(), config.nodes));
+        assert!(read.store.is_some());
     }
 }

@@ -8,6 +8,7 @@ mod ask;
 pub(crate) mod certificates;
 mod config;
 mod explain;
+mod kv;
 mod log;
 pub(crate) mod node;
 pub(crate) mod output;
@@ -44,9 +45,8 @@ struct Cli {
 
 const EXAMPLES: &str = "Examples:
   skein dev                          run a cluster here, to try things with
-  skein multicast g0,g1 hello        send a message to two of its groups; skein tail g1 follows one
+  skein kv put name Ada              use its store; so does redis-cli -p 7001
   skein sim run --protocol primcast --seeds 0..100   judge a hundred random runs
-
 `skein COMMAND --help` says more. Exit codes: 0 well, 1 a check failed, 2 a mistake in the command.";
 
 #[derive(Subcommand)]
@@ -56,6 +56,8 @@ enum Command {
     Sim(Sim),
     /// Run a whole cluster in this process, to try things with.
     Dev(crate::dev::Arguments),
+    /// Use the store of a cluster, and see where its keys are.
+    Kv(kv::Arguments),
     /// Send messages to groups.
     Multicast(talk::MulticastArguments),
     /// Follow what a group delivers.
@@ -170,6 +172,7 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
         Command::Dev(arguments) => crate::dev::command(&arguments),
+        Command::Kv(arguments) => kv::command(&arguments),
         Command::Multicast(arguments) => talk::multicast(&arguments),
         Command::Tail(arguments) => talk::tail(&arguments),
         Command::Status(arguments) => status::command(&arguments),

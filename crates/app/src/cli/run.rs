@@ -2,11 +2,14 @@
 
 use std::hash::Hash;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use skein_machine::{Boot, Ordering, ProcessId};
-use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
+use skein_service::replica::{self, Near};
+use skein_sim::lists::{Habits, Lists, ListsPlan, run_lists};
+use skein_sim::{Counts, Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
 
 use super::settings::{self, name_of};
 use super::{Mistake, Mode, ScenarioName, Shape, Verdict, output, thousands};
@@ -15,6 +18,9 @@ use crate::fleet::{Fleet, Report};
 
 /// More processes than this are not run as outsiders: two entries that are no replica.
 const OUTSIDERS: usize = 2;
+
+/// How many clients use a service.
+const CLIENTS: usize = 8;
 
 /// A run longer than a virtual day says no more than many short ones.
 const LONGEST: u64 = 86_400;
@@ -26,6 +32,7 @@ const LONGEST: u64 = 86_400;
   skein sim run --protocol primcast --conflicts --seeds 0..1000
   skein sim run --protocol skeen --scenario calm --seeds 0..1000
   skein sim run --protocol skeen --scenario planet --groups 9 --mix 0=1,0+8=1 --seeds 0..20
+  skein sim run --protocol primcast --service lists --groups 3 --seeds 0..100
   skein sim run --protocol skeen --scenario calm --seeds 42 --trace | less
   skein sim run --protocol skeen --scenario calm --seeds 0..100000 --resume calm.jsonl
 
@@ -34,6 +41,10 @@ pub(crate) struct Arguments {
     /// Which protocol.
     #[arg(long)]
     protocol: Protocol,
+    /// Run a replicated service on it: clients append to lists in several partitions and look at them, and what they
+    /// saw must be linearizable.
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<Service>,
     /// What is promised about real time.
     #[arg(long, default_value = "ordered")]
     mode: Mode,
@@ -89,6 +100,13 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
+/// What runs on the order.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Service {
+    /// Lists to which clients append.
+    Lists,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Detail {
     Brief,
@@ -140,7 +158,13 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     };
     let conflicts = plan.claims.conflicts;
     let variant = Variant { clock: arguments.clock, is_tight: arguments.tight, conflicts, ..Variant::PLAIN };
-    let seed_runner = |seed| seed_of(arguments.protocol, &plan, seed, arguments.trace.map(Detail::trace), variant);
+    let seed_runner = |seed| {
+        let trace = arguments.trace.map(Detail::trace);
+        match arguments.service {
+            None => seed_of(arguments.protocol, &plan, seed, trace, variant),
+            Some(Service::Lists) => lists_of(arguments.protocol, &plan, seed, trace, variant),
+        }
+    };
     let mut summary = Summary {
         kind: "summary",
         protocol: arguments.protocol.to_string(),
@@ -175,6 +199,55 @@ pub(crate) fn seed_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<
     protocol.employ(&plan.cluster, variant, OneSeed(plan, seed, trace))
 }
 
+/// Runs one seed of lists on a protocol.
+fn lists_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<Trace>, variant: Variant) -> Outcome {
+    struct OneSeed<'a>(&'a Plan, Variant, u64, Option<Trace>);
+    impl Employer for OneSeed<'_> {
+        type Answer = Outcome;
+
+        fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + 'static) -> Outcome
+        where
+            M: Ordering + Clone + Hash + 'static,
+        {
+            let OneSeed(plan, variant, seed, trace) = self;
+            let cluster = plan.cluster.clone();
+            let near = Arc::new(Near::new(&cluster, |_, _| 0));
+            let follows_real_time = variant.clock == Clock::Hybrid;
+            let settings = replica::Settings {
+                mode: replica::Mode::Linearizable,
+                follows_real_time,
+                keeps_records: true,
+                tells_everything: false,
+            };
+            let lists = ListsPlan {
+                cluster: cluster.clone(),
+                scenario: plan.scenario,
+                clients: CLIENTS,
+                habits: Habits::EAGER,
+                is_forgetful: false,
+                is_lopsided: false,
+                duration: plan.duration,
+                clock_bound: plan.clock_bound,
+                severity: plan.severity,
+            };
+            let ran = run_lists(&lists, seed, trace, move |process, boot| {
+                let service = Lists::new(cluster.groups().len());
+                let (order, planted) = (maker(process, boot), skein_service::Planted::NONE);
+                replica::Replica::new(process, cluster.clone(), near.clone(), order, service, settings, planted)
+            });
+            let counts = Counts {
+                virtual_time: ran.virtual_time,
+                multicasts: ran.operations,
+                deliveries: ran.answered,
+                messages: ran.messages,
+                faults: ran.faults,
+            };
+            Outcome { seed, counts, violations: ran.violations, trace: ran.trace }
+        }
+    }
+    protocol.employ(&plan.cluster, variant, OneSeed(plan, variant, seed, trace))
+}
+
 /// How many seeds to run at once.
 pub(crate) fn jobs(asked: Option<u16>) -> usize {
     asked.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
@@ -184,7 +257,9 @@ impl Arguments {
     fn plan(&self) -> Result<Plan, Mistake> {
         settings::check_mode(self.protocol, self.mode, self.clock)?;
         let conflicts = settings::relation(self.protocol, self.conflicts)?;
-        let cluster = self.shape.cluster(self.protocol, OUTSIDERS)?;
+        // A service is used through its replicas.
+        let outsiders = if self.service.is_some() { 0 } else { OUTSIDERS };
+        let cluster = self.shape.cluster(self.protocol, outsiders)?;
         let scenario = self.scenario.scenario();
         let nature = self.protocol.nature();
         if scenario.has_faults() && !nature.survives_faults {
@@ -227,6 +302,9 @@ impl Arguments {
     /// Everything but the seeds, as a command.
     fn without_seeds(&self) -> String {
         let mut text = format!("skein sim run --protocol {} --scenario {}", self.protocol, name_of(&self.scenario));
+        if let Some(service) = &self.service {
+            text += &format!(" --service {}", name_of(service));
+        }
         if self.mode != Mode::Ordered {
             text += &format!(" --mode {}", name_of(&self.mode));
         }
@@ -321,11 +399,11 @@ impl Summary {
             thousands(self.seeds),
             self.virtual_hours
         ));
-        output::line(format_args!(
-            "  multicasts     {:>12}   {} deliveries",
-            thousands(self.multicasts),
-            thousands(self.deliveries)
-        ));
+        let (asked, came) = (thousands(self.multicasts), thousands(self.deliveries));
+        match arguments.service {
+            None => output::line(format_args!("  multicasts     {asked:>12}   {came} deliveries")),
+            Some(Service::Lists) => output::line(format_args!("  operations     {asked:>12}   {came} answered")),
+        }
         output::line(format_args!(
             "  crashes        {:>12}   {} restarts",
             thousands(self.crashes),

@@ -13,10 +13,10 @@ use crate::client::{Client, Delivered};
 use crate::config::Config;
 use crate::dev;
 
-#[derive(Args)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Where {
     /// The configuration of the cluster; skein.toml here, or that of `skein dev`, unless told.
-    #[arg(long, value_name = "FILE", env = "SKEIN_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "SKEIN_CONFIG", global = true)]
     config: Option<PathBuf>,
 }
 

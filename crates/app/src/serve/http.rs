@@ -27,7 +27,7 @@ use tokio::sync::oneshot;
 
 use super::door::{Door, Visitor};
 use super::metrics::exposition;
-use super::multicast::Ask;
+use super::multicast::Call;
 use super::story::{self, NodeList, NodeStories, ReplicaStory, Told};
 use crate::config::Config;
 
@@ -129,7 +129,7 @@ impl ReplicaStatus {
 struct Watched {
     node: String,
     config: Config,
-    handles: Vec<(ProcessId, Handle<Ask>)>,
+    handles: Vec<(ProcessId, Handle<Call>)>,
     clock: HardwareClock,
 }
 
@@ -145,7 +145,7 @@ impl Http {
         address: SocketAddr,
         node: &str,
         config: &Config,
-        handles: Vec<(ProcessId, Handle<Ask>)>,
+        handles: Vec<(ProcessId, Handle<Call>)>,
         clock: HardwareClock,
         tls: Option<Tls>,
     ) -> Result<Http, String> {
@@ -264,7 +264,7 @@ async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
 
 impl Watched {
     /// Asks every replica, all at once. Those that do not answer in time answer nothing.
-    async fn ask<T>(&self, ask: impl Fn(&Handle<Ask>) -> Result<Receiver<T>, Stopped>) -> Vec<(ProcessId, Option<T>)> {
+    async fn ask<T>(&self, ask: impl Fn(&Handle<Call>) -> Result<Receiver<T>, Stopped>) -> Vec<(ProcessId, Option<T>)> {
         let asked: Vec<_> = self.handles.iter().map(|(process, handle)| (*process, ask(handle))).collect();
         let begin = tokio::time::Instant::now();
         let mut answers = Vec::new();
@@ -320,7 +320,7 @@ impl Watched {
         NodeStories { node: self.node.clone(), replicas: answers.into_iter().map(story).collect() }
     }
 
-    async fn list(&self, ask: impl Fn(&Handle<Ask>) -> Result<Receiver<Vec<Story>>, Stopped>) -> NodeList {
+    async fn list(&self, ask: impl Fn(&Handle<Call>) -> Result<Receiver<Vec<Story>>, Stopped>) -> NodeList {
         let answers = self.ask(ask).await;
         let stories = answers.into_iter().filter_map(|(_, answer)| answer).flatten();
         let mut messages: Vec<Told> = stories.map(|story| Told::of(&self.config, &story)).collect();

@@ -82,9 +82,12 @@ const LINKS: [(&str, &str, &str, OfLink); 7] = [
 ];
 
 /// What protocols measure. Another one may have others, which are told without a sentence of their own.
-const MACHINES: [(&str, &str); 18] = [
+const MACHINES: [(&str, &str); 28] = [
+    ("answers_held", "Answers of the store that wait until nobody can see the world without them."),
+    ("answers_kept", "Answers of the store that may be asked for again."),
     ("checkpointed", "The position up to which the newest checkpoint reaches."),
     ("clock", "The clock of the protocol."),
+    ("commands_waiting_bytes", "Commands for the store that wait for their turn here."),
     ("delivered", "Deliveries of the group, in all lives."),
     ("epoch", "The epoch of the group: rises with each change of its primary."),
     ("group", "The number of the group."),
@@ -96,11 +99,18 @@ const MACHINES: [(&str, &str); 18] = [
     ("log_decided", "Entries of the group's log up to here are decided."),
     ("log_entries", "Entries of the group's log that are kept."),
     ("log_last", "The last entry of the group's log."),
+    ("names", "Clients' sessions whose last command the store remembers."),
     ("open", "Messages sent from here that have no outcome yet."),
+    ("parcels_open", "Parcels of commands on their way from here that have no answer yet."),
+    ("parcels_unapplied", "Messages delivered here and not applied: they wait for what other partitions tell."),
     ("pending", "Messages proposed here and not delivered: the length of the queue."),
+    ("reads_waiting", "Questions that wait for a point to read at."),
     ("safe_time", "Everything up to this timestamp is delivered here."),
     ("sessions", "Sessions that are remembered."),
+    ("shares_heard", "What other partitions told, of commands that are in no checkpoint."),
+    ("shares_told", "What this partition told others, who may ask for it again."),
     ("silent_peers", "Replicas of the group that were not heard for a while."),
+    ("streams", "Streams of commands of which the store remembers answers."),
 ];
 
 /// What a family of numbers says, and its lines.

@@ -4,4 +4,6 @@ mod door;
 pub(crate) mod http;
 mod metrics;
 pub(crate) mod multicast;
+pub(crate) mod resp;
+pub(crate) mod store;
 pub(crate) mod story;

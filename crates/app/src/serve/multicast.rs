@@ -1,12 +1,13 @@
 //! The plainest face of a node: clients multicast, and follow what is
-//! delivered. It keeps no state of its own, so its checkpoints are empty.
+//! delivered. It keeps no state of its own, so its checkpoints are empty. It
+//! stands before an order alone, and beside a service that has one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use skein_machine::wire::{self, VERSION, Writer};
-use skein_machine::{Cluster, Delivery, Down, Ordering, Position, SessionId, Up, Wire};
+use skein_machine::{Ask, Cluster, Delivery, Down, Machine, Multicast, Ordering, Position, SessionId, Up, Wire};
 use skein_runtime::front::{ClientId, Desk, Front};
 
 use crate::processor_time;
@@ -38,9 +39,11 @@ pub(crate) struct Multicasts {
 }
 
 /// What the process asks of its replica.
-pub(crate) enum Ask {
+pub(crate) enum Call {
     /// Hand over what it leads: it will stop soon.
     Retire,
+    /// What clients of its service ask.
+    Asks(Vec<Ask>),
 }
 
 impl Multicasts {
@@ -66,7 +69,7 @@ impl Multicasts {
         Ok(())
     }
 
-    fn deliver<M: Ordering>(&mut self, delivery: Delivery, desk: &mut Desk<M>) {
+    fn deliver<M: Machine>(&mut self, delivery: Delivery, desk: &mut Desk<M>) {
         self.position = delivery.position + 1;
         self.deliveries += 1;
         let (id, timestamp) = (delivery.message.id, delivery.timestamp);
@@ -80,14 +83,13 @@ impl Multicasts {
     }
 }
 
-fn say<M: Ordering>(desk: &mut Desk<M>, client: ClientId, reply: &Reply) {
+fn say<M: Machine>(desk: &mut Desk<M>, client: ClientId, reply: &Reply) {
     desk.answer(client, |buffer| reply.encode(&mut Writer::new(buffer, VERSION)));
 }
 
-impl<M: Ordering> Front<M> for Multicasts {
-    type Call = Ask;
-
-    fn on_event(&mut self, event: Up, desk: &mut Desk<M>) {
+impl Multicasts {
+    /// What an order says of messages that were multicast here.
+    pub(crate) fn hear<M: Machine>(&mut self, event: Up, desk: &mut Desk<M>) {
         // Before any client hears of it: what somebody was told, the journal knows.
         if let Some(journal) = &mut self.journal {
             journal.write(&event);
@@ -109,29 +111,26 @@ impl<M: Ordering> Front<M> for Multicasts {
                     say(desk, *client, &Reply::Expired(id));
                 }
             }
-            Up::WantCheckpoint => {
-                desk.command(Down::Checkpointed { position: self.position, bytes: Bytes::new() });
-            }
             Up::Install { position, .. } => self.position = position,
-            // Nobody reads here: what is delivered goes to whoever follows it.
-            Up::Settled(_) | Up::SafeTime(_) | Up::ReadPoint { .. } => {}
+            Up::Settled(_) | Up::SafeTime(_) | Up::ReadPoint { .. } | Up::WantCheckpoint => {}
         }
     }
 
-    fn on_call(&mut self, ask: Ask, desk: &mut Desk<M>) {
-        match ask {
-            Ask::Retire => desk.command(Down::Retire),
-        }
-    }
-
-    fn on_request(&mut self, client: ClientId, request: Bytes, desk: &mut Desk<M>) -> Result<(), String> {
+    /// What a client asks; `multicast` is how the machine is asked for that.
+    pub(crate) fn ask<M: Machine>(
+        &mut self,
+        client: ClientId,
+        request: Bytes,
+        desk: &mut Desk<M>,
+        multicast: fn(Multicast) -> M::Command,
+    ) -> Result<(), String> {
         match wire::from_bytes::<Request>(request, VERSION).map_err(|error| error.to_string())? {
             Request::Multicast(mut message) => {
                 self.cluster.admit(&message).map_err(|error| error.to_string())?;
                 if message.payload.len() < COPIED {
                     message.payload = Bytes::copy_from_slice(&message.payload);
                 }
-                desk.command(Down::Multicast(message));
+                desk.command(multicast(message));
             }
             Request::Attach(session) => self.attach(client, session)?,
             Request::Tail => {
@@ -152,12 +151,40 @@ impl<M: Ordering> Front<M> for Multicasts {
         Ok(())
     }
 
-    fn on_gone(&mut self, client: ClientId) {
+    /// A client is gone.
+    pub(crate) fn lose(&mut self, client: ClientId) {
         self.followers.remove(&client);
         for session in self.attached.remove(&client).into_iter().flatten() {
             if self.sessions.get(&session) == Some(&client) {
                 self.sessions.remove(&session);
             }
         }
+    }
+}
+
+impl<M: Ordering> Front<M> for Multicasts {
+    type Call = Call;
+
+    fn on_event(&mut self, event: Up, desk: &mut Desk<M>) {
+        let wants_checkpoint = event == Up::WantCheckpoint;
+        self.hear(event, desk);
+        if wants_checkpoint {
+            desk.command(Down::Checkpointed { position: self.position, bytes: Bytes::new() });
+        }
+    }
+
+    fn on_call(&mut self, call: Call, desk: &mut Desk<M>) {
+        match call {
+            Call::Retire => desk.command(Down::Retire),
+            Call::Asks(_) => unreachable!("there is no service here to ask for anything"),
+        }
+    }
+
+    fn on_request(&mut self, client: ClientId, request: Bytes, desk: &mut Desk<M>) -> Result<(), String> {
+        self.ask(client, request, desk, Down::Multicast)
+    }
+
+    fn on_gone(&mut self, client: ClientId) {
+        self.lose(client);
     }
 }

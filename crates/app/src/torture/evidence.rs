@@ -40,14 +40,17 @@ struct Holds {
 type Source<'a> = iter::Peekable<Box<dyn Iterator<Item = Result<(u64, Event<'a>), String>> + 'a>>;
 
 impl Evidence {
-    /// Reads all journals from the beginning.
+    /// Reads all journals from the beginning. Where no client has multicast anything, nobody has written down who
+    /// did: a message counts as multicast by the one who is first seen to deliver it.
     pub(crate) fn gather(
         cluster: &Arc<Cluster>,
-        notes: &[Notes],
+        notes: Option<&[Notes]>,
         journals: &BTreeMap<ProcessId, Vec<PathBuf>>,
     ) -> Result<Evidence, Mistake> {
         let mut history = History::new(cluster.clone(), None);
         let mut holds: BTreeMap<ProcessId, Holds> = BTreeMap::new();
+        let is_derived = notes.is_none();
+        let notes = notes.unwrap_or_default();
         in_order(notes, journals, |moment, event| match event {
             Event::Asked(process, message) => history.multicast(moment, process, message),
             Event::Told(process, id, timestamp) => history.done(process, id, timestamp),
@@ -58,6 +61,9 @@ impl Evidence {
                 }
                 match said {
                     Said::Delivered(delivery) => {
+                        if is_derived && !history.casts().contains_key(&delivery.message.id) {
+                            history.multicast(moment, process, &delivery.message);
+                        }
                         history.delivered(moment, process, life, &delivery);
                         holds.delivered.insert(delivery.message.id);
                     }
@@ -66,6 +72,7 @@ impl Evidence {
                         holds.installed = position;
                     }
                     Said::Done(id, timestamp) => history.done(process, id, timestamp),
+                    Said::Expired(id) if is_derived && !history.casts().contains_key(&id) => {}
                     Said::Expired(id) => history.expired(process, id),
                     Said::SafeTime(timestamp) => history.safe_time(process, life, timestamp),
                 }
@@ -205,7 +212,8 @@ mod tests {
             ..Notes::default()
         };
         let cluster = Arc::new(Cluster::regular(1, 2, 0).unwrap());
-        let evidence = Evidence::gather(&cluster, &[notes], &TWO.into_iter().zip([first, second]).collect()).unwrap();
+        let evidence =
+            Evidence::gather(&cluster, Some(&[notes]), &TWO.into_iter().zip([first, second]).collect()).unwrap();
         std::fs::remove_dir_all(&folder).unwrap();
         let found = judge(&evidence.history, &Claims::CLASSIC);
         (found.iter().map(|violation| violation.property).collect(), evidence.lost.len())

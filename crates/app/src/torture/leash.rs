@@ -56,11 +56,13 @@ pub(crate) fn put_on(folder: &Path) -> Result<Ground, String> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))
         .map_err(|error| format!("cannot be bound to the process that torments this one: {error}"))?;
     let (files, clock) = (Faulty::new(Arc::new(Native), Faults::default()), HardwareClock::default());
+    let (planted, planted_in_service) = planted()?;
     let ground = Ground {
         files: Arc::new(files.clone()),
         clock: clock.clone(),
         journals: Some(folder.to_owned()),
-        planted: planted()?,
+        planted,
+        planted_in_service,
     };
     let obey = move || {
         for line in stdin().lines().map_while(Result::ok) {
@@ -78,17 +80,26 @@ pub(crate) fn put_on(folder: &Path) -> Result<Ground, String> {
     Ok(ground)
 }
 
-/// The bug that torture is to find: in a build that can have one, and whose user names one of `skein sim mutants`.
+/// A bug of the order, and one of the service.
+type Bugs = (skein_order::Planted, skein_service::Planted);
+
+const NO_BUG: Bugs = (skein_order::Planted::NONE, skein_service::Planted::NONE);
+
+/// The bug that torture is to find, in the order or in the service: in a build that can have one, and whose user names
+/// one of `skein sim mutants` or of [`skein_service::Mutant::ALL`].
 #[cfg(feature = "mutants")]
-fn planted() -> Result<skein_order::Planted, String> {
-    let Ok(name) = std::env::var("SKEIN_PLANTED") else { return Ok(skein_order::Planted::NONE) };
+fn planted() -> Result<Bugs, String> {
+    let Ok(name) = std::env::var("SKEIN_PLANTED") else { return Ok(NO_BUG) };
+    if let Some((_, mutant)) = skein_service::Mutant::ALL.into_iter().find(|(other, _)| *other == name) {
+        return Ok((NO_BUG.0, skein_service::Planted::bug(mutant)));
+    }
     let mutant = crate::mutants::named(&name).ok_or_else(|| format!("SKEIN_PLANTED=\"{name}\": there is no such bug"));
-    mutant.map(skein_order::Planted::bug)
+    Ok((skein_order::Planted::bug(mutant?), NO_BUG.1))
 }
 
 #[cfg(not(feature = "mutants"))]
-fn planted() -> Result<skein_order::Planted, String> {
-    Ok(skein_order::Planted::NONE)
+fn planted() -> Result<Bugs, String> {
+    Ok(NO_BUG)
 }
 
 #[cfg(test)]

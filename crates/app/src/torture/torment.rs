@@ -15,7 +15,7 @@ use skein_sim::check::{LIVENESS, Violation};
 
 use super::leash::Order;
 use super::links::{Links, Passage};
-use super::load::{Load, Tally};
+use super::load::Tally;
 use super::nodes::Nodes;
 use super::plan::{Blow, Trouble, span};
 use crate::cli::{Mistake, output, thousands};
@@ -69,6 +69,8 @@ pub(crate) struct Torment {
     pub(crate) nodes: Nodes,
     links: Links,
     tally: Arc<Tally>,
+    /// What the load asks for.
+    what: &'static str,
     storage: Storage,
     pub(crate) counts: Counts,
     pub(crate) violations: Vec<Violation>,
@@ -87,10 +89,29 @@ struct Told {
 }
 
 impl Torment {
-    pub(crate) fn new(nodes: Nodes, links: Links, tally: Arc<Tally>, storage: Storage, is_json: bool) -> Torment {
+    pub(crate) fn new(
+        nodes: Nodes,
+        links: Links,
+        (what, tally): (&'static str, Arc<Tally>),
+        storage: Storage,
+        is_json: bool,
+    ) -> Torment {
         let (begin, longest) = (Instant::now(), LONGEST);
         let (counts, violations, agenda) = (Counts::default(), Vec::new(), Vec::new());
-        Torment { nodes, links, tally, storage, counts, violations, is_json, begin, longest, agenda, told_at: begin }
+        Torment {
+            nodes,
+            links,
+            tally,
+            what,
+            storage,
+            counts,
+            violations,
+            is_json,
+            begin,
+            longest,
+            agenda,
+            told_at: begin,
+        }
     }
 
     /// Deals all blows, until so much time is over or somebody has asked to stop.
@@ -165,7 +186,8 @@ impl Torment {
             let asked = thousands(self.tally.multicasts.load(Relaxed));
             let answered = thousands(self.tally.acknowledged.load(Relaxed));
             let deliveries = thousands(self.nodes.deliveries());
-            self.tell(format_args!("{answered} of {asked} multicasts acknowledged, {deliveries} deliveries"));
+            let what = self.what;
+            self.tell(format_args!("{answered} of {asked} {what} acknowledged, {deliveries} deliveries"));
         }
         Ok(())
     }
@@ -319,7 +341,7 @@ impl Torment {
 
     /// The end of all trouble: links heal, everybody is up and goes on. Then everything that was asked for must be
     /// answered, and the replicas of a group be equally far. Clocks stay as wrong as they are.
-    pub(crate) fn calm(&mut self, load: &Load, patience: Duration) -> Result<(), Mistake> {
+    pub(crate) fn calm(&mut self, is_done: impl Fn() -> bool, patience: Duration) -> Result<(), Mistake> {
         self.tell("calm");
         self.agenda.clear();
         self.links.heal();
@@ -339,15 +361,16 @@ impl Torment {
             std::thread::sleep(LOOK);
             self.look()?;
             let now = self.nodes.deliveries();
-            if std::mem::replace(&mut deliveries, now) != now || !load.is_done() || !self.is_level() {
+            if std::mem::replace(&mut deliveries, now) != now || !is_done() || !self.is_level() {
                 quiet_since = Instant::now();
             }
             if quiet_since.elapsed() > QUIET {
                 return Ok(());
             }
             if begin.elapsed() > patience {
-                let what = if load.is_done() { "some replicas are behind" } else { "some messages have no answer" };
-                self.is_stuck(patience, what);
+                let nobody_answers = || format!("some {} have no answer", self.what);
+                let what = if is_done() { "some replicas are behind".to_owned() } else { nobody_answers() };
+                self.is_stuck(patience, &what);
                 return Ok(());
             }
         }

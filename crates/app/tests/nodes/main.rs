@@ -4,6 +4,8 @@
 mod explain;
 mod large;
 mod place;
+mod redis;
 mod replace;
+mod store;
 mod tls;
 mod versions;

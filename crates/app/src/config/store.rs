@@ -1,0 +1,195 @@
+//! The store, as an operator describes it: the section `[store]`. A cluster
+//! without it orders messages and holds nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use skein_machine::{Cluster, GroupId};
+use skein_service::kv::{Division, Limits, Placement, Rule};
+use skein_service::replica::Mode;
+
+use super::{ConfigError, NodeConfig};
+use crate::serve::resp::Users;
+
+/// What an answer promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Promise {
+    /// That the command stands in the order.
+    Ordered,
+    /// That everybody who asks from now on sees the world with it.
+    #[default]
+    Linearizable,
+}
+
+impl From<Promise> for Mode {
+    fn from(promise: Promise) -> Mode {
+        match promise {
+            Promise::Ordered => Mode::Ordered,
+            Promise::Linearizable => Mode::Linearizable,
+        }
+    }
+}
+
+/// The section as it is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreFile {
+    #[serde(default)]
+    ordering: Promise,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    max_memory_mb: u64,
+    #[serde(default = "usual_timeout")]
+    timeout_ms: u64,
+    #[serde(default, skip_serializing_if = "super::is_not")]
+    tls: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    placement: Vec<RuleFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    users: Vec<UserFile>,
+}
+
+/// Where the keys of a prefix are: in one group, spread over some, or in order over some.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct RuleFile {
+    prefix: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    split: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    points: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct UserFile {
+    name: String,
+    /// In the words of Redis' ACL rules.
+    rules: String,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+fn usual_timeout() -> u64 {
+    10_000
+}
+
+/// A store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    /// What an answer promises.
+    pub promise: Promise,
+    /// What must not become larger.
+    pub limits: Limits,
+    /// How long a client waits for an answer.
+    pub timeout: Duration,
+    /// Whether clients speak TLS.
+    pub tls: bool,
+    /// Where keys are.
+    pub placement: Arc<Placement>,
+    /// Who may come.
+    pub(crate) users: Users,
+    /// As it was written.
+    pub(super) file: StoreFile,
+}
+
+impl StoreFile {
+    /// What a program makes rather than a person.
+    pub(super) fn usual() -> StoreFile {
+        StoreFile { timeout_ms: usual_timeout(), ..StoreFile::default() }
+    }
+
+    pub(super) fn usual_with(timeout: Duration) -> StoreFile {
+        StoreFile { timeout_ms: timeout.as_millis() as u64, ..StoreFile::usual() }
+    }
+
+    pub(super) fn check(self, groups: &[String], cluster: &Cluster) -> Result<Store, ConfigError> {
+        let at = |why: String| ConfigError(format!("[store] {why}"));
+        let group = |name: &String| {
+            let number = groups.iter().position(|group| group == name).and_then(GroupId::new);
+            number.ok_or_else(|| at(format!("names the group {name}, and there are {}", groups.join(", "))))
+        };
+        let all = |names: &Vec<String>| names.iter().map(group).collect::<Result<Vec<_>, _>>();
+        let rules = self.placement.iter().enumerate().map(|(nth, rule)| {
+            let division = match (&rule.group, &rule.hash, &rule.split, &rule.points) {
+                (Some(one), None, None, None) => Division::Group(group(one)?),
+                (None, Some(some), None, None) => Division::Hash(all(some)?),
+                (None, None, Some(some), Some(points)) => Division::Split {
+                    groups: all(some)?,
+                    points: points.iter().map(|point| point.as_bytes().to_vec()).collect(),
+                },
+                _ => {
+                    let nth = nth + 1;
+                    return Err(at(format!(
+                        "placement rule {nth} says neither group = \"…\" nor hash = […] nor split = […] with points \
+                         = […], or more than one of them"
+                    )));
+                }
+            };
+            Ok(Rule { prefix: rule.prefix.as_bytes().to_vec(), division })
+        });
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        let placement = Placement::new(rules, cluster.groups()).map_err(|error| at(format!("placement: {error}")))?;
+        if self.timeout_ms == 0 {
+            return Err(at("timeout_ms = 0: nobody would ever have an answer".to_owned()));
+        }
+        let users: Vec<(&str, &str)> =
+            self.users.iter().map(|user| (user.name.as_str(), user.rules.as_str())).collect();
+        let users = if users.is_empty() { Users::open() } else { Users::parse(&users).map_err(at)? };
+        Ok(Store {
+            promise: self.ordering,
+            limits: Limits { max_memory: self.max_memory_mb << 20, ..Limits::default() },
+            timeout: Duration::from_millis(self.timeout_ms),
+            tls: self.tls,
+            placement: Arc::new(placement),
+            users,
+            file: self,
+        })
+    }
+}
+
+impl Store {
+    /// What all nodes must have been told alike.
+    pub(super) fn plan(&self) -> String {
+        let StoreFile { ordering, max_memory_mb, placement, .. } = &self.file;
+        format!("store {ordering:?} {max_memory_mb} {placement:?}")
+    }
+}
+
+/// Whoever finds the store can do to it what its users may, so somebody beyond this machine has to say who he is.
+pub(super) fn check_clients(
+    nodes: &BTreeMap<String, NodeConfig>,
+    store: Option<&Store>,
+    has_certificates: bool,
+    insecure: bool,
+) -> Result<(), ConfigError> {
+    for (name, node) in nodes {
+        let Some(redis) = node.redis else { continue };
+        let Some(store) = store else {
+            return Err(ConfigError(format!(
+                "node {name} would serve clients of Redis at {redis}, and this cluster has no store: add [store]"
+            )));
+        };
+        if store.tls && !has_certificates {
+            return Err(ConfigError("[store] tls = true: there are no certificates; add [tls]".to_owned()));
+        }
+        if !redis.ip().is_loopback() && store.users.is_open() && !insecure {
+            return Err(ConfigError(format!(
+                "node {name} would serve anybody at {redis}, beyond this machine: say who may come ([[store.users]] \
+                 with a default user that is off or has a password), or write insecure = true if nobody else can \
+                 reach it"
+            )));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Stores that are right, and what is said of those that are not.
+
+use super::*;
+
+const GOOD: &str = r#"
+cluster = "00000000000000ab"
+storage = "memory"
+
+[store]
+max_memory_mb = 64
+
+[[store.placement]]
+prefix = "eu:"
+group = "users"
+[[store.placement]]
+prefix = "order:"
+split = ["users", "orders"]
+points = ["order:m"]
+[[store.users]]
+name = "default"
+rules = "on >secret ~* +@all"
+
+[nodes.a]
+address = "127.0.0.1:7001"
+redis = "10.0.0.1:6379"
+
+[[groups]]
+name = "users"
+replicas = ["a"]
+[[groups]]
+name = "orders"
+replicas = ["a"]
+"#;
+
+fn mistake(from: &str, to: &str) -> String {
+    assert!(GOOD.contains(from), "{from}");
+    Config::parse(&GOOD.replace(from, to)).unwrap_err().to_string()
+}
+
+#[test]
+fn a_store_says_where_keys_are() {
+    let config = Config::parse(GOOD).unwrap();
+    let store = config.store.as_ref().unwrap();
+    let group_of = |key: &str| store.placement.group_of(key.as_bytes()).index();
+    assert_eq!([group_of("eu:1"), group_of("order:a"), group_of("order:z")], [0, 0, 1]);
+    assert_eq!((config.choices.clock, store.limits.max_memory), (Clock::Hybrid, 64 << 20));
+    let again = Config::parse(&config.to_text()).unwrap();
+    assert_eq!((again.plan(), &again.store.unwrap().placement), (config.plan(), &store.placement));
+    let other = Config::parse(&GOOD.replace("order:m", "order:n")).unwrap();
+    assert_ne!(other.plan(), config.plan(), "nodes that were told different things must notice");
+    let users = Config::parse(&GOOD.replace("secret", "other")).unwrap();
+    assert_eq!(users.plan(), config.plan(), "passwords may change node by node");
+}
+
+#[test]
+fn mistakes_in_a_store_are_explained() {
+    assert!(mistake("group = \"users\"", "group = \"nobody\"").contains("there are users, orders"));
+    assert!(mistake("group = \"users\"", "").contains("placement rule 1 says neither"));
+    assert!(mistake("points = [\"order:m\"]", "points = []").contains("one split point less"));
+    assert!(mistake("+@all", "+@everything").contains("user default: +@everything names no command"));
+    assert!(mistake("[store]", "[store]\ntimeout_ms = 0").contains("nobody would ever have an answer"));
+    assert!(mistake("[store]", "[store]\ntls = true").contains("there are no certificates"));
+    assert!(mistake("storage =", "clock = \"logical\"\nstorage =").contains("its clock is hybrid"));
+    assert!(mistake("max_memory_mb", "max_memory").contains("line 6"));
+    let without = GOOD[..GOOD.find("[store]").unwrap()].to_owned() + &GOOD[GOOD.find("[nodes.a]").unwrap()..];
+    assert!(Config::parse(&without).unwrap_err().to_string().contains("add [store]"));
+}
+
+#[test]
+fn nobody_serves_the_world_by_accident() {
+    let users = "[[store.users]]\nname = \"default\"\nrules = \"on >secret ~* +@all\"\n";
+    let why = mistake(users, "");
+    assert!(why.contains("would serve anybody at 10.0.0.1:6379") && why.contains("insecure = true"), "{why}");
+    assert!(mistake(">secret", "nopass").contains("would serve anybody"));
+    assert!(Config::parse(&GOOD.replace(users, "").replace("storage =", "insecure = true\nstorage =")).is_ok());
+    assert!(Config::parse(&GOOD.replace(users, "").replace("10.0.0.1", "127.0.0.1")).is_ok());
+}
