@@ -384,3 +384,13 @@ fn who_waits_for_a_share_asks_everybody_soon_and_then_seldom() {
     assert!(asked[3] < 15, "{asked:?}");
     assert!((10..40).contains(&asked.len()), "{asked:?}");
 }
+
+#[test]
+fn commands_for_nobody_are_refused() {
+    let mut stage = Stage::new();
+    for groups in [GroupSet::EMPTY, GroupSet::first(64)] {
+        let effects = stage.asks(Ask::Calls { token: 1, groups, floor: Timestamp::ZERO, commands: Vec::new() });
+        let refused = |effect: &Effect<_>| matches!(effect, Effect::Emit(Told::Failed { token: 1, certain: true, .. }));
+        assert!(effects.iter().any(refused));
+    }
+}

@@ -270,7 +270,13 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
     fn on_command(&mut self, now: Time, ask: Ask, out: &mut Effects<M, S>) {
         let refused = match ask {
             Ask::Calls { token, groups, floor, commands } => {
-                self.entry.ask(token, groups, floor, commands).err().map(|why| (token, why))
+                let is_sound = !groups.is_empty() && groups.within(self.cluster.groups());
+                let asked = if is_sound {
+                    self.entry.ask(token, groups, floor, commands)
+                } else {
+                    Err("there is no such partition")
+                };
+                asked.err().map(|why| (token, why))
             }
             Ask::Read { token, mut freshness, queries } => {
                 if self.planted.is(crate::Mutant::ReplicaReadsWithoutAsking) {
