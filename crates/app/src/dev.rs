@@ -210,16 +210,19 @@ impl Arguments {
             let redis = node.redis.map_or(String::new(), |redis| format!("  redis {redis}"));
             output::line(format_args!("  {name:<10} {}{redis}{http}", node.address));
         }
-        output::line(format_args!("\nIn other terminals:"));
+        output::line("\nIn other terminals:");
+        let mut hints = Vec::new();
         if let Some(redis) = redis.first() {
-            let port = redis.port();
-            output::line(format_args!("  redis-cli -p {port} MSET a 1 b 2   any client of Redis, at any of the nodes"));
-            output::line(format_args!("  skein kv {flag}where a b          see which partitions hold them"));
+            let command = format!("redis-cli -p {} MSET a 1 b 2", redis.port());
+            hints.push((command, "any client of Redis, at any of the nodes"));
+            hints.push((format!("skein kv {flag}where a b"), "see which partitions hold them"));
         }
-        output::line(format_args!("  skein status {flag}                 see how everything is"));
-        output::line(format_args!("  skein multicast {flag}g0,g1 hello   send a message to two groups"));
-        output::line(format_args!("  skein tail {flag}g1                 follow what g1 delivers"));
-        output::line(format_args!("  skein explain {flag}--slow          see which messages waited, and for what"));
+        hints.push((format!("skein status {flag}"), "see how everything is"));
+        hints.push((format!("skein multicast {flag}g0,g1 hello"), "send a message to two groups"));
+        hints.push((format!("skein tail {flag}g1"), "follow what g1 delivers"));
+        hints.push((format!("skein explain {flag}--slow"), "see which messages waited, and for what"));
+        let width = hints.iter().map(|(command, _)| command.len()).max().unwrap_or_default() + 3;
+        hints.iter().for_each(|(command, what)| output::line(format_args!("  {command:<width$}{what}")));
         output::line("\nHere: `kill NODE` and `start NODE` do that to one of them; Ctrl-C stops everything.");
         output::line(format_args!("The configuration is {}.", file.display()));
     }
