@@ -1,7 +1,4 @@
-//! Bugs to plant. A checker that has never failed proves nothing, so a replica
-//! can be built with one of its rules broken, and the simulator must catch it.
-//! Only the feature `mutants` can plant one; in every other build
-//! [`Planted::is`] is `false` and the compiler removes the branch.
+//! Rules of a replica that can be broken on purpose: see [`skein_machine::Planted`].
 
 /// One broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,34 +39,4 @@ impl Mutant {
 }
 
 /// The bug that a replica was built with, if any.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Planted {
-    #[cfg(feature = "mutants")]
-    mutant: Option<Mutant>,
-}
-
-impl Planted {
-    /// No bug, as in every build that ships.
-    pub const NONE: Planted = Planted {
-        #[cfg(feature = "mutants")]
-        mutant: None,
-    };
-
-    /// This bug.
-    #[cfg(feature = "mutants")]
-    pub const fn bug(mutant: Mutant) -> Planted {
-        Planted { mutant: Some(mutant) }
-    }
-
-    /// Whether this rule is broken.
-    #[cfg(feature = "mutants")]
-    pub fn is(self, mutant: Mutant) -> bool {
-        self.mutant == Some(mutant)
-    }
-
-    /// Whether this rule is broken: no build without the feature breaks one.
-    #[cfg(not(feature = "mutants"))]
-    pub const fn is(self, _: Mutant) -> bool {
-        false
-    }
-}
+pub type Planted = skein_machine::Planted<Mutant>;
