@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-/// A command and its arguments.
+/// A command and its arguments, where they are text. Words may be any bytes: see [`Connection::say`].
 pub(crate) type Command = Vec<String>;
 
 /// A longer reply nobody here asks for.
@@ -20,7 +20,7 @@ pub(crate) enum Reply {
     Simple(String),
     Error(String),
     Integer(i64),
-    Bulk(Option<String>),
+    Bulk(Option<Vec<u8>>),
     Array(Option<Vec<Reply>>),
 }
 
@@ -40,12 +40,15 @@ impl Connection {
     }
 
     /// Says all of these at once.
-    pub(crate) fn say(&mut self, commands: &[Command]) -> io::Result<()> {
+    pub(crate) fn say<W: AsRef<[u8]>>(&mut self, commands: &[Vec<W>]) -> io::Result<()> {
         let mut words = Vec::new();
         for command in commands {
             words.extend(format!("*{}\r\n", command.len()).into_bytes());
             for word in command {
-                words.extend(format!("${}\r\n{word}\r\n", word.len()).into_bytes());
+                let word = word.as_ref();
+                words.extend(format!("${}\r\n", word.len()).into_bytes());
+                words.extend_from_slice(word);
+                words.extend_from_slice(b"\r\n");
             }
         }
         self.stream.write_all(&words)
@@ -79,14 +82,14 @@ impl Connection {
     }
 }
 
-/// A line for each, as people and scripts want it.
+/// A line for each, as people and scripts want it; bytes that are no text are shown as such.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reply::Simple(line) => f.write_str(line),
             Reply::Error(why) => write!(f, "({why})"),
             Reply::Integer(number) => write!(f, "{number}"),
-            Reply::Bulk(Some(text)) => f.write_str(text),
+            Reply::Bulk(Some(bytes)) => f.write_str(&String::from_utf8_lossy(bytes)),
             Reply::Bulk(None) | Reply::Array(None) => f.write_str("(nothing)"),
             Reply::Array(Some(replies)) => {
                 for (nth, reply) in replies.iter().enumerate() {
@@ -117,7 +120,7 @@ fn parse(bytes: &[u8], at: &mut usize) -> Result<Option<Reply>, String> {
             let length = number()? as usize;
             let Some(word) = bytes.get(*at..*at + length + 2) else { return Ok(None) };
             *at += length + 2;
-            Reply::Bulk(Some(String::from_utf8_lossy(&word[..length]).into_owned()))
+            Reply::Bulk(Some(word[..length].to_vec()))
         }
         '*' if number()? < 0 => Reply::Array(None),
         '*' => {
@@ -138,8 +141,8 @@ mod tests {
 
     #[test]
     fn a_reply_is_heard_when_all_of_it_is_there() {
-        let text = b"*4\r\n:3\r\n*1\r\n$4\r\na\r\nb\r\n$-1\r\n+OK\r\n-ERR no\r\n";
-        let inner = Reply::Array(Some(vec![Reply::Bulk(Some("a\r\nb".to_owned()))]));
+        let text = b"*4\r\n:3\r\n*1\r\n$5\r\na\r\nb\xff\r\n$-1\r\n+OK\r\n-ERR no\r\n";
+        let inner = Reply::Array(Some(vec![Reply::Bulk(Some(b"a\r\nb\xff".to_vec()))]));
         let all = vec![Reply::Integer(3), inner, Reply::Bulk(None), Reply::Simple("OK".to_owned())];
         let first = text.len() - "-ERR no\r\n".len();
         for end in 0..first {

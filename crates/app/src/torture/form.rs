@@ -112,7 +112,7 @@ pub(super) fn look(key: Key) -> Command {
 pub(super) fn list(reply: &Reply) -> Option<Vec<Element>> {
     let Reply::Array(Some(items)) = reply else { return None };
     let element = |item: &Reply| match item {
-        Reply::Bulk(Some(word)) => word.parse().ok(),
+        Reply::Bulk(Some(word)) => std::str::from_utf8(word).ok()?.parse().ok(),
         _ => None,
     };
     items.iter().map(element).collect()
@@ -127,7 +127,7 @@ mod tests {
     }
 
     fn numbers(numbers: &[u64]) -> Reply {
-        Reply::Array(Some(numbers.iter().map(|number| Reply::Bulk(Some(number.to_string()))).collect()))
+        Reply::Array(Some(numbers.iter().map(|number| Reply::Bulk(Some(number.to_string().into_bytes()))).collect()))
     }
 
     #[test]
