@@ -12,6 +12,13 @@ use super::value::{Hash, Kind, List, Set, Sorted, Value};
 /// Most elements of anything that is read: what memory holds, and not a number from a stranger.
 const MAX_ELEMENTS: usize = u32::MAX as usize;
 
+/// Which kind of value follows a head.
+pub(super) const STRING: u8 = 0;
+pub(super) const HASH: u8 = 1;
+pub(super) const LIST: u8 = 2;
+pub(super) const SET: u8 = 3;
+pub(super) const SORTED: u8 = 4;
+
 pub(super) fn write_bytes(buffer: &mut Vec<u8>, bytes: &[u8]) {
     write_length(buffer, bytes.len() as u64);
     buffer.extend_from_slice(bytes);
@@ -23,15 +30,25 @@ pub(super) fn write_head(buffer: &mut Vec<u8>, key: &[u8], entry: &Entry) {
     // One more, so that the deadline that most keys have is the shortest.
     write_length(buffer, entry.deadline_ms.wrapping_add(1));
     write_length(buffer, entry.version);
-    let (kind, count) = match &entry.value {
-        Value::String(blob) => (0, blob.len()),
-        Value::Hash(hash) => (1, hash.len()),
-        Value::List(list) => (2, list.len()),
-        Value::Set(set) => (3, set.len()),
-        Value::Sorted(sorted) => (4, sorted.len()),
-    };
-    buffer.push(kind);
-    write_length(buffer, count as u64);
+    buffer.push(match &entry.value {
+        Value::String(_) => STRING,
+        Value::Hash(_) => HASH,
+        Value::List(_) => LIST,
+        Value::Set(_) => SET,
+        Value::Sorted(_) => SORTED,
+    });
+    write_length(buffer, elements_of(&entry.value) as u64);
+}
+
+/// How many elements are written of a value: of a string, its bytes.
+pub(super) fn elements_of(value: &Value) -> usize {
+    match value {
+        Value::String(blob) => blob.len(),
+        Value::Hash(hash) => hash.len(),
+        Value::List(list) => list.len(),
+        Value::Set(set) => set.len(),
+        Value::Sorted(sorted) => sorted.len(),
+    }
 }
 
 /// Appends elements, or the bytes of a string, from one place on until the buffer is about this long; the
@@ -76,6 +93,25 @@ fn write_each<K, V>(
     None
 }
 
+/// Appends an entry from one element on, its head if that is the first, until the buffer is about this long; the
+/// element to go on from, if there is more.
+pub(super) fn write_piece(
+    buffer: &mut Vec<u8>,
+    key: &[u8],
+    entry: &Entry,
+    element: usize,
+    about: usize,
+) -> Option<usize> {
+    if element == 0 {
+        write_head(buffer, key, entry);
+    }
+    match write_elements(buffer, &entry.value, element, about) {
+        // A head that stands alone must not be written again: the first element comes with it.
+        Some(0) => write_elements(buffer, &entry.value, 0, buffer.len() + 1),
+        next => next,
+    }
+}
+
 /// Appends a whole entry.
 pub(super) fn write_entry(buffer: &mut Vec<u8>, key: &[u8], entry: &Entry) {
     write_head(buffer, key, entry);
@@ -88,7 +124,7 @@ pub(super) fn read_entry<'a>(cut: &mut Cut<'a>) -> Result<(&'a [u8], Entry), Mal
     let deadline_ms = cut.length()?.wrapping_sub(1);
     let version = cut.length()?;
     let kind = cut.byte()?;
-    let value = if kind == 0 {
+    let value = if kind == STRING {
         Value::string(cut.bytes()?)
     } else {
         let count = cut.count(MAX_ELEMENTS)?;
@@ -102,28 +138,28 @@ pub(super) fn read_entry<'a>(cut: &mut Cut<'a>) -> Result<(&'a [u8], Entry), Mal
 
 fn read_collection(cut: &mut Cut<'_>, kind: u8, count: usize) -> Result<Value, Malformed> {
     let value = match kind {
-        1 => {
+        HASH => {
             let mut hash = Hash::default();
             for _ in 0..count {
                 hash.set(cut.bytes()?, cut.bytes()?);
             }
             (hash.len(), Value::Hash(hash))
         }
-        2 => {
+        LIST => {
             let mut list = List::default();
             for _ in 0..count {
                 list.push(false, cut.bytes()?);
             }
             (list.len(), Value::List(list))
         }
-        3 => {
+        SET => {
             let mut set = Set::default();
             for _ in 0..count {
                 set.insert(cut.bytes()?);
             }
             (set.len(), Value::Set(set))
         }
-        4 => {
+        SORTED => {
             let mut value = Sorted::empty();
             let sorted = Sorted::of_mut(&mut value).expect("it is one");
             for _ in 0..count {

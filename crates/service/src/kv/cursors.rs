@@ -86,6 +86,11 @@ impl Opened {
         self.opened_ms
     }
 
+    /// It is used now.
+    pub(super) fn touch(&mut self, now_ms: u64) {
+        self.used_ms = now_ms;
+    }
+
     /// When it was used last.
     pub(super) fn used_ms(&self) -> u64 {
         self.used_ms
@@ -126,7 +131,7 @@ impl Cursors {
     /// One that is used now.
     pub(super) fn touch(&mut self, name: CursorName, now_ms: u64) -> Option<&Opened> {
         let opened = self.open.get_mut(&name)?;
-        opened.used_ms = now_ms;
+        opened.touch(now_ms);
         Some(opened)
     }
 

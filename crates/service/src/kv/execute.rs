@@ -6,6 +6,7 @@
 use skein_machine::{GroupId, Random, Stamp};
 
 use super::answer::Answer;
+use super::backups::Backups;
 use super::cursors::Cursors;
 use super::failure::Failure;
 use super::limits::Limits;
@@ -32,10 +33,29 @@ pub(super) struct Context<'a> {
     pub placement: &'a Placement,
     /// The partition.
     pub group: GroupId,
-    /// Snapshots that clients read page by page: only what is ordered outside a transaction may open or use them.
-    pub cursors: Option<(&'a mut Cursors, Stamp)>,
+    /// Snapshots that clients read page by page, and backups.
+    pub held: Held<'a>,
     /// Whether no other partition is concerned.
     pub alone: bool,
+}
+
+/// What a command sees of what clients hold of the partition as it was.
+pub(super) enum Held<'a> {
+    /// Nothing: it is in a transaction.
+    Nothing,
+    /// Backups, but nothing that it could change: it is not ordered.
+    ToRead(&'a Backups),
+    /// Everything: it is ordered, outside a transaction.
+    ToChange {
+        /// Snapshots for pages of SKEIN.RANGE.
+        cursors: &'a mut Cursors,
+        /// Backups.
+        backups: &'a mut Backups,
+        /// Where it stands in the order.
+        stamp: Stamp,
+        /// Its number among the commands that stand there.
+        nth: u32,
+    },
 }
 
 /// How a command is run.

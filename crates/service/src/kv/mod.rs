@@ -14,10 +14,12 @@
 //! partition could undo.
 
 mod answer;
+mod backups;
 mod blob;
 mod codec;
 mod commands;
 mod cursors;
+mod entries;
 mod exchange;
 mod execute;
 mod extended;
@@ -38,7 +40,9 @@ mod value;
 mod xxh64;
 
 pub use answer::Answer;
+pub use backups::{MAX_BACKUP_IDLE_MS, MAX_BACKUPS, PIECE};
 pub use cursors::{MAX_CURSORS, MAX_IDLE_MS};
+pub use entries::{Entries, Part, ValueKind, examine_pieces};
 pub use exchange::MAX_SHARE;
 pub use execute::check;
 pub use failure::Failure;

@@ -121,7 +121,7 @@ fn join_command(answer: &mut Answer, args: &[&[u8]], step: &Step, parts: &[(Grou
             }
         }
         Spread::Range => join_range(answer, args, parts),
-        Spread::Pairs | Spread::AllOk | Spread::Values | Spread::Cursor => answer.raw(parts[0].1),
+        Spread::Pairs | Spread::AllOk | Spread::Values | Spread::Cursor | Spread::Backup => answer.raw(parts[0].1),
     }
 }
 

@@ -5,7 +5,7 @@
 use skein_machine::{GroupId, GroupSet};
 
 use super::commands::ranges::Query;
-use super::commands::{scans, sort};
+use super::commands::{backups, scans, sort};
 use super::execute::check;
 use super::failure::Failure;
 use super::limits::Limits;
@@ -73,6 +73,11 @@ pub(super) fn step(args: &[&[u8]], placement: &Placement, limits: &Limits) -> Re
         Spread::Cursor => {
             let Ok(place) = scans::partition_of(args[1]) else { return Ok(anywhere) };
             let group = placement.nth(place).ok_or(Failure::of("ERR invalid cursor"))?;
+            return step([group].into_iter().collect(), Way::Single);
+        }
+        Spread::Backup => {
+            let group = backups::partition_of(args).and_then(|place| placement.nth(place));
+            let group = group.ok_or(Failure::of("ERR there is no such partition"))?;
             return step([group].into_iter().collect(), Way::Single);
         }
         Spread::Values | Spread::Sum | Spread::Positions | Spread::Pairs => {}

@@ -13,9 +13,8 @@ use skein_machine::{
 };
 
 use super::answer::Answer;
-use super::cursors::Cursors;
 use super::exchange::{MAX_SHARE, Told};
-use super::execute::{Context, check, execute};
+use super::execute::{Context, Held, check, execute};
 use super::failure::Failure;
 use super::limits::Limits;
 use super::parts::{error, join};
@@ -55,7 +54,7 @@ struct Turn<'a> {
 }
 
 impl Turn<'_> {
-    fn run(&mut self, store: &mut Store, args: &[&[u8]], answer: &mut Answer, cursors: Option<(&mut Cursors, Stamp)>) {
+    fn run(&mut self, store: &mut Store, args: &[&[u8]], answer: &mut Answer, held: Held<'_>) {
         execute(&mut Context {
             store,
             answer,
@@ -65,7 +64,7 @@ impl Turn<'_> {
             limits: self.limits,
             placement: self.placement,
             group: self.group,
-            cursors,
+            held,
             alone: self.alone,
         });
     }
@@ -74,7 +73,7 @@ impl Turn<'_> {
     fn run_all(&mut self, store: &mut Store, commands: &[Args<'_>], answer: &mut Answer) {
         answer.array(commands.len());
         for args in commands {
-            self.run(store, args, answer, None);
+            self.run(store, args, answer, Held::Nothing);
         }
     }
 
@@ -95,8 +94,16 @@ impl Turn<'_> {
         answer.array(own.len());
         for args in &own {
             // Others may do the same at the same time.
-            self.run(store, args, answer, None);
+            self.run(store, args, answer, Held::Nothing);
         }
+    }
+}
+
+impl State {
+    /// What a command outside a transaction sees of it.
+    fn to_change(&mut self, call: &Call<'_>) -> (&mut Store, Held<'_>) {
+        let State { store, cursors, backups, .. } = self;
+        (store, Held::ToChange { cursors, backups, stamp: call.stamp, nth: call.nth })
     }
 }
 
@@ -197,25 +204,27 @@ impl Kv {
             } else if !told.iter().all(|told| told.holds) {
                 answer.null_array();
             } else if plan.way == Way::Judged {
-                self.apply_part(&request, plan.groups, call.stamp, &mut turn, &mut answer);
+                self.apply_part(&request, plan.groups, call, &mut turn, &mut answer);
             } else {
                 self.apply_values(&request, &told, &mut turn, &mut answer);
             }
         } else if plan.way == Way::Split {
-            self.apply_part(&request, plan.groups, call.stamp, &mut turn, &mut answer);
+            self.apply_part(&request, plan.groups, call, &mut turn, &mut answer);
         } else {
-            self.apply_alone(&request, call.stamp, &mut turn, &mut answer);
+            self.apply_alone(&request, call, &mut turn, &mut answer);
         }
         Reply(Bytes::from(answer.into_bytes()))
     }
 
-    fn apply_alone(&mut self, request: &Request<'_>, stamp: Stamp, turn: &mut Turn<'_>, answer: &mut Answer) {
+    fn apply_alone(&mut self, request: &Request<'_>, call: &Call<'_>, turn: &mut Turn<'_>, answer: &mut Answer) {
         if self.full() && grows(request) {
             return answer.failure(&Failure::OUT_OF_MEMORY);
         }
-        let State { store, cursors, .. } = &mut self.state;
         match &request.body {
-            Body::Command(args) => turn.run(store, args, answer, Some((cursors, stamp))),
+            Body::Command(args) => {
+                let (store, held) = self.state.to_change(call);
+                turn.run(store, args, answer, held);
+            }
             Body::Transaction(transaction) => {
                 let same = |(key, version): &(&[u8], u64)| self.state.store.version_of(key) == *version;
                 if transaction.watched.iter().all(same) {
@@ -231,18 +240,20 @@ impl Kv {
         &mut self,
         request: &Request<'_>,
         groups: GroupSet,
-        stamp: Stamp,
+        call: &Call<'_>,
         turn: &mut Turn<'_>,
         answer: &mut Answer,
     ) {
-        let State { store, cursors, .. } = &mut self.state;
         match &request.body {
             Body::Command(args) => {
                 let command = check(args).expect("only what can be run is spread");
                 let own = own_part(command, args, self.group, &self.placement);
-                turn.run(store, &own, answer, Some((cursors, stamp)));
+                let (store, held) = self.state.to_change(call);
+                turn.run(store, &own, answer, held);
             }
-            Body::Transaction(transaction) => turn.run_parts(store, &transaction.commands, groups, answer),
+            Body::Transaction(transaction) => {
+                turn.run_parts(&mut self.state.store, &transaction.commands, groups, answer);
+            }
         }
     }
 
@@ -263,7 +274,7 @@ impl Kv {
         }
         scratch.begin(self.state.store.now_ms(), self.state.applied);
         match &request.body {
-            Body::Command(args) => turn.run(&mut scratch, args, answer, None),
+            Body::Command(args) => turn.run(&mut scratch, args, answer, Held::Nothing),
             Body::Transaction(transaction) => turn.run_all(&mut scratch, &transaction.commands, answer),
         }
         for key in keys {
@@ -330,6 +341,7 @@ impl Service for Kv {
         self.state.applied += 1;
         self.state.store.begin(now_ms, self.state.applied);
         self.state.cursors.forget_idle(now_ms);
+        self.state.backups.forget_idle(now_ms);
         let reply = self.carry_out(call, shares);
         // Only now: what the others were told of this partition held before its old keys went.
         self.state.store.clean();
@@ -356,11 +368,12 @@ impl Service for Kv {
         let alone = plan.groups.len() == 1;
         let mut turn = self.turn(&self.placement, &self.limits, now.0 ^ xxh64(query), alone);
         let mut answer = Answer::new(request.protocol);
+        let held = Held::ToRead(&self.state.backups);
         match &request.body {
-            Body::Command(args) if alone => turn.run(&mut store, args, &mut answer, None),
+            Body::Command(args) if alone => turn.run(&mut store, args, &mut answer, held),
             Body::Command(args) => {
                 let command = check(args).expect("only what can be run is spread");
-                turn.run(&mut store, &own_part(command, args, self.group, &self.placement), &mut answer, None);
+                turn.run(&mut store, &own_part(command, args, self.group, &self.placement), &mut answer, held);
             }
             Body::Transaction(transaction) if alone => turn.run_all(&mut store, &transaction.commands, &mut answer),
             Body::Transaction(transaction) => {
@@ -403,7 +416,7 @@ pub fn answer_here(protocol: Protocol, args: &[&[u8]], now: Timestamp) -> Option
         &mut store,
         args,
         &mut answer,
-        None,
+        Held::Nothing,
     );
     Some(Reply(Bytes::from(answer.into_bytes())))
 }

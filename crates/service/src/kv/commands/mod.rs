@@ -2,6 +2,7 @@
 //! arguments, refuses what Redis refuses in the order in which Redis looks, then
 //! changes keys and writes its reply. None fails after it has changed anything.
 
+pub(super) mod backups;
 pub(super) mod bitfield;
 pub(super) mod bits;
 pub(super) mod connection;

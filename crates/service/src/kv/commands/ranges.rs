@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 
 use crate::kv::blob::Blob;
 use crate::kv::cursors::{CursorName, Opened};
-use crate::kv::execute::Context;
+use crate::kv::execute::{Context, Held};
 use crate::kv::failure::Failure;
 use crate::kv::number;
 use crate::kv::store::Entry;
@@ -116,7 +116,7 @@ pub(crate) fn range(context: &mut Context<'_>) -> Result<(), Failure> {
     };
     let alone = context.alone;
     let now_ms = context.store.now_ms();
-    let Some((cursors, stamp)) = context.cursors.as_mut() else {
+    let Held::ToChange { cursors, stamp, .. } = &mut context.held else {
         return Err(Failure::of("ERR SKEIN.RANGE with CURSOR is not allowed in transactions"));
     };
     let (name, last, keys, opened_ms) = if text == b"0" {

@@ -146,6 +146,8 @@ pub enum Spread {
     Range,
     /// The partition that the cursor names.
     Cursor,
+    /// The partition of a backup that an argument names.
+    Backup,
 }
 
 const fn command(name: &'static str, arity: i32, flags: u32, categories: u32) -> Command {
@@ -235,7 +237,9 @@ impl Command {
     pub fn only_reads(&self, args: &[&[u8]]) -> bool {
         let opens =
             self.spread == Spread::Range && args.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"CURSOR"));
-        !self.has(flags::WRITE) && !opens
+        // Backups are opened, kept and closed for all replicas alike, though no key is written.
+        let holds = self.has(flags::ADMIN) && !self.has(flags::READONLY);
+        !self.has(flags::WRITE) && !opens && !holds
     }
 
     /// The command of this name under this one's.

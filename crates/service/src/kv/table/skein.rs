@@ -1,12 +1,43 @@
 //! The table's rows for commands that Redis does not have.
 
 use super::categories::{CONNECTION, DANGEROUS, KEYSPACE, SKEIN};
-use super::flags::{FAST, NOSCRIPT, READONLY};
+use super::flags::{ADMIN, FAST, NOSCRIPT, READONLY};
 use super::{Command, Spread, command, range};
-use crate::kv::commands::{keys, ranges};
+use crate::kv::commands::{backups, keys, ranges};
 
 /// All of them.
 pub(super) const ROWS: &[Command] = &[
+    command("skein.backup", -2, ADMIN | NOSCRIPT, SKEIN)
+        .documented("server", "0.1.0", "Depends on subcommand", "Copy the whole store as it is at one moment")
+        .contains(&[
+            command("skein.backup|close", 3, ADMIN | NOSCRIPT | FAST, SKEIN)
+                .documented("server", "0.1.0", "O(1)", "Forget a backup")
+                .runs(backups::close)
+                .spread(Spread::AllOk),
+            command("skein.backup|keep", 3, ADMIN | NOSCRIPT | FAST, SKEIN)
+                .documented("server", "0.1.0", "O(1)", "Say that a backup is still needed")
+                .runs(backups::keep)
+                .spread(Spread::AllOk),
+            command("skein.backup|open", 2, ADMIN | NOSCRIPT | FAST, SKEIN)
+                .documented(
+                    "server",
+                    "0.1.0",
+                    "O(1)",
+                    "Hold all partitions as they are now; return a name, the timestamp, the time in milliseconds, and \
+                     the number of partitions",
+                )
+                .runs(backups::open)
+                .spread(Spread::AllOk),
+            command("skein.backup|read", 5, ADMIN | NOSCRIPT | READONLY, SKEIN)
+                .documented(
+                    "server",
+                    "0.1.0",
+                    "O(N) with N being what a piece holds, about a megabyte",
+                    "Return a piece of a partition of a backup, and the position behind it",
+                )
+                .runs(backups::read)
+                .spread(Spread::Backup),
+        ]),
     command("skein.consistency", -1, NOSCRIPT | FAST, SKEIN | CONNECTION).documented(
         "connection",
         "0.1.0",
