@@ -2,6 +2,9 @@
 //! and no replica of a partition ever differs from another, even one that
 //! started from a snapshot on the way.
 
+#[path = "kv/bus.rs"]
+#[allow(dead_code)]
+mod bus;
 #[path = "kv/resp.rs"]
 #[allow(dead_code)]
 mod resp;
@@ -9,92 +12,16 @@ mod resp;
 #[allow(dead_code)]
 mod talk;
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use proptest::prelude::*;
-use skein_machine::{Call, GroupId, GroupSet, MessageId, Random, Reply, Router, Service, Shares, Stamp, Timestamp};
+use skein_machine::{GroupSet, Random, Service, Timestamp};
 use skein_service::kv::{
-    Body, Division, Kv, KvRouter, Limits, MAX_IDLE_MS, MAX_SHARE, Placement, Protocol, Request, Rule, Transaction, Way,
+    Body, Division, Limits, MAX_IDLE_MS, MAX_SHARE, Placement, Protocol, Request, Rule, Transaction,
 };
 
+use bus::{Bus, ask, group};
 use resp::{Line, Value, comparable, escape, whole};
 use talk::{FAMILIES, Family, chaos, speak};
-
-fn group(number: usize) -> GroupId {
-    GroupId::new(number).unwrap()
-}
-
-/// Partitions with two replicas each, and what stands between them and a client.
-struct Bus {
-    router: KvRouter,
-    replicas: Vec<[Kv; 2]>,
-}
-
-impl Bus {
-    fn new(placement: Placement, limits: Limits) -> Bus {
-        let placement = Arc::new(placement);
-        let replicas = (placement.everything().iter())
-            .map(|group| [(); 2].map(|()| Kv::new(group, placement.clone(), limits)))
-            .collect();
-        Bus { router: KvRouter::new(placement, limits), replicas }
-    }
-
-    /// Orders a request everywhere, and applies it where it belongs.
-    fn ask(&mut self, request: &Request<'_>, timestamp: u64, sequence: u64) -> Option<Bytes> {
-        let command = request.encode();
-        let groups = self.router.groups(&command).ok()?;
-        let stamp = Stamp { timestamp: Timestamp(timestamp), id: MessageId::new(7, sequence, groups.bits()) };
-        let call = |group| Call { stamp, nth: 0, group, command: &command };
-        let told: Vec<(GroupId, Option<Bytes>)> = groups
-            .iter()
-            .map(|group| {
-                let [one, other] = self.replicas[group.index()].each_ref().map(|replica| replica.share(&call(group)));
-                assert_eq!(one, other, "replicas of {group} tell different things");
-                (group, one)
-            })
-            .collect();
-        let telling = !matches!(self.router.plan(request).unwrap().way, Way::Single | Way::Split);
-        assert!(told.iter().all(|(_, share)| share.is_some() == telling), "who tells follows from the request");
-        let parts: Vec<(GroupId, Reply)> = groups
-            .iter()
-            .map(|group| {
-                let mut shares = Shares::none();
-                for (from, share) in told.iter().filter(|(from, _)| *from != group) {
-                    if let Some(share) = share {
-                        shares.insert(*from, share.clone());
-                    }
-                }
-                let [one, other] =
-                    self.replicas[group.index()].each_mut().map(|replica| replica.apply(&call(group), &shares));
-                assert_eq!(one, other, "replicas of {group} answer differently");
-                (group, one)
-            })
-            .collect();
-        Some(self.router.join(request, &parts).0)
-    }
-
-    /// The second replica of a partition starts from what the first wrote.
-    fn restart(&mut self, place: usize, about: usize) {
-        let bytes = written(&self.replicas[place][0], about);
-        self.replicas[place][1].restore(bytes).unwrap();
-    }
-
-    fn check(&self) {
-        for replicas in &self.replicas {
-            assert_eq!(written(&replicas[0], 1 << 20), written(&replicas[1], 100), "replicas hold different things");
-        }
-    }
-}
-
-fn written(kv: &Kv, about: usize) -> Bytes {
-    let mut frozen = kv.snapshot();
-    let mut bytes = Vec::new();
-    while let Some(piece) = frozen.next(about) {
-        bytes.extend_from_slice(&piece);
-    }
-    Bytes::from(bytes)
-}
 
 fn three() -> Placement {
     let rule = |prefix: &str, number| Rule { prefix: prefix.into(), division: Division::Group(group(number)) };
@@ -289,13 +216,6 @@ proptest! {
         pair.many.check();
         pair.one.check();
     }
-}
-
-fn ask(bus: &mut Bus, sequence: u64, line: &str) -> String {
-    let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
-    let request = Request::command(Protocol::Two, &args);
-    let reply = bus.ask(&request, sequence * 1_000_000, sequence).expect("it can be routed");
-    String::from_utf8_lossy(&reply).into_owned()
 }
 
 #[test]

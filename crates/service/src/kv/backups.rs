@@ -86,11 +86,6 @@ pub(super) struct Backups {
 }
 
 impl Backups {
-    /// Whether there is none.
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
-
     /// Forgets those that nobody kept for too long.
     pub(super) fn forget_idle(&mut self, now_ms: u64) {
         if !self.open.is_empty() {
@@ -205,7 +200,7 @@ mod tests {
         backups.forget_idle(1001 + MAX_BACKUP_IDLE_MS);
         assert_eq!(backups.iter().map(|(name, _)| name).collect::<Vec<_>>(), [name(99)]);
         backups.forget_idle(1002 + MAX_BACKUP_IDLE_MS);
-        assert!(backups.is_empty());
+        assert_eq!(backups.iter().count(), 0);
     }
 
     fn opened(entries: &[(&str, Value, u64)]) -> Opened {

@@ -42,7 +42,7 @@ mod xxh64;
 pub use answer::Answer;
 pub use backups::{MAX_BACKUP_IDLE_MS, MAX_BACKUPS, PIECE};
 pub use cursors::{MAX_CURSORS, MAX_IDLE_MS};
-pub use entries::{Entries, Part, ValueKind, examine_pieces};
+pub use entries::{Entries, Part, ValueKind};
 pub use exchange::MAX_SHARE;
 pub use execute::check;
 pub use failure::Failure;

@@ -101,7 +101,7 @@ impl Turn<'_> {
 
 impl State {
     /// What a command outside a transaction sees of it.
-    fn to_change(&mut self, call: &Call<'_>) -> (&mut Store, Held<'_>) {
+    fn changed_by(&mut self, call: &Call<'_>) -> (&mut Store, Held<'_>) {
         let State { store, cursors, backups, .. } = self;
         (store, Held::ToChange { cursors, backups, stamp: call.stamp, nth: call.nth })
     }
@@ -222,7 +222,7 @@ impl Kv {
         }
         match &request.body {
             Body::Command(args) => {
-                let (store, held) = self.state.to_change(call);
+                let (store, held) = self.state.changed_by(call);
                 turn.run(store, args, answer, held);
             }
             Body::Transaction(transaction) => {
@@ -248,7 +248,7 @@ impl Kv {
             Body::Command(args) => {
                 let command = check(args).expect("only what can be run is spread");
                 let own = own_part(command, args, self.group, &self.placement);
-                let (store, held) = self.state.to_change(call);
+                let (store, held) = self.state.changed_by(call);
                 turn.run(store, &own, answer, held);
             }
             Body::Transaction(transaction) => {

@@ -471,7 +471,7 @@ const WORDS: [&str; 64] = [
 ];
 
 /// Commands whose replies nobody can compare, or nobody wants to read.
-const UNTOLD: [&str; 5] = ["scan", "spop", "command", "skein.version", "skein.range"];
+const UNTOLD: [&str; 6] = ["scan", "spop", "command", "skein.version", "skein.range", "skein.backup"];
 
 /// Any command with anything behind it.
 pub(crate) fn chaos(random: &mut Random) -> Vec<Vec<u8>> {

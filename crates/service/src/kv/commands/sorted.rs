@@ -78,7 +78,7 @@ impl Options {
 }
 
 /// Where scores are kept there is one zero: Redis packs whole ones as integers.
-fn one_zero(score: f64) -> f64 {
+pub(super) fn one_zero(score: f64) -> f64 {
     score + 0.0
 }
 

@@ -8,6 +8,7 @@ use crate::kv::failure::Failure;
 use crate::kv::number;
 use crate::kv::value::{Set, Sorted, Value};
 
+use super::sorted::one_zero;
 use super::sorted_ranges::store;
 
 type Outcome = Result<(), Failure>;
@@ -211,7 +212,14 @@ fn tell(context: &mut Context<'_>, how: How) -> Outcome {
 
 fn keep(context: &mut Context<'_>, how: How) -> Outcome {
     let query = Query::parse(context, 2, how, Form::Stored)?;
-    let result = query.combine(context, how)?;
+    let mut result = query.combine(context, how)?;
+    // A weight below zero makes another zero, which is told and not kept.
+    let is_other = |score: f64| score == 0.0 && score.is_sign_negative();
+    let zeros: Vec<_> = result.members().iter().filter(|(_, score)| is_other(**score)).collect();
+    let zeros: Vec<Vec<u8>> = zeros.into_iter().map(|(member, _)| member.bytes().to_vec()).collect();
+    for member in zeros {
+        result.set(&member, one_zero(-0.0));
+    }
     store(context, context.args[1], result);
     Ok(())
 }
