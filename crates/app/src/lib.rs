@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backup;
 mod bench;
 pub mod certificates;
 pub mod cli;

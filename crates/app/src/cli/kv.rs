@@ -154,11 +154,18 @@ fn ask(redis: &mut Connection, name: &str, words: &[String]) -> Result<Reply, Mi
 }
 
 impl Store {
-    fn connect(&self) -> Result<Connection, Mistake> {
-        let addresses = match self.address {
+    pub(crate) fn connect(&self) -> Result<Connection, Mistake> {
+        self.connect_beyond(0)
+    }
+
+    /// The same, beginning behind so many nodes: where one has failed, the next may not.
+    pub(crate) fn connect_beyond(&self, passed: usize) -> Result<Connection, Mistake> {
+        let mut addresses = match self.address {
             Some(address) => vec![address],
             None => self.addresses()?,
         };
+        let passed = passed % addresses.len().max(1);
+        addresses.rotate_left(passed);
         let mut why = String::new();
         for address in &addresses {
             match Connection::open(*address, PATIENCE) {
@@ -172,6 +179,12 @@ impl Store {
             }
         }
         Err(Mistake(format!("no node answers ({why}); is the cluster up? `skein dev` runs one")))
+    }
+
+    /// The name of the cluster, where a configuration says it.
+    pub(crate) fn cluster(&self) -> Option<String> {
+        let config = if self.address.is_none() { self.place.read().ok() } else { None };
+        config.map(|config| config.cluster.id().to_string())
     }
 
     fn addresses(&self) -> Result<Vec<SocketAddr>, Mistake> {

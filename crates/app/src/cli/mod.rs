@@ -5,10 +5,11 @@
 
 mod admin;
 mod ask;
+mod backup;
 pub(crate) mod certificates;
 mod config;
 mod explain;
-mod kv;
+pub(crate) mod kv;
 mod log;
 pub(crate) mod node;
 pub(crate) mod output;
@@ -58,6 +59,8 @@ enum Command {
     Dev(crate::dev::Arguments),
     /// Use the store of a cluster, and see where its keys are.
     Kv(kv::Arguments),
+    /// Copy a store as it is at one moment, and bring it back.
+    Backup(backup::Arguments),
     /// Send messages to groups.
     Multicast(talk::MulticastArguments),
     /// Follow what a group delivers.
@@ -173,6 +176,7 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
         Command::Dev(arguments) => crate::dev::command(&arguments),
         Command::Kv(arguments) => kv::command(&arguments),
+        Command::Backup(arguments) => backup::command(&arguments),
         Command::Multicast(arguments) => talk::multicast(&arguments),
         Command::Tail(arguments) => talk::tail(&arguments),
         Command::Status(arguments) => status::command(&arguments),

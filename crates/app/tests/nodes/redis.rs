@@ -30,12 +30,14 @@ impl Redis {
     }
 
     /// Says something and waits for nothing.
-    pub(crate) fn say(&mut self, words: &[&str]) -> std::io::Result<()> {
-        let mut bytes = format!("*{}\r\n", words.len());
-        for word in words {
-            bytes += &format!("${}\r\n{word}\r\n", word.len());
+    pub(crate) fn say<W: AsRef<[u8]>>(&mut self, words: &[W]) -> std::io::Result<()> {
+        let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+        for word in words.iter().map(AsRef::as_ref) {
+            bytes.extend_from_slice(format!("${}\r\n", word.len()).as_bytes());
+            bytes.extend_from_slice(word);
+            bytes.extend_from_slice(b"\r\n");
         }
-        self.0.get_mut().write_all(bytes.as_bytes())
+        self.0.get_mut().write_all(&bytes)
     }
 
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
@@ -60,7 +62,10 @@ impl Redis {
                 let mut bytes = vec![0; rest.parse::<usize>().unwrap() + 2];
                 self.0.read_exact(&mut bytes)?;
                 bytes.truncate(bytes.len() - 2);
-                Reply::Bulk(String::from_utf8(bytes).unwrap())
+                // What is no text is shown byte by byte.
+                Reply::Bulk(
+                    String::from_utf8(bytes).unwrap_or_else(|bytes| bytes.as_bytes().escape_ascii().to_string()),
+                )
             }
             "*" | "~" | ">" => {
                 Reply::Array((0..rest.parse::<usize>().unwrap()).map(|_| self.hear()).collect::<Result<_, _>>()?)
@@ -72,7 +77,7 @@ impl Redis {
         })
     }
 
-    pub(crate) fn ask(&mut self, words: &[&str]) -> Reply {
+    pub(crate) fn ask<W: AsRef<[u8]>>(&mut self, words: &[W]) -> Reply {
         self.say(words).unwrap();
         self.hear().unwrap()
     }
