@@ -86,7 +86,9 @@ fn the_golden_backup_is_sound_and_written_again_byte_by_byte() {
     let folder = Folder::with("golden", &PIECES, KEYS, |_| ());
     if std::env::var_os("UPDATE").is_some() {
         fs::create_dir_all(golden()).unwrap();
-        FILES.iter().for_each(|file| drop(fs::copy(folder.0.join(file), golden().join(file)).unwrap()));
+        for file in FILES {
+            fs::copy(folder.0.join(file), golden().join(file)).unwrap();
+        }
     }
     for file in FILES {
         assert_eq!(fs::read(golden().join(file)).unwrap(), fs::read(folder.0.join(file)).unwrap(), "{file}");

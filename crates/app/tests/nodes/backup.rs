@@ -3,11 +3,12 @@
 //! the middle.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ const SUM: i64 = 1_000_000;
 /// Far from now.
 const DEADLINE_MS: &[u8] = b"4102444800123";
 
-/// These groups over these nodes, and where clients find the store at each.
+/// These groups over these nodes, or each at the one that stands behind its name, and where clients find the store.
 fn place(name: &str, nodes: &[&str], groups: &[&str], more: &str) -> (Place, Vec<String>) {
     let listeners: Vec<TcpListener> = (0..2 * nodes.len()).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let address = |nth: usize| listeners[nth].local_addr().unwrap().to_string();
@@ -30,7 +31,9 @@ fn place(name: &str, nodes: &[&str], groups: &[&str], more: &str) -> (Place, Vec
         config += &format!("[nodes.{node}]\naddress = \"{own}\"\nredis = \"{redis}\"\n");
     }
     for group in groups {
-        config += &format!("[[groups]]\nname = \"{group}\"\nreplicas = {nodes:?}\n");
+        let (group, replicas) =
+            group.split_once('@').map_or((*group, nodes.to_vec()), |(group, node)| (group, vec![node]));
+        config += &format!("[[groups]]\nname = \"{group}\"\nreplicas = {replicas:?}\n");
     }
     let addresses = (nodes.len()..2 * nodes.len()).map(address).collect();
     let mut place = Place::with(&format!("backup-{name}"), &config);
@@ -293,6 +296,21 @@ fn mistakes_and_damage_are_told_and_change_nothing() {
 }
 
 #[test]
+fn a_node_that_holds_none_of_it_copies_it_too() {
+    let store = "[store]\n[[store.placement]]\nprefix = \"\"\ngroup = \"y\"";
+    let (place, addresses) = place("elsewhere", &["a", "b"], &["x@a", "y@b"], store);
+    let mut redis = Redis::connect(&addresses[0]);
+    let keys = fill(&mut redis);
+    let before = seen(&mut redis, &keys);
+    let (code, text) = run(&place, &["create", "backups", "--name", "all", "--address", &addresses[0]]);
+    assert!(code == 0 && text.contains(&format!(": {} keys, ", keys.len())), "{text}");
+    assert_eq!(redis.ask(&["FLUSHALL"]), ok());
+    let (code, text) = run(&place, &["restore", "backups/all"]);
+    assert!(code == 0, "{text}");
+    assert!(seen(&mut redis, &keys) == before);
+}
+
+#[test]
 fn only_who_may_makes_backups() {
     let users = "[store]\n[[store.users]]\nname = \"default\"\nrules = \"on >open ~* +@all -@dangerous\"\n\
                  [[store.users]]\nname = \"keeper\"\nrules = \"on >k +skein.backup +skein.session\"";
@@ -317,10 +335,10 @@ fn stop_when(child: &Child, is_there: impl Fn() -> bool) {
 }
 
 /// Many keys, and lists whose items come in order.
-fn fill_with_much(addresses: &[String]) {
+fn fill_with_much(addresses: &[String], rounds: usize) {
     let mut redis = Redis::connect(&addresses[0]);
     let value = "v".repeat(2000);
-    for round in 0..60 {
+    for round in 0..rounds {
         for nth in 0..200 {
             redis.say(&["SET", &format!("key:{round}:{nth}"), &value]).unwrap();
         }
@@ -353,7 +371,7 @@ fn list(addresses: &[String], key: &str) -> Vec<Reply> {
 #[test]
 fn a_node_dies_in_the_middle_of_a_backup_and_of_a_restore() {
     let (mut source, addresses) = three("dies");
-    fill_with_much(&addresses);
+    fill_with_much(&addresses, 60);
     let backups: PathBuf = source.folder.join("backups");
     let child = backup(&source, &["create", "backups", "--name", "through"]).spawn().unwrap();
     // It has begun to copy, from the first node that there is.
@@ -391,4 +409,65 @@ fn a_node_dies_in_the_middle_of_a_backup_and_of_a_restore() {
     for (nth, expected) in expected.iter().enumerate() {
         assert!(list(&addresses[1..], &format!("list:{nth}")) == *expected, "list:{nth} is another");
     }
+}
+
+/// A way to a node on which answers are lost: every other connection breaks when its first transaction was passed on,
+/// the others at their third; and how many were lost.
+fn lossy_way(to: &str) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (address, to) = (listener.local_addr().unwrap().to_string(), to.to_owned());
+    let lost = Arc::new(AtomicUsize::new(0));
+    let count = lost.clone();
+    thread::spawn(move || {
+        for (nth, client) in listener.incoming().enumerate() {
+            let (mut client, mut server) = (client.unwrap(), TcpStream::connect(&to).unwrap());
+            let is_mute = Arc::new(AtomicBool::new(false));
+            let (mut answers, mut back, mute) =
+                (server.try_clone().unwrap(), client.try_clone().unwrap(), is_mute.clone());
+            thread::spawn(move || {
+                let mut bytes = [0; 1 << 16];
+                while let Ok(length @ 1..) = answers.read(&mut bytes) {
+                    if mute.load(Ordering::SeqCst) || back.write_all(&bytes[..length]).is_err() {
+                        break;
+                    }
+                }
+            });
+            let lost = lost.clone();
+            thread::spawn(move || {
+                let (mut seen, mut done, mut bytes) = (Vec::new(), 0, [0; 1 << 16]);
+                while let Ok(length @ 1..) = client.read(&mut bytes) {
+                    seen.extend_from_slice(&bytes[..length]);
+                    let more = seen.windows(14).filter(|bytes| bytes == b"*1\r\n$4\r\nEXEC\r\n").count();
+                    seen.drain(..seen.len().saturating_sub(13));
+                    done += more;
+                    let is_last = done > nth % 2 * 2;
+                    is_mute.store(is_last, Ordering::SeqCst);
+                    if server.write_all(&bytes[..length]).is_err() || is_last {
+                        break;
+                    }
+                }
+                if is_mute.load(Ordering::SeqCst) {
+                    lost.fetch_add(1, Ordering::SeqCst);
+                    thread::sleep(Duration::from_millis(300));
+                }
+                let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
+            });
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn an_answer_that_is_lost_makes_nothing_happen_twice() {
+    let (place, addresses) = place("lost", &["a"], &["x", "y"], "[store]");
+    fill_with_much(&addresses, 20);
+    let lists = || (0..20).map(|nth| list(&addresses, &format!("list:{nth}"))).collect::<Vec<_>>();
+    let expected = lists();
+    assert_eq!(run(&place, &["create", "backups", "--name", "all"]).0, 0);
+    assert_eq!(Redis::connect(&addresses[0]).ask(&["FLUSHALL"]), ok());
+    let (way, lost) = lossy_way(&addresses[0]);
+    let (code, text) = run(&place, &["restore", "backups/all", "--address", &way]);
+    assert!(code == 0 && text.contains("4,020 keys restored; the store has 4,020 now"), "{text}");
+    assert!(lost.load(Ordering::SeqCst) > 5, "{lost:?} answers were lost");
+    assert!(lists() == expected, "items came twice");
 }
