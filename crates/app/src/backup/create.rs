@@ -43,11 +43,14 @@ pub(crate) fn create(
         Some(name) => name.to_owned(),
         None => Date::of(copy.manifest.time_ms).compact(),
     };
-    check_name(directory, &name)?;
     copy.manifest.cluster = store.cluster();
     let unfinished = directory.join(format!(".{name}.{:016x}{UNFINISHED}", crate::draw().map_err(Mistake)?));
     let folder = directory.join(&name);
-    let written = copy.write(&unfinished).and_then(|()| publish(&unfinished, &folder, directory));
+    // The name again: it may come from the clock of the store, and another may have been faster.
+    let written = check_name(directory, &name)
+        .and_then(|()| copy.write(&unfinished))
+        .and_then(|()| check_name(directory, &name))
+        .and_then(|()| publish(&unfinished, &folder, directory));
     if written.is_err() {
         // What is half written is of no use to anybody; if it cannot be removed, its name says what it is.
         let _ = fs::remove_dir_all(&unfinished);

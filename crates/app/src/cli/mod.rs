@@ -38,11 +38,14 @@ pub(crate) use steps::steps_of;
 
 /// Atomic multicast that stays correct across shards and continents.
 #[derive(Parser)]
-#[command(name = "skein", version, max_term_width = 100, after_help = EXAMPLES)]
+#[command(name = "skein", version, max_term_width = 100, help_template = HELP, after_help = EXAMPLES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// As usual, but for a line that a screen has not.
+const HELP: &str = "{about-with-newline}{usage-heading} {usage}\n\n{all-args}{after-help}";
 
 const EXAMPLES: &str = "Examples:
   skein dev                          run a cluster here, to try things with
