@@ -43,6 +43,12 @@ pub trait Service: Send {
     /// Becomes what the bytes of a snapshot say. A sentence if it cannot: then
     /// they were written by something else.
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String>;
+
+    /// Tells what it counts and measures, by names that no other part of a
+    /// replica uses.
+    fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        let _ = tell;
+    }
 }
 
 impl<S: Service + ?Sized> Service for Box<S> {
@@ -68,6 +74,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
         (**self).restore(snapshot)
+    }
+
+    fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        (**self).gauges(tell);
     }
 }
 

@@ -420,6 +420,7 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
         tell("streams", streams as u64);
         tell("answers_kept", answers as u64);
         tell("names", names as u64);
+        self.service.gauges(tell);
     }
 
     fn outlook(&self, session: SessionId, sequence: u64) -> Option<Outlook> {
