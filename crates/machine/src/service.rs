@@ -193,6 +193,9 @@ pub enum Ask {
     Forget(u64),
     /// Multicast something that is no command. Its session is below [`Ask::SESSIONS`].
     Multicast(Multicast),
+    /// Whether somebody follows what is delivered here. As long as it is so, [`Told::Up`] tells of every delivery,
+    /// those that carry commands included.
+    Follow(bool),
     /// The process is about to stop: what it leads should be handed over.
     Retire,
 }
@@ -252,7 +255,8 @@ pub enum Told {
         /// Why, in words for a person.
         why: &'static str,
     },
-    /// What the order says of messages that are no commands.
+    /// What the order says of messages that are no commands; and every delivery, where that was asked for by
+    /// [`Ask::Follow`].
     Up(Up),
 }
 

@@ -18,6 +18,7 @@ mod settings;
 mod status;
 mod steps;
 mod talk;
+mod watch;
 
 use std::fmt;
 use std::process::ExitCode;
