@@ -27,6 +27,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "mutants")]
+#[cfg(feature = "mutants")]
+pub(crate) use run::lists_of;
 pub(crate) use run::{jobs, seed_of};
 #[cfg(all(test, feature = "mutants"))]
 pub(crate) use search::in_words;
