@@ -27,9 +27,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "mutants")]
-#[cfg(feature = "mutants")]
-pub(crate) use run::lists_of;
-pub(crate) use run::{jobs, seed_of};
+pub(crate) use run::{jobs, lists_of, seed_of};
 #[cfg(all(test, feature = "mutants"))]
 pub(crate) use search::in_words;
 #[cfg(feature = "mutants")]

@@ -96,6 +96,8 @@ pub(crate) struct Face {
     next_token: u64,
     next_client: u64,
     pub(super) counts: Counts,
+    /// When answers came in this turn: all of one turn are written at its end, so the clock is read once for them.
+    heard_at: Option<Instant>,
     pub(super) statistics: Statistics,
     /// What is known of the partitions here.
     pub(super) partitions: Partitions,
@@ -112,6 +114,7 @@ impl Face {
             next_token: 1,
             next_client: 1,
             counts: Counts::default(),
+            heard_at: None,
             statistics: Statistics::begin(),
             partitions: Partitions::default(),
         }
@@ -394,14 +397,14 @@ impl Face {
             }
             Told::Up(_) => unreachable!("it has no token"),
         };
-        count(&mut self.counts, &run, &answers);
+        count(&mut self.counts, &run, &answers, *self.heard_at.get_or_insert_with(Instant::now));
         finish(client, run, answers, desk);
     }
 }
 
 /// What came of a run.
-fn count(counts: &mut Counts, run: &Run, answers: &[Reply]) {
-    let took = run.began.map_or(Duration::ZERO, |began| began.elapsed());
+fn count(counts: &mut Counts, run: &Run, answers: &[Reply], now: Instant) {
+    let took = run.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
     let replies = run.requests.iter().zip(answers).map(|((.., number), reply)| (*number, &reply.0[..]));
     counts.came_back(run.passage, u64::try_from(took.as_micros()).unwrap_or(u64::MAX), replies);
 }
@@ -538,6 +541,7 @@ impl Streams for Face {
     }
 
     fn end_turn(&mut self, _: &mut Desk) {
+        self.heard_at = None;
         for (way, outbox) in self.ways.iter().zip(&mut self.outbox) {
             if !outbox.is_empty() {
                 // Whoever is gone answers nothing, and the clients are told so when their patience ends.
@@ -563,7 +567,7 @@ impl Streams for Face {
                 false => format!("-UNCERTAIN no answer within {seconds} s: it may have been done, or may yet be\r\n"),
             };
             let answers = vec![Reply(Bytes::from(line)); run.requests.len()];
-            count(&mut self.counts, &run, &answers);
+            count(&mut self.counts, &run, &answers, now);
             finish(client, run, answers, desk);
         }
     }
