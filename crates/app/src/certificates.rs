@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use skein_runtime::tls::{Files, Tls, check_name};
+use skein_runtime::tls::{Files, Tls, Trust, check_name};
 
 use crate::config::{Config, ConfigError};
 
@@ -90,6 +90,17 @@ impl Config {
     /// Whether the pages of nodes speak TLS.
     pub fn serves_page_by_tls(&self) -> bool {
         self.tls.as_ref().is_some_and(|certificates| certificates.http)
+    }
+
+    /// Whom somebody believes who only visits a node. It presents what clients have, if they have anything.
+    pub(crate) fn trust_of_visitor(&self) -> Result<Trust, ConfigError> {
+        let missing = || ConfigError("this cluster has no certificates: add [tls]".to_owned());
+        let certificates = self.tls.as_ref().ok_or_else(missing)?;
+        let read = match certificates.of_client() {
+            Some(files) => Trust::read_with(&files),
+            None => Trust::read(&certificates.ca),
+        };
+        read.map_err(|error| ConfigError(error.to_string()))
     }
 
     /// The same for a client.

@@ -118,19 +118,36 @@ impl Client {
 
     /// Follows what a group delivers, from now on, for as long as `each` answers true.
     pub fn follow(&mut self, group: GroupId, mut each: impl FnMut(Delivery) -> bool) -> Result<(), String> {
-        let set: GroupSet = [group].into_iter().collect();
-        self.connect(set)?;
-        let (process, connection) = self.homes[&group];
-        self.callers.say(connection, |buffer| Request::Tail.encode(&mut Writer::new(buffer, VERSION)));
+        self.follow_all([group].into_iter().collect(), |_, delivery| each(delivery))
+    }
+
+    /// Follows several groups. What each delivers comes in its order; what two deliver may come in any.
+    pub fn follow_all(
+        &mut self,
+        groups: GroupSet,
+        mut each: impl FnMut(GroupId, Delivery) -> bool,
+    ) -> Result<(), String> {
+        self.connect(groups)?;
+        for group in groups.iter() {
+            let (_, connection) = self.homes[&group];
+            self.callers.say(connection, |buffer| Request::Tail.encode(&mut Writer::new(buffer, VERSION)));
+        }
+        let home = |homes: &BTreeMap<GroupId, (ProcessId, usize)>, connection| {
+            let home = homes.iter().find(|(_, (_, home))| *home == connection);
+            home.map(|(group, (process, _))| (*group, *process)).expect("it was called here")
+        };
         let mut heard = Vec::new();
         loop {
             self.callers.wait(None, &mut heard).map_err(|error| error.to_string())?;
             for word in heard.drain(..) {
                 match word {
-                    Heard::Lost(_, why) => return Err(format!("{process} is gone: {why}")),
-                    Heard::Message(_, reply) => {
+                    Heard::Lost(connection, why) => {
+                        let (_, process) = home(&self.homes, connection);
+                        return Err(format!("{process} is gone: {why}"));
+                    }
+                    Heard::Message(connection, reply) => {
                         if let Reply::Next(delivery) = understand(reply)?
-                            && !each(delivery)
+                            && !each(home(&self.homes, connection).0, delivery)
                         {
                             return Ok(());
                         }

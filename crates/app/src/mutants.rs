@@ -1,5 +1,8 @@
 //! `skein sim mutants`: each planted bug, and the judge that must catch it.
-//! The same seeds run without the bug, and must be clean.
+//! The same seeds run without the bug, and must be clean. Here are the bugs of
+//! protocols; those of the replicas of a service are in `lists`.
+
+mod lists;
 
 use std::sync::Arc;
 
@@ -169,32 +172,47 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     let mut all_well = true;
     // A bug that a machine notices by itself ends in a panic; what it says is in the verdict.
     std::panic::set_hook(Box::new(|_| {}));
-    let is_wanted = |row: &&Row| arguments.only.as_ref().is_none_or(|text| row.name.contains(text.as_str()));
+    let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
+    let names: Vec<&str> = ROWS.iter().map(|row| row.name).chain(lists::ROWS.iter().map(|row| row.name)).collect();
     if let Some(text) = &arguments.only
-        && !ROWS.iter().any(|row| is_wanted(&row))
+        && !names.iter().any(|name| is_wanted(name))
     {
-        let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
         return Err(Mistake(format!("no planted bug has `{text}` in its name; there are {}", names.join(", "))));
     }
-    for row in ROWS.iter().filter(is_wanted) {
-        let catch = row.hunt(jobs(arguments.jobs))?;
-        if arguments.json {
-            output::json(&catch);
+    let jobs = jobs(arguments.jobs);
+    for row in ROWS.iter().filter(|row| is_wanted(row.name)) {
+        let catch = row.hunt(jobs)?;
+        all_well &= catch.show(arguments.json, matches!(row.hunt, Hunt::Seeds(_)));
+    }
+    for row in lists::ROWS.iter().filter(|row| is_wanted(row.name)) {
+        all_well &= row.hunt(jobs)?.show(arguments.json, true);
+    }
+    Ok(all_well)
+}
+
+impl Catch {
+    /// Answers whether all is as it should be.
+    fn show(&self, is_json: bool, by_seeds: bool) -> bool {
+        if is_json {
+            output::json(self);
         } else {
-            let how = match (catch.caught, row.hunt) {
-                (true, Hunt::Seeds(_)) => format!("caught by {} after {} seeds", catch.property, catch.seeds_to_catch),
-                (true, Hunt::Steps | Hunt::Search(..)) => format!("caught by {}", catch.property),
-                (false, _) => format!("SURVIVED {} seeds", row.seeds()),
+            let how = match (self.caught, by_seeds) {
+                (true, true) => format!("caught by {} after {} seeds", self.property, self.seeds_to_catch),
+                (true, false) => format!("caught by {}", self.property),
+                (false, _) => format!("SURVIVED {} seeds", self.seeds_to_catch),
             };
-            let clean = match catch.clean_violations {
+            let clean = match self.clean_violations {
                 0 => String::new(),
                 wrong => format!("; WITHOUT THE BUG {wrong} seeds fail too"),
             };
-            output::line(format_args!("{:<40} {how}{clean}", row.name));
+            output::line(format_args!("{:<40} {how}{clean}", self.mutant));
         }
-        all_well &= catch.caught && catch.clean_violations == 0;
+        self.caught && self.clean_violations == 0
     }
-    Ok(all_well)
+}
+
+fn replay(name: &str) -> String {
+    format!("skein sim mutants --only '{name}'")
 }
 
 impl Row {
@@ -242,12 +260,8 @@ impl Row {
             property: property.unwrap_or(self.breaks[0]),
             seeds_to_catch: 1,
             clean_violations,
-            replay: self.replay(),
+            replay: replay(self.name),
         }
-    }
-
-    fn replay(&self) -> String {
-        format!("skein sim mutants --only '{}'", self.name)
     }
 
     /// The property among those that it may break that it did break.

@@ -172,7 +172,9 @@ impl Node {
             .http
             .map(|address| {
                 let tls = tls.clone().filter(|_| config.serves_page_by_tls());
-                Http::open(address, name, config, handles.clone().into_iter().collect(), ground.clock.clone(), tls)
+                let handles = handles.clone().into_iter().collect();
+                let face = face.as_ref().map(Server::caller);
+                Http::open(address, name, config, handles, face, ground.clock.clone(), tls)
             })
             .transpose()?;
         let plan = (config.cluster.id(), config.plan());
@@ -348,10 +350,11 @@ fn open_face(config: &Config, name: &str, tls: Option<&Tls>) -> Result<Option<Se
 /// The ways from the face of a node to its replicas.
 fn ways(config: &Config, handles: &BTreeMap<ProcessId, Handle<Call>>) -> Vec<resp::Way> {
     let way = |(process, handle): (&ProcessId, &Handle<Call>)| {
-        let handle = handle.clone();
+        let (handle, watched) = (handle.clone(), handle.clone());
         resp::Way {
             group: config.cluster.group_of(*process).expect("a replica is in a group"),
             ask: Box::new(move |asks| handle.call(Call::Asks(asks)).is_ok()),
+            inspect: Box::new(move || watched.inspect().ok()),
         }
     };
     handles.iter().map(way).collect()

@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use skein_runtime::tls::{Trust, Visit};
+
 /// A command and its arguments, where they are text. Words may be any bytes: see [`Connection::say`].
 pub(crate) type Command = Vec<String>;
 
@@ -27,16 +29,33 @@ pub(crate) enum Reply {
 /// A connection. One that has failed once is of no use any more: nobody knows which reply comes next.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Line,
     heard: Vec<u8>,
+}
+
+/// What it goes by.
+#[derive(Debug)]
+enum Line {
+    Clear(TcpStream),
+    Secret(Box<Visit>),
 }
 
 impl Connection {
     pub(crate) fn open(address: SocketAddr, patience: Duration) -> io::Result<Connection> {
-        let stream = TcpStream::connect_timeout(&address, patience)?;
-        stream.set_nodelay(true)?;
-        stream.set_write_timeout(Some(patience))?;
-        Ok(Connection { stream, heard: Vec::new() })
+        Ok(Connection { stream: Line::Clear(dial(address, patience)?), heard: Vec::new() })
+    }
+
+    /// The same over TLS, with this node, or with any where none is named.
+    pub(crate) fn open_in_secret(
+        address: SocketAddr,
+        patience: Duration,
+        trust: &Trust,
+        node: Option<&str>,
+    ) -> io::Result<Connection> {
+        let stream = dial(address, patience)?;
+        stream.set_read_timeout(Some(patience))?;
+        let visit = trust.visit(node, stream)?;
+        Ok(Connection { stream: Line::Secret(Box::new(visit)), heard: Vec::new() })
     }
 
     /// Says all of these at once.
@@ -70,7 +89,7 @@ impl Connection {
             if left.is_zero() {
                 return Err(ErrorKind::TimedOut.into());
             }
-            self.stream.set_read_timeout(Some(left))?;
+            self.stream.socket().set_read_timeout(Some(left))?;
             let mut buffer = [0; 16 << 10];
             match self.stream.read(&mut buffer) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
@@ -78,6 +97,47 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
+        }
+    }
+}
+
+fn dial(address: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, patience)?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(patience))?;
+    Ok(stream)
+}
+
+impl Line {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Line::Clear(stream) => stream,
+            Line::Secret(visit) => visit.socket(),
+        }
+    }
+}
+
+impl Read for Line {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Line::Clear(stream) => stream.read(bytes),
+            Line::Secret(visit) => visit.read(bytes),
+        }
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Line::Clear(stream) => stream.write(bytes),
+            Line::Secret(visit) => visit.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Line::Clear(stream) => stream.flush(),
+            Line::Secret(visit) => visit.flush(),
         }
     }
 }

@@ -43,6 +43,12 @@ pub trait Service: Send {
     /// Becomes what the bytes of a snapshot say. A sentence if it cannot: then
     /// they were written by something else.
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String>;
+
+    /// Tells what it counts and measures, by names that no other part of a
+    /// replica uses.
+    fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        let _ = tell;
+    }
 }
 
 impl<S: Service + ?Sized> Service for Box<S> {
@@ -68,6 +74,10 @@ impl<S: Service + ?Sized> Service for Box<S> {
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
         (**self).restore(snapshot)
+    }
+
+    fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        (**self).gauges(tell);
     }
 }
 
@@ -183,6 +193,9 @@ pub enum Ask {
     Forget(u64),
     /// Multicast something that is no command. Its session is below [`Ask::SESSIONS`].
     Multicast(Multicast),
+    /// Whether somebody follows what is delivered here. As long as it is so, [`Told::Up`] tells of every delivery,
+    /// those that carry commands included.
+    Follow(bool),
     /// The process is about to stop: what it leads should be handed over.
     Retire,
 }
@@ -242,7 +255,8 @@ pub enum Told {
         /// Why, in words for a person.
         why: &'static str,
     },
-    /// What the order says of messages that are no commands.
+    /// What the order says of messages that are no commands; and every delivery, where that was asked for by
+    /// [`Ask::Follow`].
     Up(Up),
 }
 

@@ -2,17 +2,23 @@
 //! hand, and for what Redis' own does not know: where keys are.
 
 use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
+use skein_runtime::tls::Trust;
 
-use super::talk::Where;
-use super::{Mistake, Verdict, output};
+use super::talk::{Identity, Where};
+use super::{Mistake, Verdict, output, watch};
+use crate::config::{Config, NodeConfig};
 use crate::redis::{Connection, Reply};
 
 /// Longer than a node lets a client wait.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What whoever speaks in the clear hears from a store that speaks TLS.
+const ONLY_TLS: &str = "ERR only TLS is spoken here";
 
 /// Keys that are asked for at once.
 const PAGE: usize = 1000;
@@ -25,6 +31,11 @@ pub(crate) struct Store {
     /// A node, in place of a configuration.
     #[arg(long, value_name = "ADDRESS", global = true)]
     address: Option<SocketAddr>,
+    /// Speak TLS with the node of --address. A configuration says by itself whether its store does.
+    #[arg(long, global = true)]
+    tls: bool,
+    #[command(flatten)]
+    identity: Identity,
     /// Who you are, where that is asked for.
     #[arg(long, value_name = "NAME", global = true, default_value = "default")]
     user: String,
@@ -39,7 +50,9 @@ pub(crate) struct Store {
   skein kv get user:7 user:8
   skein kv range user: user;            every key that begins with user:
   skein kv where user:7 order:1         which partitions hold them
-  skein kv --address 127.0.0.1:6379 get user:7")]
+  skein kv watch user:7                 what happens to it, until you stop it
+  skein kv --address 127.0.0.1:6379 get user:7
+  skein kv --address 10.0.0.1:6379 --tls --ca certificates/ca.pem get user:7")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     store: Store,
@@ -83,9 +96,14 @@ enum Kv {
         #[arg(required = true, value_name = "KEY")]
         keys: Vec<String>,
     },
+    /// Say which partition holds each key, and print what is done to them from now on, until you stop it.
+    Watch(watch::Arguments),
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
+    if let Kv::Watch(watched) = &arguments.command {
+        return watch::command(&arguments.store.watched()?, watched);
+    }
     let mut redis = arguments.store.connect()?;
     match &arguments.command {
         Kv::Get { keys } => {
@@ -106,7 +124,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         }
         Kv::Range { start, end, values } => range(&mut redis, start, end, *values),
         Kv::Where { keys } => {
-            let replicas = arguments.store.replicas();
+            let replicas = arguments.store.place.read().map(|config| replicas(&config)).unwrap_or_default();
             for key in keys {
                 let group = ask(&mut redis, "SKEIN.WHERE", std::slice::from_ref(key))?.to_string();
                 let at = replicas.get(&group).map_or(String::new(), |nodes| format!("\tat {}", nodes.join(", ")));
@@ -114,6 +132,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
             }
             Ok(true)
         }
+        Kv::Watch(_) => unreachable!("it asks no node of the store"),
     }
 }
 
@@ -147,9 +166,28 @@ fn strange() -> Mistake {
 fn ask(redis: &mut Connection, name: &str, words: &[String]) -> Result<Reply, Mistake> {
     let command = std::iter::once(name.to_owned()).chain(words.iter().cloned()).collect();
     match redis.say(&[command]).and_then(|()| redis.hear(Instant::now() + PATIENCE)) {
+        Ok(Reply::Error(why)) if why == ONLY_TLS => {
+            Err(Mistake(format!("{why}: add --tls, and --ca with the certificate of the cluster's authority")))
+        }
         Ok(Reply::Error(why)) => Err(Mistake(why)),
         Ok(reply) => Ok(reply),
         Err(error) => Err(Mistake(format!("the store does not answer: {error}"))),
+    }
+}
+
+/// How a node of a store is reached.
+struct Door {
+    address: SocketAddr,
+    /// Whom to believe, where TLS is spoken, and which node it has to be.
+    secrecy: Option<(Trust, Option<String>)>,
+}
+
+impl Door {
+    fn open(&self) -> io::Result<Connection> {
+        match &self.secrecy {
+            None => Connection::open(self.address, PATIENCE),
+            Some((trust, node)) => Connection::open_in_secret(self.address, PATIENCE, trust, node.as_deref()),
+        }
     }
 }
 
@@ -160,20 +198,22 @@ impl Store {
 
     /// The same, beginning behind so many nodes: where one has failed, the next may not.
     pub(crate) fn connect_beyond(&self, passed: usize) -> Result<Connection, Mistake> {
-        let mut addresses = match self.address {
-            Some(address) => vec![address],
-            None => self.addresses()?,
-        };
-        let passed = passed % addresses.len().max(1);
-        addresses.rotate_left(passed);
+        let mut doors = self.doors()?;
+        let passed = passed % doors.len().max(1);
+        doors.rotate_left(passed);
         let mut why = String::new();
-        for address in &addresses {
-            match Connection::open(*address, PATIENCE) {
+        for door in &doors {
+            let address = door.address;
+            match door.open() {
                 Ok(mut redis) => {
                     if let Some(password) = &self.password {
                         ask(&mut redis, "AUTH", &[self.user.clone(), password.clone()])?;
                     }
                     return Ok(redis);
+                }
+                // Another node would not be believed either, or the wrong thing is spoken.
+                Err(error) if error.kind() == ErrorKind::InvalidData => {
+                    return Err(Mistake(format!("{address} is not trusted: {error}")));
                 }
                 Err(error) => why = format!("{address}: {error}"),
             }
@@ -187,28 +227,56 @@ impl Store {
         config.map(|config| config.cluster.id().to_string())
     }
 
-    fn addresses(&self) -> Result<Vec<SocketAddr>, Mistake> {
-        let config = self.place.read()?;
-        let Some(store) = &config.store else {
-            return Err(Mistake("this cluster has no store, and only orders messages: add [store]".to_owned()));
-        };
-        if store.tls {
-            return Err(Mistake("this store speaks TLS, which `skein kv` does not: use `redis-cli --tls`".to_owned()));
+    fn doors(&self) -> Result<Vec<Door>, Mistake> {
+        if let Some(address) = self.address {
+            if self.identity.is_said() && !self.tls {
+                return Err(Mistake(
+                    "--ca, --cert and --key, or SKEIN_CA and its kin, are for TLS: add --tls".to_owned(),
+                ));
+            }
+            let secrecy = self.tls.then(|| self.identity.trust()).transpose()?.map(|trust| (trust, None));
+            return Ok(vec![Door { address, secrecy }]);
         }
-        let addresses: Vec<SocketAddr> = config.nodes.values().filter_map(|node| node.redis).collect();
-        match addresses.is_empty() {
+        let config = self.identity.put_into(self.place.read()?);
+        let Some(store) = &config.store else { return Err(no_store()) };
+        let trust = match store.tls || self.tls {
+            true => Some(config.trust_of_visitor().map_err(|error| Mistake(error.to_string()))?),
+            false => None,
+        };
+        let door = |(name, node): (&String, &NodeConfig)| {
+            let secrecy = trust.clone().map(|trust| (trust, Some(name.clone())));
+            node.redis.map(|address| Door { address, secrecy })
+        };
+        let doors: Vec<Door> = config.nodes.iter().filter_map(door).collect();
+        match doors.is_empty() {
             true => {
                 Err(Mistake("no node serves clients: give one an address, as in redis = \"127.0.0.1:6379\"".to_owned()))
             }
-            false => Ok(addresses),
+            false => Ok(doors),
         }
     }
 
-    /// The nodes of each group, as far as the configuration is here.
-    fn replicas(&self) -> BTreeMap<String, Vec<String>> {
-        let Ok(config) = self.place.read() else { return BTreeMap::new() };
-        let groups = config.groups.iter().zip(config.cluster.groups().iter());
-        let nodes = |group| config.cluster.members(group).iter().map(|process| config.homes[process].clone()).collect();
-        groups.map(|(name, group)| (name.clone(), nodes(group))).collect()
+    /// The configuration of a cluster that is watched: what partitions do is told by replicas, not to clients of Redis.
+    fn watched(&self) -> Result<Config, Mistake> {
+        if self.address.is_some() {
+            return Err(Mistake(
+                "a store is watched at its replicas, of which --address says nothing: name its configuration by \
+                 --config"
+                    .to_owned(),
+            ));
+        }
+        let config = self.identity.put_into(self.place.read()?);
+        if config.store.is_none() { Err(no_store()) } else { Ok(config) }
     }
+}
+
+fn no_store() -> Mistake {
+    Mistake("this cluster has no store, and only orders messages: add [store]".to_owned())
+}
+
+/// The nodes of each group.
+pub(super) fn replicas(config: &Config) -> BTreeMap<String, Vec<String>> {
+    let groups = config.groups.iter().zip(config.cluster.groups().iter());
+    let nodes = |group| config.cluster.members(group).iter().map(|process| config.homes[process].clone()).collect();
+    groups.map(|(name, group)| (name.clone(), nodes(group))).collect()
 }

@@ -19,6 +19,7 @@ mod settings;
 mod status;
 mod steps;
 mod talk;
+mod watch;
 
 use std::fmt;
 use std::process::ExitCode;
@@ -27,7 +28,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "mutants")]
-pub(crate) use run::{jobs, seed_of};
+pub(crate) use run::{jobs, lists_of, seed_of};
 #[cfg(all(test, feature = "mutants"))]
 pub(crate) use search::in_words;
 #[cfg(feature = "mutants")]

@@ -162,7 +162,10 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         let trace = arguments.trace.map(Detail::trace);
         match arguments.service {
             None => seed_of(arguments.protocol, &plan, seed, trace, variant),
-            Some(Service::Lists) => lists_of(arguments.protocol, &plan, seed, trace, variant),
+            Some(Service::Lists) => {
+                let none = skein_service::Planted::NONE;
+                lists_of(arguments.protocol, &lists_as(&plan), seed, trace, variant, none)
+            }
         }
     };
     let mut summary = Summary {
@@ -199,9 +202,31 @@ pub(crate) fn seed_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<
     protocol.employ(&plan.cluster, variant, OneSeed(plan, seed, trace))
 }
 
-/// Runs one seed of lists on a protocol.
-fn lists_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<Trace>, variant: Variant) -> Outcome {
-    struct OneSeed<'a>(&'a Plan, Variant, u64, Option<Trace>);
+/// Lists under the weather of a plan.
+fn lists_as(plan: &Plan) -> ListsPlan {
+    ListsPlan {
+        cluster: plan.cluster.clone(),
+        scenario: plan.scenario,
+        clients: CLIENTS,
+        habits: Habits::EAGER,
+        is_forgetful: false,
+        is_lopsided: false,
+        duration: plan.duration,
+        clock_bound: plan.clock_bound,
+        severity: plan.severity,
+    }
+}
+
+/// Runs one seed of lists on a protocol, with replicas that may have a bug planted.
+pub(crate) fn lists_of(
+    protocol: Protocol,
+    plan: &ListsPlan,
+    seed: u64,
+    trace: Option<Trace>,
+    variant: Variant,
+    planted: skein_service::Planted,
+) -> Outcome {
+    struct OneSeed<'a>(&'a ListsPlan, Variant, u64, Option<Trace>, skein_service::Planted);
     impl Employer for OneSeed<'_> {
         type Answer = Outcome;
 
@@ -209,7 +234,7 @@ fn lists_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<Trace>, va
         where
             M: Ordering + Clone + Hash + 'static,
         {
-            let OneSeed(plan, variant, seed, trace) = self;
+            let OneSeed(plan, variant, seed, trace, planted) = self;
             let cluster = plan.cluster.clone();
             let near = Arc::new(Near::new(&cluster, |_, _| 0));
             let follows_real_time = variant.clock == Clock::Hybrid;
@@ -219,20 +244,8 @@ fn lists_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<Trace>, va
                 keeps_records: true,
                 tells_everything: false,
             };
-            let lists = ListsPlan {
-                cluster: cluster.clone(),
-                scenario: plan.scenario,
-                clients: CLIENTS,
-                habits: Habits::EAGER,
-                is_forgetful: false,
-                is_lopsided: false,
-                duration: plan.duration,
-                clock_bound: plan.clock_bound,
-                severity: plan.severity,
-            };
-            let ran = run_lists(&lists, seed, trace, move |process, boot| {
-                let service = Lists::new(cluster.groups().len());
-                let (order, planted) = (maker(process, boot), skein_service::Planted::NONE);
+            let ran = run_lists(plan, seed, trace, move |process, boot| {
+                let (order, service) = (maker(process, boot), Lists::new(cluster.groups().len()));
                 replica::Replica::new(process, cluster.clone(), near.clone(), order, service, settings, planted)
             });
             let counts = Counts {
@@ -245,7 +258,7 @@ fn lists_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<Trace>, va
             Outcome { seed, counts, violations: ran.violations, trace: ran.trace }
         }
     }
-    protocol.employ(&plan.cluster, variant, OneSeed(plan, variant, seed, trace))
+    protocol.employ(&plan.cluster, variant, OneSeed(plan, variant, seed, trace, planted))
 }
 
 /// How many seeds to run at once.

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use clap::Args;
 use serde::Serialize;
 use skein_machine::{Delivery, GroupId, GroupSet};
+use skein_runtime::tls::{Files, Trust};
+use skein_service::replica::unpack;
 
 use super::{Mistake, Verdict, output};
 use crate::client::{Client, Delivered};
@@ -21,16 +23,16 @@ pub(crate) struct Where {
 }
 
 /// What makes a client known to a cluster that speaks TLS.
-#[derive(Args)]
+#[derive(Args, Clone, Debug)]
 pub(crate) struct Identity {
     /// The certificate of the cluster's authority, if the configuration does not say.
-    #[arg(long, value_name = "FILE", env = "SKEIN_CA")]
+    #[arg(long, value_name = "FILE", env = "SKEIN_CA", global = true)]
     ca: Option<PathBuf>,
     /// The own certificate.
-    #[arg(long, value_name = "FILE", env = "SKEIN_CERT", requires = "key")]
+    #[arg(long, value_name = "FILE", env = "SKEIN_CERT", requires = "key", global = true)]
     cert: Option<PathBuf>,
     /// Its key.
-    #[arg(long, value_name = "FILE", env = "SKEIN_KEY", requires = "cert")]
+    #[arg(long, value_name = "FILE", env = "SKEIN_KEY", requires = "cert", global = true)]
     key: Option<PathBuf>,
 }
 
@@ -112,6 +114,28 @@ impl Where {
 }
 
 impl Identity {
+    /// Whom to believe at a store that speaks TLS, where no configuration says.
+    pub(crate) fn trust(&self) -> Result<Trust, Mistake> {
+        let Some(ca) = &self.ca else {
+            return Err(Mistake(
+                "--tls: nobody has said whom to believe: name the certificate of the cluster's authority by --ca"
+                    .into(),
+            ));
+        };
+        let read = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                Trust::read_with(&Files { ca: ca.clone(), cert: cert.clone(), key: key.clone() })
+            }
+            _ => Trust::read(ca),
+        };
+        read.map_err(|error| Mistake(error.to_string()))
+    }
+
+    /// Whether anything is said here.
+    pub(crate) fn is_said(&self) -> bool {
+        self.ca.is_some() || self.cert.is_some()
+    }
+
     /// What is said here counts before what the configuration says of clients.
     pub(crate) fn put_into(&self, mut config: Config) -> Config {
         if let Some(ca) = &self.ca {
@@ -181,7 +205,10 @@ fn show(config: &Config, delivered: &Delivered, is_json: bool) {
 fn print(config: &Config, delivery: &Delivery, is_json: bool) {
     let Delivery { position, timestamp, message } = delivery;
     let groups: Vec<&str> = message.id.destinations.iter().map(|group| config.groups[group.index()].as_str()).collect();
-    let text = String::from_utf8_lossy(&message.payload).into_owned();
+    let text = match unpack(message) {
+        Some(parcel) => format!("{} commands of the store, which `skein kv watch` shows", parcel.commands.len()),
+        None => String::from_utf8_lossy(&message.payload).into_owned(),
+    };
     if is_json {
         let message = message.id.to_string();
         return output::json(&Line { position: *position, timestamp: timestamp.0, message, groups, text });

@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -22,12 +22,15 @@ use skein_machine::{ProcessId, SessionId, Story};
 use skein_runtime::clock::HardwareClock;
 use skein_runtime::inspect::{Explained, Inspection};
 use skein_runtime::replica::{Handle, Stopped};
+use skein_runtime::streams::Caller;
 use skein_runtime::tls::Tls;
 use tokio::sync::oneshot;
 
 use super::door::{Door, Visitor};
+use super::face_metrics;
 use super::metrics::exposition;
 use super::multicast::Call;
+use super::resp;
 use super::story::{self, NodeList, NodeStories, ReplicaStory, Told};
 use crate::config::Config;
 
@@ -130,6 +133,8 @@ struct Watched {
     node: String,
     config: Config,
     handles: Vec<(ProcessId, Handle<Call>)>,
+    /// What clients of Redis see, if anything.
+    face: Option<Caller<resp::Call>>,
     clock: HardwareClock,
 }
 
@@ -146,6 +151,7 @@ impl Http {
         node: &str,
         config: &Config,
         handles: Vec<(ProcessId, Handle<Call>)>,
+        face: Option<Caller<resp::Call>>,
         clock: HardwareClock,
         tls: Option<Tls>,
     ) -> Result<Http, String> {
@@ -154,7 +160,7 @@ impl Http {
         listener.set_nonblocking(true).map_err(cannot)?;
         let address = listener.local_addr().map_err(cannot)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot)?;
-        let watched = Arc::new(Watched { node: node.to_owned(), config: config.clone(), handles, clock });
+        let watched = Arc::new(Watched { node: node.to_owned(), config: config.clone(), handles, face, clock });
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = move || {
             runtime.block_on(async move {
@@ -259,7 +265,23 @@ fn json(value: &impl Serialize) -> Response {
 }
 
 async fn metrics(State(watched): State<Arc<Watched>>) -> Response {
-    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&watched.status().await)).into_response()
+    let mut text = exposition(&watched.status().await);
+    if let Some(look) = watched.look().await {
+        text += &face_metrics::exposition(&watched.node, &look);
+    }
+    ([(CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+/// What somebody answers who was asked at `begin`, if it comes in time.
+async fn heard<T>(answer: Receiver<T>, begin: tokio::time::Instant) -> Option<T> {
+    // They answer within a turn; meanwhile this thread looks after others.
+    while begin.elapsed() < PATIENCE {
+        match answer.try_recv() {
+            Err(TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(1)).await,
+            answered => return answered.ok(),
+        }
+    }
+    None
 }
 
 impl Watched {
@@ -269,22 +291,20 @@ impl Watched {
         let begin = tokio::time::Instant::now();
         let mut answers = Vec::new();
         for (process, answer) in asked {
-            let mut found = None;
-            // They answer within a turn; meanwhile this thread looks after others.
-            while let Ok(answer) = &answer
-                && begin.elapsed() < PATIENCE
-            {
-                match answer.try_recv() {
-                    Err(TryRecvError::Empty) => tokio::time::sleep(Duration::from_millis(1)).await,
-                    answered => {
-                        found = answered.ok();
-                        break;
-                    }
-                }
-            }
+            let found = match answer {
+                Ok(answer) => heard(answer, begin).await,
+                Err(Stopped) => None,
+            };
             answers.push((process, found));
         }
         answers
+    }
+
+    /// Asks the face, if there is one.
+    async fn look(&self) -> Option<resp::Look> {
+        let (asker, answer) = channel();
+        self.face.as_ref()?.call(resp::Call::Look(asker)).ok()?;
+        heard(answer, tokio::time::Instant::now()).await
     }
 
     fn group_of(&self, process: ProcessId) -> String {

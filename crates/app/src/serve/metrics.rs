@@ -82,23 +82,28 @@ const LINKS: [(&str, &str, &str, OfLink); 7] = [
 ];
 
 /// What protocols measure. Another one may have others, which are told without a sentence of their own.
-const MACHINES: [(&str, &str); 28] = [
+const MACHINES: [(&str, &str); 33] = [
     ("answers_held", "Answers of the store that wait until nobody can see the world without them."),
     ("answers_kept", "Answers of the store that may be asked for again."),
     ("checkpointed", "The position up to which the newest checkpoint reaches."),
     ("clock", "The clock of the protocol."),
     ("commands_waiting_bytes", "Commands for the store that wait for their turn here."),
+    ("cursors", "Cursors of SKEIN.RANGE that are open in the partition."),
     ("delivered", "Deliveries of the group, in all lives."),
     ("epoch", "The epoch of the group: rises with each change of its primary."),
     ("group", "The number of the group."),
     ("is_primary", "Whether the replica leads its group."),
     ("is_settled", "Whether the replica takes part in its group."),
     ("is_without_memory", "Whether the replica waits to be taken in again after its disk was lost."),
+    ("keys", "Keys that the partition holds."),
+    ("keys_with_deadline", "Keys of the partition that have a deadline."),
     ("leader", "The number of the process that leads the group."),
     ("log_base", "Entries of the group's log up to here are cut."),
     ("log_decided", "Entries of the group's log up to here are decided."),
     ("log_entries", "Entries of the group's log that are kept."),
     ("log_last", "The last entry of the group's log."),
+    ("max_memory_bytes", "What the partition may hold, in bytes as `max_memory_mb` counts them; 0 is no limit."),
+    ("memory_bytes", "What the partition holds, in bytes as `max_memory_mb` counts them."),
     ("names", "Clients' sessions whose last command the store remembers."),
     ("open", "Messages sent from here that have no outcome yet."),
     ("parcels_open", "Parcels of commands on their way from here that have no answer yet."),
@@ -115,7 +120,7 @@ const MACHINES: [(&str, &str); 28] = [
 
 /// What a family of numbers says, and its lines.
 #[derive(Default)]
-struct Family {
+pub(super) struct Family {
     kind: &'static str,
     help: &'static str,
     lines: String,
@@ -176,11 +181,15 @@ fn syncs(status: &NodeStatus, labels: impl Fn(&ReplicaStatus) -> String) -> Fami
 }
 
 impl Family {
-    fn line(&mut self, name: &str, labels: &str, value: f64) {
+    pub(super) fn new(kind: &'static str, help: &'static str) -> Family {
+        Family { kind, help, lines: String::new() }
+    }
+
+    pub(super) fn line(&mut self, name: &str, labels: &str, value: f64) {
         let _ = writeln!(self.lines, "skein_{name}{{{labels}}} {value}");
     }
 
-    fn write(&self, name: &str, text: &mut String) {
+    pub(super) fn write(&self, name: &str, text: &mut String) {
         if !self.lines.is_empty() {
             let Family { kind, help, lines } = self;
             let _ = write!(text, "# HELP skein_{name} {help}\n# TYPE skein_{name} {kind}\n{lines}");
@@ -189,7 +198,7 @@ impl Family {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::serve::http::SyncStatus;
 
@@ -213,7 +222,7 @@ mod tests {
     }
 
     /// Reads a page as Prometheus does: every line belongs to the family whose kind was said before it.
-    fn parse(text: &str) -> BTreeMap<String, f64> {
+    pub(crate) fn parse(text: &str) -> BTreeMap<String, f64> {
         let (mut numbers, mut families) = (BTreeMap::new(), Vec::new());
         let mut helped = None;
         for line in text.lines() {
@@ -267,7 +276,8 @@ mod tests {
         let replicas = REPLICAS.iter().map(|(name, ..)| *name);
         let links = LINKS.iter().map(|(name, ..)| *name);
         let machines = MACHINES.iter().map(|(name, _)| *name);
-        for name in replicas.chain(links).chain(machines).chain(["log_sync_seconds"]) {
+        let face = crate::serve::face_metrics::names();
+        for name in replicas.chain(links).chain(machines).chain(face).chain(["log_sync_seconds"]) {
             assert!(page.contains(&format!("| `skein_{name}` |")), "docs/operators.md does not know skein_{name}");
         }
     }

@@ -151,6 +151,11 @@ impl Multicasts {
         Ok(())
     }
 
+    /// Whether anybody follows what is delivered.
+    pub(crate) fn is_followed(&self) -> bool {
+        !self.followers.is_empty()
+    }
+
     /// A client is gone.
     pub(crate) fn lose(&mut self, client: ClientId) {
         self.followers.remove(&client);

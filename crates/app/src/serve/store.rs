@@ -17,11 +17,22 @@ pub(crate) struct Counter {
     multicasts: Multicasts,
     /// Whoever uses the service at this node.
     user: Teller,
+    /// The replica tells of every delivery.
+    tells: bool,
 }
 
 impl Counter {
     pub(crate) fn new(multicasts: Multicasts, user: Teller) -> Counter {
-        Counter { multicasts, user }
+        Counter { multicasts, user, tells: false }
+    }
+
+    /// A replica tells of commands only as long as somebody listens: that costs something with each.
+    fn follow<M: Serving>(&mut self, desk: &mut Desk<M>) {
+        let wanted = self.multicasts.is_followed();
+        if self.tells != wanted {
+            self.tells = wanted;
+            desk.command(Ask::Follow(wanted));
+        }
     }
 }
 
@@ -30,7 +41,11 @@ impl<M: Serving> Front<M> for Counter {
 
     fn on_event(&mut self, told: Told, desk: &mut Desk<M>) {
         match told {
-            Told::Up(up) => self.multicasts.hear(up, desk),
+            Told::Up(up) => {
+                self.multicasts.hear(up, desk);
+                // Of whoever has gone one learns without a chance to say so.
+                self.follow(desk);
+            }
             told => (self.user)(told),
         }
     }
@@ -43,7 +58,9 @@ impl<M: Serving> Front<M> for Counter {
     }
 
     fn on_request(&mut self, client: ClientId, request: Bytes, desk: &mut Desk<M>) -> Result<(), String> {
-        self.multicasts.ask(client, request, desk, Ask::Multicast)
+        self.multicasts.ask(client, request, desk, Ask::Multicast)?;
+        self.follow(desk);
+        Ok(())
     }
 
     fn on_gone(&mut self, client: ClientId) {

@@ -7,6 +7,8 @@ mod large;
 mod place;
 mod redis;
 mod replace;
+mod seeing;
 mod store;
+mod store_tls;
 mod tls;
 mod versions;

@@ -11,10 +11,23 @@ use mio::net::TcpStream;
 
 use super::input::Input;
 use super::slots::Slots;
-use super::stream::{Burden, Spares, Stream};
+use super::stream::{Burden, Phase, Spares, Stream};
 use super::writing::EARLY;
 use super::{Settings, StreamId};
 use crate::tls::Session;
+
+/// What has come and gone since the server was opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Whoever came when there was no room.
+    pub refused: u64,
+    /// Whoever was let in and never finished the handshake of TLS, or did not speak it.
+    pub unopened: u64,
+    /// Bytes that clients said; where TLS is spoken, as they were before it.
+    pub heard: u64,
+    /// Bytes that clients were told, those included that they did not take.
+    pub told: u64,
+}
 
 /// What a protocol wants done with its streams.
 pub struct Desk {
@@ -41,6 +54,7 @@ pub struct Desk {
     pub(super) lent: Vec<u8>,
     pub(super) sums: Burden,
     pub(super) known: usize,
+    pub(super) tally: Tally,
     pub(super) now: Instant,
 }
 
@@ -61,6 +75,7 @@ impl Desk {
             lent: vec![0; Session::ASKED],
             sums: Burden::default(),
             known: 0,
+            tally: Tally::default(),
             now: Instant::now(),
         }
     }
@@ -187,6 +202,11 @@ impl Desk {
         self.sums.backlog
     }
 
+    /// What was counted since the server was opened.
+    pub fn tally(&self) -> Tally {
+        self.tally
+    }
+
     /// When this turn began.
     pub fn now(&self) -> Instant {
         self.now
@@ -221,6 +241,7 @@ impl Desk {
         let Some(stream) = self.slots.get(slot).filter(|stream| !stream.is_doomed) else { return };
         tracing::debug!(stream = stream.id.number, from = %stream.peer, why, "a stream is closed");
         stream.is_doomed = true;
+        self.tally.unopened += u64::from(stream.phase == Phase::Knocks);
         stream.forget_everything();
         self.doomed.push(slot);
         self.sum_up(slot);

@@ -86,6 +86,7 @@ fn let_in(
 ) -> Option<StreamId> {
     if desk.slots.len() >= desk.settings.most_streams || is_short_of_descriptors(&socket, SPARE) {
         tracing::debug!(from = %peer, "a stream too many");
+        desk.tally.refused += 1;
         if tls.is_none() {
             refuse(&mut socket, &desk.settings.refusal);
         }

@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 pub use caller::{Caller, Stopped};
-pub use desk::Desk;
+pub use desk::{Desk, Tally};
 pub use input::Input;
 pub use server::Server;
 pub use settings::Settings;

@@ -89,6 +89,7 @@ impl Desk {
         }
         let came = input.len() - before;
         if came > 0 {
+            self.tally.heard += came as u64;
             stream.heard_at = self.now;
             let (since, earlier) = stream.begun.unwrap_or((self.now, 0));
             stream.begun = Some((since, earlier + came));

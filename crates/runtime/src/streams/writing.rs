@@ -17,7 +17,9 @@ impl Desk {
     pub(super) fn settle_up(&mut self) {
         let Some((slot, before)) = self.handed.take() else { return };
         let Some(stream) = self.slots.get(slot) else { return };
-        stream.longest = stream.longest.max(stream.said.len().saturating_sub(before));
+        let told = stream.said.len().saturating_sub(before);
+        stream.longest = stream.longest.max(told);
+        self.tally.told += told as u64;
         if stream.said.len() >= EARLY {
             return self.flush_one(slot);
         }

@@ -7,6 +7,7 @@ mod mint;
 mod papers;
 mod reason;
 mod session;
+mod visit;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -23,6 +24,7 @@ use skein_machine::ProcessId;
 pub use mint::{Authority, Issued, Validity};
 pub use papers::{Files, Papers, TlsError};
 pub(crate) use session::{Room, Session};
+pub use visit::{Trust, Visit};
 
 /// Certificates in force, for the connections to come. Clones share them.
 #[derive(Clone)]

@@ -79,26 +79,18 @@ pub(super) fn name_of(node: &str) -> Result<ServerName<'static>, TlsError> {
 impl Papers {
     /// Reads the papers of a node, or of a client, and checks all that others will check.
     pub fn read(files: &Files, node: Option<&str>) -> Result<Papers, TlsError> {
-        let authorities = certificates(&files.ca)?;
+        let roots = roots(&files.ca)?;
         let chain = certificates(&files.cert)?;
         let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unreadable(&files.key, "key", &error))?;
         let (ca, cert, key_file) = (files.ca.display(), files.cert.display(), files.key.display());
-        let mut roots = RootCertStore::empty();
-        for authority in authorities {
-            roots
-                .add(authority)
-                .map_err(|error| TlsError(format!("{ca} names no authority: {}", reason::of(&error))))?;
-        }
         CertifiedKey::from_der(chain.clone(), key.clone_key(), &provider()).map_err(|error| match error {
             Error::InconsistentKeys(_) => {
                 TlsError(format!("{key_file} is not the key of {cert}: name the one that it was made with"))
             }
             error => TlsError(format!("{key_file} is no key for {cert}: {}", reason::of(&error))),
         })?;
-        let roots = Arc::new(roots);
         let unusable = |error: &dyn fmt::Display| TlsError(format!("{ca} cannot be used: {error}"));
-        let verifies_nodes = WebPkiServerVerifier::builder_with_provider(roots.clone(), provider()).build();
-        let verifies_nodes = verifies_nodes.map_err(|error| unusable(&error))?;
+        let verifies_nodes = verifier_of(&files.ca, roots.clone())?;
         let verifies_callers = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider()).build();
         let verifies_callers = verifies_callers.map_err(|error| unusable(&error))?;
         let visitors = WebPkiClientVerifier::builder_with_provider(roots, provider()).allow_unauthenticated();
@@ -127,6 +119,27 @@ impl Papers {
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires
     }
+}
+
+/// What believes the nodes that an authority has signed.
+pub(super) fn verifier(ca: &Path) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    verifier_of(ca, roots(ca)?)
+}
+
+fn verifier_of(ca: &Path, roots: Arc<RootCertStore>) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let built = WebPkiServerVerifier::builder_with_provider(roots, provider()).build();
+    built.map_err(|error| TlsError(format!("{} cannot be used: {error}", ca.display())))
+}
+
+/// The authorities that a file names.
+fn roots(ca: &Path) -> Result<Arc<RootCertStore>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in certificates(ca)? {
+        roots
+            .add(authority)
+            .map_err(|error| TlsError(format!("{} names no authority: {}", ca.display(), reason::of(&error))))?;
+    }
+    Ok(Arc::new(roots))
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

@@ -1,6 +1,8 @@
 //! Papers that do not belong together, and what is said of them.
 
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use super::*;
@@ -134,4 +136,67 @@ fn what_cannot_be_read_leaves_all_as_it_was() {
     tls.reload().unwrap();
     assert_ne!(Arc::as_ptr(&tls.current().answers), before);
     assert!(tls.expires_within(Duration::from_secs(11 * 86400)).is_none());
+}
+
+/// Answers one visit with what it hears, as whoever these papers are of.
+fn echo(papers: &Tls, certificates: Certificates) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let configs = papers.current();
+    let config = if certificates == Certificates::Required { configs.answers } else { configs.pages };
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        let mut stream = StreamOwned::new(ServerConnection::new(config).unwrap(), stream);
+        let mut bytes = [0; 5];
+        if stream.read_exact(&mut bytes).is_ok() {
+            let _ = stream.write_all(&bytes);
+            stream.conn.send_close_notify();
+            let _ = stream.flush();
+        }
+    });
+    address
+}
+
+/// What a visit comes to: what is said, said back; or why not.
+fn visit(trust: &Trust, node: Option<&str>, address: std::net::SocketAddr) -> Result<String, String> {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let mut visit = trust.visit(node, stream).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    let said = visit.write_all(b"hello").and_then(|()| visit.read_to_string(&mut text));
+    said.map(|_| text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_visit_believes_whom_it_may() {
+    let folder = Folder::new("visit");
+    let node = Tls::open(folder.files("a"), Some("a"), &BTreeMap::new()).unwrap();
+    let serves = |certificates| echo(&node, certificates);
+    let trust = Trust::read(&folder.path.join("ca.pem")).unwrap();
+    let optional = Certificates::Optional;
+    assert_eq!(visit(&trust, Some("a"), serves(optional)), Ok("hello".to_owned()));
+    assert_eq!(visit(&trust, None, serves(optional)), Ok("hello".to_owned()), "a node of the cluster, whichever");
+    let other = visit(&trust, Some("b"), serves(optional)).unwrap_err();
+    assert!(other.contains("its certificate names") && other.contains("and not b"), "{other}");
+
+    // Where a certificate is asked for, one is presented if there is one.
+    let nobody = visit(&trust, Some("a"), serves(Certificates::Required)).unwrap_err();
+    assert!(nobody.contains("it wants a certificate, and none was presented"), "{nobody}");
+    let known = Trust::read_with(&folder.files("client")).unwrap();
+    assert_eq!(visit(&known, None, serves(Certificates::Required)), Ok("hello".to_owned()));
+
+    // A client of the same authority is no node, whatever name is asked for; nor is a node of another authority.
+    let client = Tls::open(folder.files("client"), None, &BTreeMap::new()).unwrap();
+    for name in [None, Some("a")] {
+        let why = visit(&trust, name, echo(&client, optional)).unwrap_err();
+        assert!(why.contains("its certificate is for something else"), "{why}");
+    }
+    let elsewhere = Folder::new("visit-elsewhere");
+    let stranger = Tls::open(elsewhere.files("a"), Some("a"), &BTreeMap::new()).unwrap();
+    for name in [None, Some("a")] {
+        let why = visit(&trust, name, echo(&stranger, optional)).unwrap_err();
+        assert!(why.contains("not signed by the authority that is trusted here"), "{why}");
+    }
+    let why = Trust::read(&folder.path.join("a.key")).unwrap_err().to_string();
+    assert!(why.contains("a.key holds no certificate in PEM"), "{why}");
 }

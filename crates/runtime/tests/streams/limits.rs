@@ -225,6 +225,9 @@ fn whoever_comes_too_late_is_told() {
         assert!(late.is_cut());
     }
     clients.iter_mut().for_each(|client| client.asks("still here\n"));
+    // Five times two lines, there and back; what the others were told nobody counts as said to a client.
+    let tally = stage.ask(|_, desk| desk.tally());
+    assert_eq!((tally.refused, tally.unopened, tally.heard, tally.told), (20, 0, 80, 80));
     drop(clients.pop());
     stage.wait_for("room", || stage.server.streams() == 4);
     stage.client().asks("here\n");

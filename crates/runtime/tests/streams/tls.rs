@@ -205,6 +205,9 @@ fn nobody_is_heard_in_the_clear() {
     stage.wait_for("nobody", || stage.server.streams() == 0);
     assert_eq!(stage.seen(), []);
     office.connect(stage.address(), Some(&office.client)).asks("here\n").unwrap();
+    // What clients say is counted as they meant it, without what TLS adds.
+    let tally = stage.ask(|_, desk| desk.tally());
+    assert_eq!((tally.unopened, tally.refused, tally.heard, tally.told), (5, 0, 5, 5));
 }
 
 impl Client {

@@ -135,6 +135,11 @@ impl Cursors {
         Some(opened)
     }
 
+    /// How many are open.
+    pub(super) fn count(&self) -> usize {
+        self.open.len()
+    }
+
     /// One is not needed any more.
     pub(super) fn close(&mut self, name: CursorName) {
         self.open.remove(&name);

@@ -396,6 +396,15 @@ impl Service for Kv {
         self.state = snapshot::read(&snapshot).map_err(|malformed| malformed.0.to_string())?;
         Ok(())
     }
+
+    fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
+        let State { store, cursors, .. } = &self.state;
+        tell("keys", store.len() as u64);
+        tell("keys_with_deadline", store.ending() as u64);
+        tell("memory_bytes", store.used());
+        tell("max_memory_bytes", self.limits.max_memory);
+        tell("cursors", cursors.count() as u64);
+    }
 }
 
 /// The reply to a command that concerns no key, such as PING, TIME or COMMAND:

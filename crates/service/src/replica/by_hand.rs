@@ -385,6 +385,22 @@ fn who_waits_for_a_share_asks_everybody_soon_and_then_seldom() {
     assert!((10..40).contains(&asked.len()), "{asked:?}");
 }
 
+/// Commands are nobody's affair but those of whoever asked, unless somebody wants to hear of all.
+#[test]
+fn whoever_follows_hears_of_every_delivery_until_it_does_not() {
+    let mut stage = Stage::new();
+    let heard = |stage: &mut Stage, timestamp| {
+        let effects = stage.delivers(timestamp, &[OWN], &[b"a"]);
+        let told = |effect: &Effect<_>| matches!(effect, Effect::Emit(Told::Up(Up::Deliver(_))));
+        effects.iter().filter(|effect| told(effect)).count()
+    };
+    assert_eq!(heard(&mut stage, 1), 0);
+    stage.asks(Ask::Follow(true));
+    assert_eq!([heard(&mut stage, 2), heard(&mut stage, 3)], [1, 1]);
+    stage.asks(Ask::Follow(false));
+    assert_eq!(heard(&mut stage, 4), 0);
+}
+
 #[test]
 fn commands_for_nobody_are_refused() {
     let mut stage = Stage::new();

@@ -6,18 +6,17 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use skein_machine::wire::{VERSION, from_bytes};
 use skein_machine::{
     Call, Command, Delivery, GroupId, GroupSet, Ordering, ProcessId, Reply, Service, Shares, Stamp, Timestamp,
 };
 
 use super::answers::Due;
 use super::exchange::{Share, Turn};
-use super::parcel::Parcel;
+use super::parcel::{Parcel, unpack};
 use super::record::{Record, State};
 use super::sessions::{Named, Outcome};
 use super::wire::{Message, ParcelId};
-use super::{Effects, Replica, is_ours};
+use super::{Effects, Replica};
 use crate::Mutant;
 
 /// What was delivered and is not applied.
@@ -50,9 +49,7 @@ impl Waiting {
     pub(super) fn new(delivery: &Delivery, need: Timestamp) -> Waiting {
         let payload = &delivery.message.payload;
         // A session may look like one of ours and be somebody else's: then its messages are no parcels.
-        let parcel =
-            is_ours(delivery.message.id).then(|| from_bytes::<Parcel>(payload.clone(), VERSION).ok()).flatten();
-        let what = match parcel {
+        let what = match unpack(&delivery.message) {
             None => What::Foreign,
             Some(parcel) if delivery.is_void() => What::Void(parcel),
             Some(parcel) => {

@@ -32,6 +32,7 @@ mod wire;
 
 pub use exchange::{MAX_SHARE, Share, Turn};
 pub use near::Near;
+pub use parcel::{Parcel, unpack};
 pub use record::{Base, Record, State};
 pub use wire::{Answer, Message, ParcelId, Word};
 
@@ -114,6 +115,8 @@ pub struct Replica<M: Ordering, S: Service> {
     near: Arc<Near>,
     settings: Settings,
     planted: Planted,
+    /// The user wants to hear of every delivery.
+    is_followed: bool,
 
     order: M,
     /// What the order wants done, on its way into what this machine wants done.
@@ -183,6 +186,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             near,
             settings,
             planted,
+            is_followed: false,
             order,
             inner: Out::new(),
             service,
@@ -270,8 +274,7 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
     fn on_command(&mut self, now: Time, ask: Ask, out: &mut Effects<M, S>) {
         let refused = match ask {
             Ask::Calls { token, groups, floor, commands } => {
-                let is_sound = !groups.is_empty() && groups.within(self.cluster.groups());
-                let asked = if is_sound {
+                let asked = if !groups.is_empty() && groups.within(self.cluster.groups()) {
                     self.entry.ask(token, groups, floor, commands)
                 } else {
                     Err("there is no such partition")
@@ -298,6 +301,10 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
             Ask::Multicast(message) => {
                 assert!(message.id.session.0 < Ask::SESSIONS, "{} is a session of replicas", message.id.session);
                 self.with_order(now, out, |order, inner| order.on_command(now, Down::Multicast(message), inner));
+                None
+            }
+            Ask::Follow(whether) => {
+                self.is_followed = whether;
                 None
             }
             Ask::Retire => {
@@ -420,6 +427,7 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
         tell("streams", streams as u64);
         tell("answers_kept", answers as u64);
         tell("names", names as u64);
+        self.service.gauges(tell);
     }
 
     fn outlook(&self, session: SessionId, sequence: u64) -> Option<Outlook> {
@@ -467,8 +475,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
 
     /// What the order says. It is asked for nothing here: that has its turn when all was heard.
     fn hear(&mut self, _: Time, up: Up, out: &mut Effects<M, S>) {
-        let tells_everything = self.settings.tells_everything;
-        if tells_everything {
+        if self.settings.tells_everything {
             // Before anybody hears of what it leads to.
             out.emit(Told::Up(up.clone()));
         }
@@ -479,14 +486,14 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             Up::WantCheckpoint => self.wants_checkpoint = true,
             Up::Install { position, bytes } => self.install(State { position, bytes }),
             Up::Settled(_) => {}
-            Up::Busy(busy) if is_ours(busy.id) => self.entry.turned_away(busy.id),
-            Up::Expired(id) if is_ours(id) => {
+            Up::Busy(busy) if parcel::is_ours(busy.id) => self.entry.turned_away(busy.id),
+            Up::Expired(id) if parcel::is_ours(id) => {
                 let mut tell = Vec::new();
                 self.entry.expired(id, &mut tell);
                 tell.into_iter().for_each(|told| out.emit(told));
             }
-            Up::Done { id, timestamp } if is_ours(id) => self.entry.done(id, timestamp),
-            up if !tells_everything => out.emit(Told::Up(up)),
+            Up::Done { id, timestamp } if parcel::is_ours(id) => self.entry.done(id, timestamp),
+            up if !self.settings.tells_everything => out.emit(Told::Up(up)),
             _ => {}
         }
     }
@@ -503,7 +510,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         let need = Timestamp(self.settled.need().0.saturating_sub(early));
         self.settled.delivered(delivery.timestamp, delivery.message.id.destinations);
         let waiting = Waiting::new(&delivery, need);
-        if waiting.is_foreign() && !self.settings.tells_everything {
+        if (waiting.is_foreign() || self.is_followed) && !self.settings.tells_everything {
             out.emit(Told::Up(Up::Deliver(delivery)));
         }
         if self.planted.is(crate::Mutant::ReplicaSharesTooEarly) {
@@ -590,9 +597,4 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             out.arm(Timer::Tick, TICK);
         }
     }
-}
-
-/// Whether a message is a parcel of some entry.
-fn is_ours(id: MessageId) -> bool {
-    id.session.0 >= Ask::SESSIONS
 }

@@ -5,21 +5,21 @@
 
 use alloc::vec::Vec;
 
-use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{Command, MAX_PAYLOAD, ProcessId, Wire};
+use skein_machine::wire::{Reader, VERSION, WireError, Writer, from_bytes};
+use skein_machine::{Ask, Command, MAX_PAYLOAD, MessageId, Multicast, ProcessId, Wire};
 
 /// More commands than this do not travel together: they are applied in a row, and who reads has to wait for them.
 pub(super) const MAX_COMMANDS: usize = 1 << 12;
 
 /// Commands of one entry for the same partitions, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Parcel {
+pub struct Parcel {
     /// Who wants to hear the answers.
-    pub(super) entry: ProcessId,
+    pub entry: ProcessId,
     /// Of this stream, everything before this number has been answered and need not be kept.
-    pub(super) answered: u64,
+    pub answered: u64,
     /// What is asked.
-    pub(super) commands: Vec<Command>,
+    pub commands: Vec<Command>,
 }
 
 const NAMELESS: u8 = 0;
@@ -39,6 +39,17 @@ pub(super) fn length_of(command: &Command) -> usize {
 /// Whether a command is so long that no message takes it.
 pub(super) fn is_too_long(command: &Command) -> bool {
     FRAME + length_of(command) > MAX_PAYLOAD
+}
+
+/// The commands that a message carries, if it carries any: for those who follow what a partition delivers. Whether
+/// they had an effect, whoever applies them knows.
+pub fn unpack(message: &Multicast) -> Option<Parcel> {
+    is_ours(message.id).then(|| from_bytes::<Parcel>(message.payload.clone(), VERSION).ok()).flatten()
+}
+
+/// Whether a message is a parcel of some entry.
+pub(super) fn is_ours(id: MessageId) -> bool {
+    id.session.0 >= Ask::SESSIONS
 }
 
 impl Wire for Parcel {
@@ -85,7 +96,7 @@ mod tests {
     use super::*;
     use alloc::vec;
     use bytes::Bytes;
-    use skein_machine::wire::{VERSION, from_bytes, to_bytes};
+    use skein_machine::wire::to_bytes;
 
     #[test]
     fn a_parcel_survives_the_journey() {

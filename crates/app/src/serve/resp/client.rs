@@ -11,6 +11,7 @@ use skein_machine::{GroupSet, Timestamp};
 use skein_runtime::streams::StreamId;
 use skein_service::kv::Protocol;
 
+use super::counts::{Number, Passage};
 use super::parser::Parser;
 use super::users::User;
 
@@ -28,6 +29,8 @@ pub(super) struct Client {
     pub(super) name: Vec<u8>,
     pub(super) library: [Vec<u8>; 2],
     pub(super) last_command: &'static str,
+    /// The same for whoever counts.
+    pub(super) last_number: Number,
     pub(super) answers: Answers,
     /// What it has queued since MULTI.
     pub(super) queue: Option<Queue>,
@@ -72,8 +75,10 @@ pub(super) struct Run {
     pub(super) kind: Kind,
     /// The partitions that it goes to.
     pub(super) groups: GroupSet,
-    /// What is asked, with the partitions that each concerns.
-    pub(super) requests: Vec<(Bytes, GroupSet)>,
+    /// Which way it went.
+    pub(super) passage: Passage,
+    /// What is asked, with the partitions that each concerns, and the number of its command.
+    pub(super) requests: Vec<(Bytes, GroupSet, Number)>,
     /// What the client hears, in order.
     pub(super) slots: Vec<Slot>,
     pub(super) bytes: usize,
@@ -117,6 +122,7 @@ impl Client {
             name: Vec::new(),
             library: [Vec::new(), Vec::new()],
             last_command: "NULL",
+            last_number: Number::NONE,
             answers: Answers::On,
             queue: None,
             watched: Vec::new(),

@@ -5,20 +5,24 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use skein_machine::{Ask, Command, Freshness, GroupId, Reply, Timestamp, Told};
-use skein_runtime::streams::{Desk, Input, Protocol as Streams, StreamId};
+use skein_runtime::inspect::Inspection;
+use skein_runtime::streams::{self, Desk, Input, Protocol as Streams, StreamId};
 use skein_service::kv::table::{self, flags};
 use skein_service::kv::{
     Answer, Body, Failure, KvRouter, Limits, Protocol, Request, Transaction, answer_here, check, only_reads,
 };
 
 use super::client::{Client, Kind, Queue, Run, Slot};
-use super::information::Tally;
+use super::counts::{Counts, Number, Passage};
+use super::information::Statistics;
 use super::local::{self, Said};
 use super::parser::{Bounds, Found, unquote};
+use super::partitions::Partitions;
 use super::users::Users;
 
 /// Commands of one client that travel together, at most, and their bytes.
@@ -55,6 +59,8 @@ pub(crate) struct Way {
     pub(crate) group: GroupId,
     /// Hands it what is asked; false if it is gone.
     pub(crate) ask: Box<dyn Fn(Vec<Ask>) -> bool + Send>,
+    /// Asks how it is.
+    pub(crate) inspect: Box<dyn Fn() -> Option<Receiver<Inspection>> + Send>,
 }
 
 /// What other threads tell the face.
@@ -63,6 +69,19 @@ pub(crate) enum Call {
     Told(Told),
     /// The replicas of the node, once they live.
     Ways(Vec<Way>),
+    /// Somebody wants to know how things are here.
+    Look(Sender<Look>),
+}
+
+/// What a face tells of itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Look {
+    pub(crate) counts: Counts,
+    pub(crate) streams: streams::Tally,
+    /// Connections that stand.
+    pub(crate) connections: usize,
+    /// Bytes that clients were told and have not taken.
+    pub(crate) backlog: usize,
 }
 
 /// See above.
@@ -76,7 +95,12 @@ pub(crate) struct Face {
     runs: HashMap<u64, StreamId>,
     next_token: u64,
     next_client: u64,
-    pub(super) tally: Tally,
+    pub(super) counts: Counts,
+    /// When answers came in this turn: all of one turn are written at its end, so the clock is read once for them.
+    heard_at: Option<Instant>,
+    pub(super) statistics: Statistics,
+    /// What is known of the partitions here.
+    pub(super) partitions: Partitions,
 }
 
 impl Face {
@@ -89,7 +113,10 @@ impl Face {
             runs: HashMap::new(),
             next_token: 1,
             next_client: 1,
-            tally: Tally::begin(),
+            counts: Counts::default(),
+            heard_at: None,
+            statistics: Statistics::begin(),
+            partitions: Partitions::default(),
         }
     }
 
@@ -154,7 +181,6 @@ impl Face {
                 return Ok(());
             }
             if !args.is_empty() {
-                self.tally.commands += 1;
                 self.command(client, run, &args, desk);
             }
             input.consume(length);
@@ -168,7 +194,13 @@ impl Face {
         let is_wanted = client.wants_answer();
         let said = self.understand(client, run, args);
         let reply = match said {
-            Said::Reply(reply) => reply,
+            Said::Reply(reply) => {
+                // What WATCH asks is on its way, and is counted when it comes back.
+                if client.run.is_none() {
+                    self.counts.answered_here(client.last_number, &reply);
+                }
+                reply
+            }
             Said::Awaited => {
                 run.slots.push(if is_wanted { Slot::Awaited } else { Slot::Unwanted });
                 return;
@@ -193,17 +225,15 @@ impl Face {
             }
             failed(client.protocol, failure)
         };
+        client.last_number = table::find(args[0]).map_or(Number::NONE, Number::of);
         let command = match check(args) {
             Ok(command) => command,
             Err(_) if client.user.is_none() && table::find(args[0]).is_none() => {
                 return refuse(client, &Failure::of("NOAUTH Authentication required."));
             }
-            Err(failure) => {
-                self.tally.errors += 1;
-                return refuse(client, &failure);
-            }
+            Err(failure) => return refuse(client, &failure),
         };
-        client.last_command = command.name;
+        (client.last_command, client.last_number) = (command.name, Number::of(command));
         let Some(user) = &client.user else {
             if command.has(flags::NO_AUTH) {
                 return local::answer(self, client, command, args);
@@ -299,7 +329,7 @@ impl Face {
         run.bytes += bytes.len();
         run.only_reads &= only_reads(request);
         run.groups = run.groups.or(plan.groups);
-        run.requests.push((bytes, plan.groups));
+        run.requests.push((bytes, plan.groups, client.last_number));
         Said::Awaited
     }
 
@@ -311,7 +341,7 @@ impl Face {
         let reads = run.only_reads && client.session.is_none() && run.groups.len() == 1;
         let at = self.ways.iter().position(|way| run.groups.contains(way.group));
         let ask = if let Some(at) = at.filter(|_| reads) {
-            run.at = at;
+            (run.at, run.passage) = (at, Passage::Read);
             if run.kind == Kind::Calls {
                 run.kind = Kind::Read;
             }
@@ -319,11 +349,12 @@ impl Face {
                 true => Freshness::Causal(client.seen),
                 false => Freshness::Linearizable,
             };
-            let queries = run.requests.iter().map(|(request, _)| request.clone()).collect();
+            let queries = run.requests.iter().map(|(request, ..)| request.clone()).collect();
             Ask::Read { token: run.token, freshness, queries }
         } else {
             run.at = at.unwrap_or(0);
-            let commands = run.requests.iter().map(|(request, _)| {
+            run.passage = if run.groups.len() > 1 { Passage::Several } else { Passage::One };
+            let commands = run.requests.iter().map(|(request, ..)| {
                 let name = client.session;
                 if let Some((_, number)) = &mut client.session {
                     *number += 1;
@@ -332,6 +363,7 @@ impl Face {
             });
             Ask::Calls { token: run.token, groups: run.groups, floor: client.seen, commands: commands.collect() }
         };
+        self.counts.left(run.requests.len());
         self.runs.insert(run.token, client.stream);
         if let Some(outbox) = self.outbox.get_mut(run.at) {
             outbox.push(ask);
@@ -357,7 +389,6 @@ impl Face {
                 replies
             }
             Told::Failed { certain, why, .. } => {
-                self.tally.failures += 1;
                 let line = match certain {
                     true => format!("-TRYAGAIN {why}: nothing was done\r\n"),
                     false => format!("-UNCERTAIN {why}: it may have been done\r\n"),
@@ -366,8 +397,16 @@ impl Face {
             }
             Told::Up(_) => unreachable!("it has no token"),
         };
+        count(&mut self.counts, &run, &answers, *self.heard_at.get_or_insert_with(Instant::now));
         finish(client, run, answers, desk);
     }
+}
+
+/// What came of a run.
+fn count(counts: &mut Counts, run: &Run, answers: &[Reply], now: Instant) {
+    let took = run.began.map_or(Duration::ZERO, |began| now.saturating_duration_since(began));
+    let replies = run.requests.iter().zip(answers).map(|((.., number), reply)| (*number, &reply.0[..]));
+    counts.came_back(run.passage, u64::try_from(took.as_micros()).unwrap_or(u64::MAX), replies);
 }
 
 /// The answers to each request of a run.
@@ -378,7 +417,7 @@ fn join_all(router: &KvRouter, run: &Run, replies: Vec<(GroupId, Vec<Reply>)>) -
     let mut replies: Vec<(GroupId, std::vec::IntoIter<Reply>)> =
         replies.into_iter().map(|(group, replies)| (group, replies.into_iter())).collect();
     let mut joined = Vec::with_capacity(run.requests.len());
-    for (request, groups) in &run.requests {
+    for (request, groups, _) in &run.requests {
         let parts: Vec<(GroupId, Reply)> = replies
             .iter_mut()
             .filter_map(|(group, replies)| Some((*group, replies.next()?)))
@@ -463,7 +502,7 @@ impl Streams for Face {
         let user = self.directory.users.without_a_word();
         self.clients.insert(stream, Client::new(self.next_client, stream, peer, user));
         self.next_client += 1;
-        self.tally.connections += 1;
+        self.counts.connections += 1;
     }
 
     fn on_bytes(&mut self, stream: StreamId, input: &mut Input, desk: &mut Desk) -> Result<(), String> {
@@ -489,12 +528,20 @@ impl Streams for Face {
             Call::Told(told) => self.hear(told, desk),
             Call::Ways(ways) => {
                 self.outbox = ways.iter().map(|_| Vec::new()).collect();
+                self.partitions = Partitions::of(&ways);
                 self.ways = ways;
+            }
+            Call::Look(asker) => {
+                let (counts, streams) = (self.counts.clone(), desk.tally());
+                let (connections, backlog) = (self.clients.len(), desk.backlog_kept());
+                // Whoever has asked may have no patience left.
+                let _ = asker.send(Look { counts, streams, connections, backlog });
             }
         }
     }
 
     fn end_turn(&mut self, _: &mut Desk) {
+        self.heard_at = None;
         for (way, outbox) in self.ways.iter().zip(&mut self.outbox) {
             if !outbox.is_empty() {
                 // Whoever is gone answers nothing, and the clients are told so when their patience ends.
@@ -504,6 +551,8 @@ impl Streams for Face {
     }
 
     fn on_tick(&mut self, now: Instant, desk: &mut Desk) {
+        self.partitions.look(now, &self.ways);
+        self.statistics.tick(now, &self.counts, desk.tally());
         let patience = self.directory.patience;
         let is_late = |run: &Run| run.began.is_some_and(|began| now.duration_since(began) > patience);
         for client in self.clients.values_mut() {
@@ -512,13 +561,13 @@ impl Streams for Face {
             if let Some(outbox) = self.outbox.get_mut(run.at) {
                 outbox.push(Ask::Forget(run.token));
             }
-            self.tally.failures += 1;
             let seconds = patience.as_secs_f64();
             let line = match run.only_reads {
                 true => format!("-TRYAGAIN no answer within {seconds} s: is a majority of the partition up?\r\n"),
                 false => format!("-UNCERTAIN no answer within {seconds} s: it may have been done, or may yet be\r\n"),
             };
             let answers = vec![Reply(Bytes::from(line)); run.requests.len()];
+            count(&mut self.counts, &run, &answers, now);
             finish(client, run, answers, desk);
         }
     }
@@ -526,6 +575,7 @@ impl Streams for Face {
     fn on_gone(&mut self, stream: StreamId) {
         if let Some(run) = self.clients.remove(&stream).and_then(|client| client.run) {
             self.runs.remove(&run.token);
+            run.requests.iter().for_each(|(.., number)| self.counts.unheard(*number));
             if let Some(outbox) = self.outbox.get_mut(run.at) {
                 outbox.push(Ask::Forget(run.token));
             }

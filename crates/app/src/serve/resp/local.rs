@@ -97,10 +97,7 @@ fn auth(face: &mut Face, client: &mut Client, words: &[&[u8]]) -> Result<(), Fai
             client.user = Some(user);
             Ok(())
         }
-        None => {
-            face.tally.refused += 1;
-            Err(Failure::of("WRONGPASS invalid username-password pair or user is disabled."))
-        }
+        None => Err(Failure::of("WRONGPASS invalid username-password pair or user is disabled.")),
     }
 }
 

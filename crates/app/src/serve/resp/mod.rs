@@ -5,15 +5,17 @@
 //! and has lost nothing.
 
 mod client;
+pub(crate) mod counts;
 mod face;
 mod information;
 mod local;
 mod parser;
+mod partitions;
 mod users;
 
 pub use parser::examine;
 
-pub(crate) use face::{Call, Directory, Face, Way};
+pub(crate) use face::{Call, Directory, Face, Look, Way};
 pub(crate) use users::Users;
 
 /// More a client is never expected to say before it is answered: a command, and what stands around its arguments.

@@ -12,6 +12,7 @@ mod connection;
 mod hashes;
 mod keys;
 mod lists;
+mod numbers;
 mod sets;
 mod skein;
 mod sorted;
@@ -22,6 +23,8 @@ use smallvec::SmallVec;
 use super::execute::Run;
 use super::failure::Failure;
 use super::number;
+
+pub use numbers::{COUNT, name_of, number_of};
 
 /// What a command may do, as bits.
 pub mod flags {
