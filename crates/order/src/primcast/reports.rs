@@ -170,6 +170,8 @@ impl Replica {
     /// Somebody waits until everything up to a timestamp is delivered.
     pub(super) fn wait_for(&mut self, now: Time, timestamp: Timestamp, out: &mut Effects) {
         self.target = self.target.max(timestamp);
+        // What is delivered already costs nobody a word.
+        self.tell_safe_time(out);
         self.pursue_target(now, out);
     }
 

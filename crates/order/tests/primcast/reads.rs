@@ -49,6 +49,33 @@ fn a_read_takes_one_round_trip() {
     }
 }
 
+/// Whoever has delivered a message knows that nothing comes before it, and need not ask.
+#[test]
+fn up_to_what_is_delivered_nobody_is_asked() {
+    for reader in G {
+        let mut room = Room::new(SMALL);
+        room.run_until(2 * SECOND);
+        let m = message(1, 1, TO_BOTH, "m");
+        room.multicast(CLIENT, m.clone());
+        while room.delivery(reader, m.id).is_none() {
+            room.run(1);
+        }
+        let newest = room.delivery(reader, m.id).expect("it was just there").1.timestamp;
+        let is_safe = |room: &Room| {
+            let mut said = room.said.iter().filter(|(process, _)| *process == reader);
+            said.any(|(_, said)| matches!(said, Up::SafeTime(safe) if *safe >= newest))
+        };
+        assert!(!is_safe(&room), "nobody wanted to know");
+        room.world.set_trace(Trace::brief());
+        assert!(room.world.command(reader, Down::RaiseClock(newest)));
+        // Shorter than any way there and back.
+        room.run(1);
+        assert!(is_safe(&room), "{reader}");
+        room.run(5);
+        assert!(!room.world.trace().contains("RAISE"), "{}", room.world.trace());
+    }
+}
+
 /// With hybrid clocks nobody's is the same, and the reader's may be the highest: the question takes it along.
 #[test]
 fn a_read_takes_one_round_trip_with_hybrid_clocks_as_a_rule() {

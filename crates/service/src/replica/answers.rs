@@ -122,6 +122,18 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         }
     }
 
+    /// Somebody waits until everything up to this timestamp is delivered here: another group, a question, or an answer
+    /// that is held, since nothing is settled here before.
+    pub(super) fn waited_for(&self) -> Timestamp {
+        let others = self.waits_for_us.values().copied().max();
+        others.max(self.reads.highest()).max(self.held.highest()).unwrap_or(Timestamp::ZERO)
+    }
+
+    /// Whether the order does not know of it yet.
+    pub(super) fn waits_for_more(&self) -> bool {
+        self.waited_for() > self.safe.max(self.raised)
+    }
+
     /// Whoever waits asks: how far are those whose messages may stand before what is answered here?
     pub(super) fn ask_how_far_others_are(&mut self, out: &mut Effects<M, S>) {
         let Some(need) = self.held.highest() else {

@@ -271,6 +271,20 @@ fn an_answer_that_is_asked_for_again_waits_as_it_did() {
 }
 
 #[test]
+fn the_order_is_asked_at_once_how_far_it_is_when_an_answer_waits_for_that_alone() {
+    let mut stage = Stage::new();
+    let shared = stage.delivery(5, &[OWN, OTHER], &[b"a"]);
+    let alone = stage.delivery(7, &[OWN], &[b"b"]);
+    // Nobody else asks for anything, and an order says how far it is when somebody wants to know.
+    stage.says([shared, alone]);
+    let raised = |down: &Down| matches!(down, Down::RaiseClock(Timestamp(5)));
+    assert_eq!(stage.puppet.asked.borrow().iter().filter(|down| raised(down)).count(), 1);
+    assert!(answers(&stage.hears(THERE, standing(OTHER, 9, &[]))).is_empty());
+    assert_eq!(answers(&stage.says([Up::SafeTime(Timestamp(5))])), [7]);
+    assert_eq!(stage.puppet.asked.borrow().iter().filter(|down| raised(down)).count(), 1, "it was asked once");
+}
+
+#[test]
 fn a_checkpoint_that_was_overtaken_is_written_again() {
     let mut stage = Stage::new();
     stage.delivers(1, &[OWN], &[b"a"]);

@@ -393,8 +393,8 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
             self.with_order(now, out, |order, inner| order.finish(now, inner));
             self.run_line(out);
             self.answer_questions(out);
-            // What was answered makes room for what waits, and what was written down is handed in.
-            if !has_asked || !self.has_more_to_ask() {
+            // What was answered makes room for what waits, and what is held may wait for this group alone.
+            if !(has_asked && self.entry.has_room() || self.waits_for_more()) {
                 break;
             }
         }
@@ -531,17 +531,12 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         }
         downs.extend(messages.into_iter().map(Down::Multicast));
         downs.extend(self.reads.question().map(Down::ReadPoint));
-        let waited_for = self.waits_for_us.values().copied().max().max(self.reads.highest());
-        if let Some(timestamp) = waited_for.filter(|timestamp| *timestamp > self.safe.max(self.raised)) {
-            self.raised = timestamp;
-            downs.push(Down::RaiseClock(timestamp));
+        if self.waits_for_more() {
+            self.raised = self.waited_for();
+            downs.push(Down::RaiseClock(self.raised));
         }
         downs.extend(self.write_checkpoint());
         downs
-    }
-
-    fn has_more_to_ask(&self) -> bool {
-        self.entry.has_room()
     }
 
     /// Commands that are not in the order by then are void.
