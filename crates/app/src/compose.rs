@@ -94,6 +94,10 @@ impl Nature {
 /// the others has it on disk, which takes two ticks and two message delays.
 const SETTLING: Nanos = SECOND;
 
+/// A checkpoint of a store writes all of it, and short commands are many: as long as the log is the shorter of the two
+/// it may have so many times as many entries as usual. Replaying them takes a fraction of a second.
+const STRETCH: usize = 8;
+
 /// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen. With payloads
 /// as long as they usually are it is cut for their bytes, and when it is tight, for its entries.
 fn primcast_settings(variant: Variant) -> Settings {
@@ -103,6 +107,7 @@ fn primcast_settings(variant: Variant) -> Settings {
         clock: clock_kind(clock),
         checkpoint_every,
         checkpoint_bytes: 5 << 10,
+        checkpoint_stretch: 1,
         tail,
         tail_bytes: 2 << 10,
         conflicts,
@@ -173,7 +178,8 @@ impl Protocol {
         planted: Planted,
         employer: E,
     ) -> E::Answer {
-        let settings = Settings { clock: clock_kind(clock), keeps_records, ..Settings::DEFAULT };
+        let settings =
+            Settings { clock: clock_kind(clock), checkpoint_stretch: STRETCH, keeps_records, ..Settings::DEFAULT };
         self.employ_with(cluster, settings, planted, employer)
     }
 

@@ -176,8 +176,12 @@ impl Replica {
 
     /// The log has grown: the user should hand in its state.
     pub(super) fn ask_for_checkpoint(&mut self, out: &mut Effects) {
-        let Settings { checkpoint_every, checkpoint_bytes, .. } = self.settings;
-        let is_long = self.appended >= checkpoint_every || self.appended_bytes >= checkpoint_bytes;
+        let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, .. } = self.settings;
+        let entries = match self.appended_bytes < self.user.len() {
+            true => checkpoint_every * checkpoint_stretch,
+            false => checkpoint_every,
+        };
+        let is_long = self.appended >= entries || self.appended_bytes >= checkpoint_bytes;
         if is_long && !self.wants_checkpoint && self.role != Role::Amnesiac {
             self.wants_checkpoint = true;
             out.emit(Up::WantCheckpoint);

@@ -89,6 +89,9 @@ pub struct Settings {
     pub checkpoint_every: usize,
     /// or after entries with so many bytes of payload.
     pub checkpoint_bytes: usize,
+    /// While these have fewer bytes than the last checkpoint, which would all be written again, it is asked only after
+    /// so many times as many entries.
+    pub checkpoint_stretch: usize,
     /// So many entries and deliveries are kept for those that are a little behind,
     pub tail: u64,
     /// as far as they have no more bytes of payload than this.
@@ -118,6 +121,7 @@ impl Settings {
         clock: ClockKind::Logical,
         checkpoint_every: 4096,
         checkpoint_bytes: 1 << 26,
+        checkpoint_stretch: 1,
         tail: 1024,
         tail_bytes: 1 << 26,
         conflicts: None,

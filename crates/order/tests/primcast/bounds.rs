@@ -139,6 +139,26 @@ fn what_is_kept_for_those_behind_is_bounded() {
     assert!(highest > SETTINGS.tail as usize, "{highest} entries are less than a tail");
 }
 
+/// A checkpoint writes all of a state. For a few short messages that waits, but not for ever.
+#[test]
+fn a_log_that_is_shorter_than_the_state_may_have_more_entries() {
+    const SETTINGS: Settings = Settings { checkpoint_stretch: 4, ..SMALL };
+    let every = SETTINGS.checkpoint_every;
+    // The room's state has eight bytes.
+    for (payload, entries) in [("", 4 * every), ("long enough", every)] {
+        let mut room = Room::new(SETTINGS);
+        room.run_until(SECOND);
+        let mut highest = 0;
+        for sequence in 1..=1000 {
+            room.multicast(CLIENT, message(1, sequence, TO_G, payload));
+            room.run(5);
+            highest = highest.max(room.world.machine(G[1]).unwrap().holdings().entries);
+        }
+        let most = entries + (SETTINGS.tail as usize).max(3 * 20);
+        assert!((entries..=most).contains(&highest), "{highest} entries with \"{payload}\"");
+    }
+}
+
 /// The tail is for those that were away for a moment: they get what they missed, and no checkpoint.
 #[test]
 fn who_lacks_no_more_than_the_tail_gets_entries() {
