@@ -11,6 +11,7 @@ use serde::Serialize;
 use skein_machine::MAX_GROUPS;
 
 use super::load::{Job, Seen};
+use super::quantiles_of;
 use super::servers::Servers;
 use super::yardsticks::Yardsticks;
 use crate::cli::Mistake;
@@ -180,7 +181,6 @@ impl Shape {
         }
         let each = |nanos: u64| nanos as f64 / 1e3 / finished as f64;
         let at = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e3;
-        let steps = latencies.iter_quantiles(4).map(|step| (step.value_iterated_to() as f64 / 1e3, step.quantile()));
         Ok(Figures {
             protocol: protocol.to_string(),
             mode: "ordered",
@@ -206,7 +206,7 @@ impl Shape {
             loopback_rtt_us: 0.0,
             rss_mb_first: rss_first,
             rss_mb_last: rss_last,
-            quantiles: steps.collect(),
+            quantiles: quantiles_of(&latencies),
         })
     }
 }

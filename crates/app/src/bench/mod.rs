@@ -3,6 +3,7 @@
 //! machine is measured in the same run, because it is never the same twice.
 
 mod experiment;
+pub(crate) mod kv;
 pub(crate) mod load;
 pub(crate) mod multicast;
 mod plot;
@@ -15,10 +16,11 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use hdrhistogram::Histogram;
+use serde::Serialize;
 
-use self::experiment::Figures;
-use self::plot::Chart;
-use crate::cli::Mistake;
+use self::plot::{Axis, Chart, Curve};
+use crate::cli::{Mistake, output};
 
 /// Where figures go.
 #[derive(Args)]
@@ -35,7 +37,7 @@ struct Sink {
 }
 
 /// Adds a line to a file of figures.
-fn keep(file: Option<&Path>, figures: &Figures) -> Result<(), Mistake> {
+fn keep(file: Option<&Path>, figures: &impl Serialize) -> Result<(), Mistake> {
     let Some(file) = file else { return Ok(()) };
     let line = serde_json::to_string(figures).expect("plain data becomes JSON");
     OpenOptions::new()
@@ -48,4 +50,33 @@ fn keep(file: Option<&Path>, figures: &Figures) -> Result<(), Mistake> {
 
 fn write_chart(file: &Path, chart: &Chart) -> Result<(), Mistake> {
     std::fs::write(file, chart.to_svg()).map_err(|error| Mistake(format!("cannot write {}: {error}", file.display())))
+}
+
+/// How long things took: microseconds, and which part of them took no longer.
+fn quantiles_of(times: &Histogram<u64>) -> Vec<(f64, f64)> {
+    times.iter_quantiles(4).map(|step| (step.value_iterated_to() as f64 / 1e3, step.quantile())).collect()
+}
+
+/// The median, and what one in twenty, in a hundred and in a thousand takes longer than.
+fn print_latency([p50, p95, p99, p999]: [f64; 4], round_trip_us: f64) {
+    output::line(format_args!(
+        "  latency            {p50:>10.0} us median, {p95:.0} p95, {p99:.0} p99, {p999:.0} p99.9"
+    ));
+    let round_trips = p50 / round_trip_us;
+    output::line(format_args!(
+        "                     {round_trips:>10.2} loopback round trips of {round_trip_us:.1} us"
+    ));
+}
+
+/// How long which part of them took. To the right, each step leaves half as many.
+fn chart_of_times(title: String, name: String, up: &'static str, quantiles: &[(f64, f64)]) -> Chart {
+    let part = |quantile: f64| 1.0 / (1.0 - quantile).max(1e-6);
+    let points = quantiles.iter().filter(|(_, quantile)| *quantile < 1.0);
+    let points = points.map(|(micros, quantile)| (part(*quantile), micros / 1e3)).collect();
+    Chart {
+        title,
+        across: Axis::logarithmic("one in so many takes longer"),
+        up: Axis::logarithmic(up),
+        curves: vec![Curve { name, points }],
+    }
 }

@@ -4,8 +4,7 @@
 use clap::Args;
 
 use super::experiment::{Figures, MET, Pressure, Shape};
-use super::plot::{Axis, Chart, Curve};
-use super::{Sink, keep, write_chart};
+use super::{Sink, chart_of_times, keep, print_latency, write_chart};
 use crate::cli::{Verdict, output};
 use crate::compose::Protocol;
 
@@ -52,7 +51,9 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let figures = arguments.shape.measure(&pressure)?;
     keep(arguments.sink.out.as_deref(), &figures)?;
     if let Some(file) = &arguments.sink.plot {
-        write_chart(file, &chart(&figures))?;
+        let name = figures.protocol.clone();
+        let up = "milliseconds to the last destination";
+        write_chart(file, &chart_of_times(figures.title(), name, up, &figures.quantiles))?;
     }
     if arguments.sink.json {
         output::json(&figures);
@@ -60,19 +61,6 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         figures.print();
     }
     Ok(true)
-}
-
-/// How long which part of the messages took. To the right, each step leaves half as many.
-fn chart(figures: &Figures) -> Chart {
-    let part = |quantile: f64| 1.0 / (1.0 - quantile).max(1e-6);
-    let points = figures.quantiles.iter().filter(|(_, quantile)| *quantile < 1.0);
-    let points = points.map(|(micros, quantile)| (part(*quantile), micros / 1e3)).collect();
-    Chart {
-        title: figures.title(),
-        across: Axis::logarithmic("one message in so many takes longer"),
-        up: Axis::logarithmic("milliseconds to the last destination"),
-        curves: vec![Curve { name: figures.protocol.clone(), points }],
-    }
 }
 
 impl Figures {
@@ -89,15 +77,7 @@ impl Figures {
         if let Some(rate) = self.rate.filter(|rate| self.msgs_per_s < rate * MET) {
             output::line(format_args!("                     {rate:>10.0} were due: the cluster does not keep up"));
         }
-        output::line(format_args!(
-            "  latency            {:>10.0} us median, {:.0} p95, {:.0} p99, {:.0} p99.9",
-            self.p50_us, self.p95_us, self.p99_us, self.p999_us
-        ));
-        output::line(format_args!(
-            "                     {:>10.2} loopback round trips of {:.1} us",
-            self.p50_us / self.loopback_rtt_us,
-            self.loopback_rtt_us
-        ));
+        print_latency([self.p50_us, self.p95_us, self.p99_us, self.p999_us], self.loopback_rtt_us);
         if let Some(last) = self.last_replica_p50_us {
             output::line(format_args!("                     {last:>10.0} us median at the last replica"));
         }

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 use skein_machine::wire::{self, VERSION, Writer};
 use skein_machine::{ClusterId, Wire};
 use skein_runtime::caller::{Callers, Heard};
+use skein_sim::PLANET;
 
 use super::experiment::Shape;
 use crate::certificates::Certificates;
 use crate::cli::{Mistake, certificates};
 use crate::config::layers::variables;
-use crate::config::{Choices, Config};
+use crate::config::{Choices, Config, Ports, Wan};
 use crate::node::Node;
 use crate::processor_time;
 use crate::speech::{Counts, Reply, Request};
@@ -37,27 +38,47 @@ impl Servers {
     /// Starts so many groups of so many replicas and waits until each listens.
     pub(crate) fn start(choices: Choices, shape: &Shape) -> Result<Servers, Mistake> {
         let Shape { groups, replicas, .. } = *shape;
-        let folder = std::env::temp_dir().join(format!("skein-bench-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)
-            .map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
-        let config_file = folder.join("skein.toml");
-        let id = ClusterId(u64::from(std::process::id()));
-        let mut config =
-            Config::one_replica_a_node(id, choices, folder.join("data"), replicas, &free_addresses(groups * replicas)?);
+        let folder = folder()?;
+        let addresses = free_addresses(groups * replicas)?;
+        let mut config = Config::one_replica_a_node(own_id(), choices, folder.join("data"), replicas, &addresses);
         if shape.tls {
             certificates::make(&config, &folder, 30, false)?;
             config.tls = Some(Certificates::in_folder(&folder));
         }
+        Servers::run(config, folder, shape.in_process, shape.busy_poll)
+    }
+
+    /// Starts a store: so many nodes, a process each, with a replica of every group at each of them.
+    pub(crate) fn start_store(choices: Choices, groups: usize, replicas: usize) -> Result<Servers, Mistake> {
+        let folder = folder()?;
+        let regions = match choices.wan {
+            Some(Wan::Planet) => PLANET.iter().map(|region| region.name.to_owned()).take(replicas).collect(),
+            None => (0..replicas).map(|nth| format!("n{nth}")).collect::<Vec<_>>(),
+        };
+        let regions: Vec<&str> = regions.iter().map(String::as_str).collect();
+        // Ports for a start, and in their place some that are free.
+        let ports = Ports { nodes: 1, http: 1001, redis: Some(2001) };
+        let mut config = Config::spread(own_id(), choices, folder.join("data"), &regions, groups, ports);
+        let mut free = free_addresses(2 * replicas)?.into_iter();
+        for node in config.nodes.values_mut() {
+            (node.address, node.http) = (free.next().expect("there are enough"), None);
+            node.redis = free.next();
+        }
+        Servers::run(config, folder, false, false)
+    }
+
+    fn run(config: Config, folder: PathBuf, in_process: bool, busy_poll: bool) -> Result<Servers, Mistake> {
+        let config_file = folder.join("skein.toml");
         std::fs::write(&config_file, config.to_text())
             .map_err(|error| Mistake(format!("cannot write {}: {error}", config_file.display())))?;
         let mut servers = Servers { config, config_file, folder, children: Vec::new(), nodes: Vec::new() };
         let names: Vec<String> = servers.config.nodes.keys().cloned().collect();
         for name in names {
-            if shape.in_process {
-                let node = Node::start(&servers.config, &name, shape.busy_poll, None);
+            if in_process {
+                let node = Node::start(&servers.config, &name, busy_poll, None);
                 servers.nodes.push(node.map_err(|why| Mistake(format!("cannot start node {name}: {why}")))?);
             } else {
-                servers.children.push(start(&servers.config_file, &name, shape.busy_poll)?);
+                servers.children.push(start(&servers.config_file, &name, busy_poll)?);
             }
         }
         for child in &mut servers.children {
@@ -150,6 +171,17 @@ impl Drop for Servers {
         }
         let _ = std::fs::remove_dir_all(&self.folder);
     }
+}
+
+/// A folder of this process.
+fn folder() -> Result<PathBuf, Mistake> {
+    let folder = std::env::temp_dir().join(format!("skein-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|error| Mistake(format!("cannot make {}: {error}", folder.display())))?;
+    Ok(folder)
+}
+
+fn own_id() -> ClusterId {
+    ClusterId(u64::from(std::process::id()))
 }
 
 fn start(config: &Path, name: &str, is_busy: bool) -> Result<Child, Mistake> {

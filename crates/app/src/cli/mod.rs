@@ -100,6 +100,8 @@ enum Command {
 enum Bench {
     /// Measure how many messages a cluster orders, how fast, and at what cost.
     Multicast(crate::bench::multicast::Arguments),
+    /// Measure what a store does in a second, ours or any that speaks Redis' protocol.
+    Kv(crate::bench::kv::Arguments),
     /// Draw throughput and latency of protocols under a growing load.
     Sweep(crate::bench::sweep::Arguments),
     /// One process of the load of another command.
@@ -195,6 +197,7 @@ pub fn main() -> ExitCode {
             }
         },
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
+        Command::Bench(Bench::Kv(arguments)) => crate::bench::kv::command(&arguments),
         Command::Bench(Bench::Sweep(arguments)) => crate::bench::sweep::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
         Command::Torture(arguments) => crate::torture::command(&arguments),
