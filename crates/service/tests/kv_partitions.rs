@@ -283,6 +283,40 @@ fn a_cursor_stays_on_its_snapshot_over_all_partitions() {
     bus.check();
 }
 
+/// Two walks begin in one message, and a partition that only one of them concerns calls that one as the others do.
+#[test]
+fn cursors_that_begin_together_have_one_name_everywhere() {
+    let mut bus = Bus::new(three(), Limits::default());
+    ask(&mut bus, 1, "MSET k1a 1 k1b 1 k2a 1 k2b 1 k3a 1");
+    let begin = |end: &'static [u8]| {
+        Request::command(Protocol::Two, &[b"SKEIN.RANGE", b"k1", end, b"LIMIT", b"1", b"CURSOR", b"0"])
+    };
+    let row = [begin(b"k1z"), begin(b"k3")];
+    let concerned = row.each_ref().map(|request| bus.router.plan(request).unwrap().groups.len());
+    assert_eq!(concerned, [1, 3]);
+    let replies = bus.ask_in_a_row(&row, 2_000_000, 2).expect("it can be routed");
+    for place in 0..3 {
+        bus.restart(place, 100);
+    }
+    let mut pages = Vec::new();
+    for (reply, end) in replies.iter().zip(["k1z", "k3"]) {
+        let (mut reply, mut seen) = (String::from_utf8_lossy(reply).into_owned(), Vec::new());
+        loop {
+            let Value::Many(_, page) = whole(reply.as_bytes()) else { panic!("{reply}") };
+            let [Value::Bulk(cursor), Value::Many(_, keys)] = &page[..] else { panic!("{reply}") };
+            seen.extend(keys.clone());
+            if cursor == b"0" {
+                break;
+            }
+            let cursor = String::from_utf8_lossy(cursor).into_owned();
+            reply = ask(&mut bus, 3, &format!("SKEIN.RANGE k1 {end} LIMIT 1 CURSOR {cursor}"));
+        }
+        pages.push(seen.len());
+    }
+    assert_eq!(pages, [2, 4]);
+    bus.check();
+}
+
 #[test]
 fn a_full_partition_refuses_for_all() {
     let limits = Limits { max_memory: 400, ..Limits::default() };

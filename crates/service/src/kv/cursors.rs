@@ -2,9 +2,9 @@
 //! the partition's tree of keys, which costs nothing until things change.
 //!
 //! A cursor has the same name at every partition that it reads, made of the
-//! stamp of the command that opened it, and it is forgotten by ordered time and
-//! by number, never by a clock or by memory that runs short: replicas forget
-//! alike.
+//! place in the order of the command that opened it, and it is forgotten by
+//! ordered time and by number, never by a clock or by memory that runs short:
+//! replicas forget alike.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -24,8 +24,10 @@ pub const MAX_IDLE_MS: u64 = 60_000;
 /// longest time is forgotten. In the worst case each holds a whole old tree.
 pub const MAX_CURSORS: usize = 64;
 
-/// What a cursor is called: the stamp of the command that opened it, and which
-/// of the commands under that stamp it was.
+/// What a cursor is called: the stamp of the message that opened it, and the
+/// number of the command among those that the message carries. A partition that
+/// counted only what it opened itself would give another name than one that
+/// another command of the message does not concern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CursorName(pub(super) [u64; 4]);
 
@@ -101,8 +103,6 @@ impl Opened {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Cursors {
     open: BTreeMap<CursorName, Opened>,
-    /// The stamp under which the last one was opened, and how many were under it.
-    last: ([u64; 3], u64),
 }
 
 impl Cursors {
@@ -113,12 +113,9 @@ impl Cursors {
         }
     }
 
-    /// Opens one under this stamp, and forgets another if there are too many.
-    pub(super) fn open(&mut self, stamp: Stamp, opened: Opened) -> CursorName {
-        let words = [stamp.timestamp.0, stamp.id.session.0, stamp.id.sequence];
-        self.last = if self.last.0 == words { (words, self.last.1 + 1) } else { (words, 0) };
-        let [timestamp, session, sequence] = words;
-        let name = CursorName([timestamp, session, sequence, self.last.1]);
+    /// Opens one at this place in the order, and forgets another if there are too many.
+    pub(super) fn open(&mut self, stamp: Stamp, nth: u32, opened: Opened) -> CursorName {
+        let name = CursorName([stamp.timestamp.0, stamp.id.session.0, stamp.id.sequence, u64::from(nth)]);
         self.open.insert(name, opened);
         if self.open.len() > MAX_CURSORS {
             let oldest = self.open.iter().min_by_key(|(name, opened)| (opened.used_ms, **name));
@@ -150,14 +147,9 @@ impl Cursors {
         self.open.iter().map(|(name, opened)| (*name, opened))
     }
 
-    /// What names the next one under the same stamp.
-    pub(super) fn last(&self) -> ([u64; 3], u64) {
-        self.last
-    }
-
     /// What comes from elsewhere.
-    pub(super) fn restored(open: BTreeMap<CursorName, Opened>, last: ([u64; 3], u64)) -> Cursors {
-        Cursors { open, last }
+    pub(super) fn restored(open: BTreeMap<CursorName, Opened>) -> Cursors {
+        Cursors { open }
     }
 }
 
@@ -184,10 +176,10 @@ mod tests {
     #[test]
     fn the_longest_unused_is_forgotten_first() {
         let mut cursors = Cursors::default();
-        let names: Vec<CursorName> =
-            (0..MAX_CURSORS as u64).map(|time| cursors.open(stamp(time / 2), Opened::new(Tree::new(), time))).collect();
+        let open = |time: u64| cursors.open(stamp(time / 2), (time % 2) as u32, Opened::new(Tree::new(), time));
+        let names: Vec<CursorName> = (0..MAX_CURSORS as u64).map(open).collect();
         assert!(cursors.touch(names[0], 1000).is_some());
-        cursors.open(stamp(5000), Opened::new(Tree::new(), 1001));
+        cursors.open(stamp(5000), 0, Opened::new(Tree::new(), 1001));
         assert!(cursors.touch(names[0], 1000).is_some() && cursors.touch(names[1], 1000).is_none());
         cursors.forget_idle(1001 + MAX_IDLE_MS);
         assert_eq!(cursors.iter().count(), 1);

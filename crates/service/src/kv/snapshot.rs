@@ -26,6 +26,10 @@ use super::value::{Set, Value};
 /// The first bytes of a snapshot, the format's version last.
 const MAGIC: &[u8; 8] = b"skeinkv\x01";
 
+/// Four numbers that once counted what was opened under one stamp. Nothing follows from them any more: they are
+/// written as nothing and read as anything, so that snapshots of before and of now are read on both sides.
+const UNUSED: [u8; 4] = [0; 4];
+
 /// Marks in the differences of a cursor.
 const END: u8 = 0;
 const OTHER: u8 = 1;
@@ -89,8 +93,7 @@ impl Writing {
             Stage::Head => {
                 buffer.extend_from_slice(MAGIC);
                 write_length(buffer, self.state.applied);
-                let (stamp, nth) = self.state.cursors.last();
-                stamp.into_iter().chain([nth]).for_each(|word| write_length(buffer, word));
+                buffer.extend_from_slice(&UNUSED);
                 write_length(buffer, self.state.store.keys().len() as u64);
                 Stage::Key { rank: 0, element: 0 }
             }
@@ -235,9 +238,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<State, Malformed> {
     };
     let mut cut = Cut(rest);
     let applied = cut.length()?;
-    let mut last = [0; 4];
-    for word in &mut last {
-        *word = cut.length()?;
+    for _ in UNUSED {
+        cut.length()?;
     }
     let mut store = Store::default();
     let count = cut.count(usize::MAX)?;
@@ -254,8 +256,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<State, Malformed> {
         let (name, opened) = read_opened(&mut cut, store.keys())?;
         open.insert(CursorName(name), opened);
     }
-    let [timestamp, session, sequence, nth] = last;
-    let cursors = Cursors::restored(open, ([timestamp, session, sequence], nth));
+    let cursors = Cursors::restored(open);
     let mut open = BTreeMap::new();
     if !cut.0.is_empty() {
         let count = cut.count(MAX_BACKUPS)?;
@@ -316,7 +317,7 @@ mod tests {
         state.store.put(b"past", Value::string(b"unseen"), 4);
         let held = |state: &State| Opened::new(state.store.keys().clone(), 5);
         let stamp = Stamp { timestamp: Timestamp(7), id: MessageId::new(8, 9, 1) };
-        state.cursors.open(stamp, held(&state));
+        state.cursors.open(stamp, 2, held(&state));
         state.backups.open(BackupName::of(stamp, 1), held(&state));
         state.store.begin(6, 4);
         state.store.put(b"string", Value::string(b"other"), 77);
@@ -354,7 +355,11 @@ mod tests {
         let mut state = State { applied: 300, ..State::default() };
         state.store.begin(5, 2);
         state.store.put(b"k", Value::string(b"v"), 9);
-        assert_eq!(written(&state, 100), b"skeinkv\x01\xac\x02\0\0\0\0\x01\x01k\x0a\x02\0\x01v\0");
+        let bytes = b"skeinkv\x01\xac\x02\0\0\0\0\x01\x01k\x0a\x02\0\x01v\0";
+        assert_eq!(written(&state, 100), bytes);
+        // An older replica had opened a cursor, its second under the stamp 7, 8, 9.
+        let counted = b"skeinkv\x01\xac\x02\x07\x08\x09\x01\x01\x01k\x0a\x02\0\x01v\0";
+        assert_eq!(written(&read(counted).unwrap(), 100), bytes);
     }
 
     #[test]

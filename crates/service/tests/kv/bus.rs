@@ -28,10 +28,29 @@ impl Bus {
 
     /// Orders a request everywhere, and applies it where it belongs.
     pub(crate) fn ask(&mut self, request: &Request<'_>, timestamp: u64, sequence: u64) -> Option<Bytes> {
-        let command = request.encode();
-        let groups = self.router.groups(&command).ok()?;
+        self.ask_in_a_row(std::slice::from_ref(request), timestamp, sequence).map(|mut replies| replies.remove(0))
+    }
+
+    /// Orders requests in one message to every partition that one of them concerns, as what is pipelined travels.
+    pub(crate) fn ask_in_a_row(
+        &mut self,
+        requests: &[Request<'_>],
+        timestamp: u64,
+        sequence: u64,
+    ) -> Option<Vec<Bytes>> {
+        let commands: Vec<Bytes> = requests.iter().map(Request::encode).collect();
+        let mut groups = GroupSet::EMPTY;
+        for command in &commands {
+            groups = groups.or(self.router.groups(command).ok()?);
+        }
         let stamp = Stamp { timestamp: Timestamp(timestamp), id: MessageId::new(7, sequence, groups.bits()) };
-        let call = |group| Call { stamp, nth: 0, group, command: &command };
+        let row = requests.iter().zip(&commands).enumerate();
+        Some(row.map(|(nth, (request, command))| self.apply(request, command, stamp, nth as u32)).collect())
+    }
+
+    fn apply(&mut self, request: &Request<'_>, command: &Bytes, stamp: Stamp, nth: u32) -> Bytes {
+        let groups = stamp.id.destinations;
+        let call = |group| Call { stamp, nth, group, command };
         let told: Vec<(GroupId, Option<Bytes>)> = groups
             .iter()
             .map(|group| {
@@ -57,7 +76,7 @@ impl Bus {
                 (group, one)
             })
             .collect();
-        Some(self.router.join(request, &parts).0)
+        self.router.join(request, &parts).0
     }
 
     /// Applies a request at one partition, whether or not it belongs there.

@@ -116,12 +116,12 @@ pub(crate) fn range(context: &mut Context<'_>) -> Result<(), Failure> {
     };
     let alone = context.alone;
     let now_ms = context.store.now_ms();
-    let Held::ToChange { cursors, stamp, .. } = &mut context.held else {
+    let Held::ToChange { cursors, stamp, nth, .. } = &mut context.held else {
         return Err(Failure::of("ERR SKEIN.RANGE with CURSOR is not allowed in transactions"));
     };
     let (name, last, keys, opened_ms) = if text == b"0" {
         let keys = context.store.keys().clone();
-        let name = cursors.open(*stamp, Opened::new(keys.clone(), now_ms));
+        let name = cursors.open(*stamp, *nth, Opened::new(keys.clone(), now_ms));
         (name, None, keys, now_ms)
     } else {
         let (name, last) = CursorName::parse(text).ok_or(Failure::of("ERR invalid cursor"))?;
