@@ -1,4 +1,4 @@
-//! Rules of a replica that can be broken on purpose: see [`skein_machine::Planted`].
+//! Rules of a replica and of the store that can be broken on purpose: see [`skein_machine::Planted`].
 
 /// One broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,11 +21,21 @@ pub enum Mutant {
     ReplicaRecallsTooLittle,
     /// Answers to questions leave although what they show is not settled.
     ReplicaReadsTheUnsettled,
+    /// A partition looks only after the watched keys that it owns: what others say of theirs counts for nothing.
+    KvWatchesAlone,
+    /// Of MSETNX each partition judges by its own keys.
+    KvSetsAlone,
+    /// What came from another partition, or was changed together with it, passes for unchanged.
+    KvMovesUnnoticed,
+    /// A question sees keys that the last command still saw, whatever time it is by now.
+    KvReadsInThePast,
+    /// Cursors are left out of snapshots.
+    KvForgetsCursors,
 }
 
 impl Mutant {
     /// Every bug, by the name that people type.
-    pub const ALL: [(&'static str, Mutant); 9] = [
+    pub const ALL: [(&'static str, Mutant); 14] = [
         ("replica-settles-early", Mutant::ReplicaSettlesEarly),
         ("replica-reads-without-asking", Mutant::ReplicaReadsWithoutAsking),
         ("replica-shares-too-early", Mutant::ReplicaSharesTooEarly),
@@ -35,8 +45,13 @@ impl Mutant {
         ("replica-forgets-what-it-told", Mutant::ReplicaForgetsWhatItTold),
         ("replica-recalls-too-little", Mutant::ReplicaRecallsTooLittle),
         ("replica-reads-the-unsettled", Mutant::ReplicaReadsTheUnsettled),
+        ("kv-watches-alone", Mutant::KvWatchesAlone),
+        ("kv-sets-alone", Mutant::KvSetsAlone),
+        ("kv-moves-unnoticed", Mutant::KvMovesUnnoticed),
+        ("kv-reads-in-the-past", Mutant::KvReadsInThePast),
+        ("kv-forgets-cursors", Mutant::KvForgetsCursors),
     ];
 }
 
-/// The bug that a replica was built with, if any.
+/// The bug that a replica or a store was built with, if any.
 pub type Planted = skein_machine::Planted<Mutant>;

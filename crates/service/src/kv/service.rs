@@ -25,6 +25,7 @@ use super::snapshot::{self, State, Writing};
 use super::store::{Entry, Store};
 use super::table::{Command, Spread, flags};
 use super::xxh64::xxh64;
+use crate::{Mutant, Planted};
 
 const NANOSECONDS_PER_MS: u64 = 1_000_000;
 
@@ -34,6 +35,7 @@ pub struct Kv {
     group: GroupId,
     placement: Arc<Placement>,
     limits: Limits,
+    planted: Planted,
     state: State,
 }
 
@@ -110,7 +112,12 @@ impl State {
 impl Kv {
     /// An empty partition: this group's of that placement.
     pub fn new(group: GroupId, placement: Arc<Placement>, limits: Limits) -> Kv {
-        Kv { group, placement, limits, state: State::default() }
+        Kv { group, placement, limits, planted: Planted::NONE, state: State::default() }
+    }
+
+    /// The same with one of its rules broken, for those who judge it.
+    pub fn planted(self, planted: Planted) -> Kv {
+        Kv { planted, ..self }
     }
 
     /// How many keys it holds, those past their deadline included until they are taken away.
@@ -142,6 +149,14 @@ impl Kv {
     fn holds(&self, store: &Store, transaction: &Transaction<'_>) -> bool {
         let own = |key: &[u8]| self.placement.group_of(key) == self.group;
         transaction.watched.iter().all(|(key, version)| !own(key) || store.version_of(key) == *version)
+    }
+
+    /// Whether nothing that is watched has changed, wherever it is. What this partition itself tells comes last.
+    fn all_hold(&self, told: &[Told<'_>]) -> bool {
+        if self.planted.is(Mutant::KvWatchesAlone) {
+            return told.last().is_some_and(|own| own.holds);
+        }
+        told.iter().all(|told| told.holds)
     }
 
     /// What the other partitions must know of this one before they carry a request out.
@@ -201,7 +216,7 @@ impl Kv {
             };
             if let Some(failure) = verdict {
                 answer.failure(&failure);
-            } else if !told.iter().all(|told| told.holds) {
+            } else if !self.all_hold(&told) {
                 answer.null_array();
             } else if plan.way == Way::Judged {
                 self.apply_part(&request, plan.groups, call, &mut turn, &mut answer);
@@ -267,7 +282,8 @@ impl Kv {
                 scratch.put_entry(key, entry.clone());
             }
         }
-        for (key, entry) in told.iter().flat_map(|told| &told.entries) {
+        let is_alone = self.planted.is(Mutant::KvSetsAlone) && is_msetnx(request);
+        for (key, entry) in told.iter().filter(|_| !is_alone).flat_map(|told| &told.entries) {
             if self.placement.group_of(key) != self.group {
                 scratch.put_entry(key, entry.clone());
             }
@@ -279,7 +295,13 @@ impl Kv {
         }
         for key in keys {
             match scratch.entry(key) {
-                Some(entry) if entry.version == self.state.applied => self.state.store.put_entry(key, entry.clone()),
+                Some(entry) if entry.version == self.state.applied => {
+                    let mut entry = entry.clone();
+                    if self.planted.is(Mutant::KvMovesUnnoticed) {
+                        entry.version = self.state.store.entry(key).map_or(entry.version, |before| before.version);
+                    }
+                    self.state.store.put_entry(key, entry);
+                }
                 Some(_) => {}
                 None => drop(self.state.store.remove(key)),
             }
@@ -294,6 +316,10 @@ fn grows(request: &Request<'_>) -> bool {
         Body::Command(args) => grows(args),
         Body::Transaction(transaction) => transaction.commands.iter().any(grows),
     }
+}
+
+fn is_msetnx(request: &Request<'_>) -> bool {
+    matches!(&request.body, Body::Command(args) if args[0].eq_ignore_ascii_case(b"msetnx"))
 }
 
 /// The keys of a request that lie in a group, each once.
@@ -364,7 +390,9 @@ impl Service for Kv {
             return error(request.protocol, &Failure::of("ERR this partition alone cannot answer"));
         }
         let mut store = self.state.store.clone();
-        store.begin(now_ms(now), self.state.applied);
+        if !self.planted.is(Mutant::KvReadsInThePast) {
+            store.begin(now_ms(now), self.state.applied);
+        }
         let alone = plan.groups.len() == 1;
         let mut turn = self.turn(&self.placement, &self.limits, now.0 ^ xxh64(query), alone);
         let mut answer = Answer::new(request.protocol);
@@ -389,7 +417,11 @@ impl Service for Kv {
     }
 
     fn snapshot(&self) -> Box<dyn Frozen> {
-        Box::new(Writing::new(self.state.clone()))
+        let mut state = self.state.clone();
+        if self.planted.is(Mutant::KvForgetsCursors) {
+            state.cursors = Default::default();
+        }
+        Box::new(Writing::new(state))
     }
 
     fn restore(&mut self, snapshot: Bytes) -> Result<(), String> {
