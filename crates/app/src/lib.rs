@@ -21,6 +21,7 @@ pub mod config;
 mod dev;
 mod diary;
 mod fleet;
+mod list_words;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod node;
@@ -29,6 +30,7 @@ mod serve;
 pub mod service;
 mod signals;
 pub mod speech;
+mod store_sim;
 mod supervisor;
 mod torture;
 

@@ -162,7 +162,7 @@ impl fmt::Display for Reply {
 }
 
 /// The reply that begins at `at`, which moves behind it; none while its end is not there.
-fn parse(bytes: &[u8], at: &mut usize) -> Result<Option<Reply>, String> {
+pub(crate) fn parse(bytes: &[u8], at: &mut usize) -> Result<Option<Reply>, String> {
     let rest = &bytes[*at..];
     let Some(end) = rest.windows(2).position(|pair| pair == b"\r\n") else { return Ok(None) };
     let line = String::from_utf8_lossy(&rest[..end]).into_owned();

@@ -14,6 +14,7 @@ mod access;
 mod agenda;
 mod askers;
 pub mod check;
+pub mod clients;
 mod clock;
 mod disk;
 mod history;

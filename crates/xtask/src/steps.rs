@@ -110,6 +110,13 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         skein("lists-hybrid", "sim run --protocol primcast --service lists --clock hybrid --seeds 0..40"),
         skein("lists-planet", "sim run --protocol primcast --service lists --groups 3 --scenario planet --seeds 0..10"),
 
+        skein("kv-swarm", "sim run --protocol primcast --service kv --groups 3 --seeds 0..20"),
+        skein(
+            "kv-tight",
+            "sim run --protocol primcast --service kv --groups 2 --tight --severity 3 --seconds 20 --seeds 0..20",
+        ),
+        skein("kv-hybrid", "sim run --protocol primcast --service kv --clock hybrid --seconds 20 --seeds 0..20"),
+
         skein("torture", "torture --minutes 0.2"),
         step("clients", order("bash", &format!(".ci/clients {}/release/skein", around.target))),
 

@@ -15,6 +15,7 @@ pub(crate) mod node;
 pub(crate) mod output;
 mod run;
 mod search;
+mod served;
 mod settings;
 mod status;
 mod steps;
@@ -28,11 +29,13 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "mutants")]
-pub(crate) use run::{jobs, lists_of, seed_of};
+pub(crate) use run::{jobs, seed_of};
 #[cfg(all(test, feature = "mutants"))]
 pub(crate) use search::in_words;
 #[cfg(feature = "mutants")]
 pub(crate) use search::search_of;
+#[cfg(test)]
+pub(crate) use served::{Served, counted, served_of};
 pub(crate) use settings::{Mode, ScenarioName, Shape, name_of};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;

@@ -2,15 +2,14 @@
 
 use std::hash::Hash;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use skein_machine::{Boot, Ordering, ProcessId};
-use skein_service::replica::{self, Near};
-use skein_sim::lists::{Habits, Lists, ListsPlan, run_lists};
-use skein_sim::{Counts, Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
+use skein_sim::clients::{ClientsPlan, Habits};
+use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
 
+use super::served::{Served, counted, served_of};
 use super::settings::{self, name_of};
 use super::{Mistake, Mode, ScenarioName, Shape, Verdict, output, thousands};
 use crate::compose::{Clock, Employer, Protocol, Variant};
@@ -33,6 +32,7 @@ const LONGEST: u64 = 86_400;
   skein sim run --protocol skeen --scenario calm --seeds 0..1000
   skein sim run --protocol skeen --scenario planet --groups 9 --mix 0=1,0+8=1 --seeds 0..20
   skein sim run --protocol primcast --service lists --groups 3 --seeds 0..100
+  skein sim run --protocol primcast --service kv --clock hybrid --seeds 0..100
   skein sim run --protocol skeen --scenario calm --seeds 42 --trace | less
   skein sim run --protocol skeen --scenario calm --seeds 0..100000 --resume calm.jsonl
 
@@ -41,10 +41,10 @@ pub(crate) struct Arguments {
     /// Which protocol.
     #[arg(long)]
     protocol: Protocol,
-    /// Run a replicated service on it: clients append to lists in several partitions and look at them, and what they
-    /// saw must be linearizable.
+    /// Run a replicated service on it, the simulator's own lists or the store that ships (kv): clients append to lists
+    /// in several partitions and look at them, and what they saw must be linearizable.
     #[arg(long, value_name = "SERVICE")]
-    service: Option<Service>,
+    service: Option<Served>,
     /// What is promised about real time.
     #[arg(long, default_value = "ordered")]
     mode: Mode,
@@ -98,13 +98,6 @@ pub(crate) struct Arguments {
     /// No progress on the terminal.
     #[arg(long)]
     quiet: bool,
-}
-
-/// What runs on the order.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Service {
-    /// Lists to which clients append.
-    Lists,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -162,9 +155,10 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         let trace = arguments.trace.map(Detail::trace);
         match arguments.service {
             None => seed_of(arguments.protocol, &plan, seed, trace, variant),
-            Some(Service::Lists) => {
-                let none = skein_service::Planted::NONE;
-                lists_of(arguments.protocol, &lists_as(&plan), seed, trace, variant, none)
+            Some(served) => {
+                let planted = skein_service::Planted::NONE;
+                let clients = clients_of(&plan);
+                counted(served_of(served, arguments.protocol, &clients, seed, trace, variant, planted))
             }
         }
     };
@@ -202,9 +196,9 @@ pub(crate) fn seed_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<
     protocol.employ(&plan.cluster, variant, OneSeed(plan, seed, trace))
 }
 
-/// Lists under the weather of a plan.
-fn lists_as(plan: &Plan) -> ListsPlan {
-    ListsPlan {
+/// The same with clients in the place of the load.
+fn clients_of(plan: &Plan) -> ClientsPlan {
+    ClientsPlan {
         cluster: plan.cluster.clone(),
         scenario: plan.scenario,
         clients: CLIENTS,
@@ -215,50 +209,6 @@ fn lists_as(plan: &Plan) -> ListsPlan {
         clock_bound: plan.clock_bound,
         severity: plan.severity,
     }
-}
-
-/// Runs one seed of lists on a protocol, with replicas that may have a bug planted.
-pub(crate) fn lists_of(
-    protocol: Protocol,
-    plan: &ListsPlan,
-    seed: u64,
-    trace: Option<Trace>,
-    variant: Variant,
-    planted: skein_service::Planted,
-) -> Outcome {
-    struct OneSeed<'a>(&'a ListsPlan, Variant, u64, Option<Trace>, skein_service::Planted);
-    impl Employer for OneSeed<'_> {
-        type Answer = Outcome;
-
-        fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + 'static) -> Outcome
-        where
-            M: Ordering + Clone + Hash + 'static,
-        {
-            let OneSeed(plan, variant, seed, trace, planted) = self;
-            let cluster = plan.cluster.clone();
-            let near = Arc::new(Near::new(&cluster, |_, _| 0));
-            let follows_real_time = variant.clock == Clock::Hybrid;
-            let settings = replica::Settings {
-                mode: replica::Mode::Linearizable,
-                follows_real_time,
-                keeps_records: true,
-                tells_everything: false,
-            };
-            let ran = run_lists(plan, seed, trace, move |process, boot| {
-                let (order, service) = (maker(process, boot), Lists::new(cluster.groups().len()));
-                replica::Replica::new(process, cluster.clone(), near.clone(), order, service, settings, planted)
-            });
-            let counts = Counts {
-                virtual_time: ran.virtual_time,
-                multicasts: ran.operations,
-                deliveries: ran.answered,
-                messages: ran.messages,
-                faults: ran.faults,
-            };
-            Outcome { seed, counts, violations: ran.violations, trace: ran.trace }
-        }
-    }
-    protocol.employ(&plan.cluster, variant, OneSeed(plan, variant, seed, trace, planted))
 }
 
 /// How many seeds to run at once.
@@ -415,7 +365,7 @@ impl Summary {
         let (asked, came) = (thousands(self.multicasts), thousands(self.deliveries));
         match arguments.service {
             None => output::line(format_args!("  multicasts     {asked:>12}   {came} deliveries")),
-            Some(Service::Lists) => output::line(format_args!("  operations     {asked:>12}   {came} answered")),
+            Some(_) => output::line(format_args!("  operations     {asked:>12}   {came} answered")),
         }
         output::line(format_args!(
             "  crashes        {:>12}   {} restarts",

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use skein_machine::Cluster;
 use skein_service::{Mutant, Planted};
 use skein_sim::check::{LIVENESS, linear};
-use skein_sim::lists::{Habits, ListsPlan};
+use skein_sim::clients::{ClientsPlan, Habits};
 use skein_sim::{Outcome, SECOND, Scenario};
 
 use super::{Catch, replay};
-use crate::cli::{Mistake, lists_of};
+use crate::cli::{Mistake, Served, counted, served_of};
 use crate::compose::{Protocol, Variant};
 use crate::fleet::Fleet;
 
@@ -119,14 +119,14 @@ impl Row {
         properties.find(|property| self.breaks.contains(property))
     }
 
-    fn run(&self, plan: &ListsPlan, seed: u64, planted: Planted) -> Outcome {
+    fn run(&self, plan: &ClientsPlan, seed: u64, planted: Planted) -> Outcome {
         let variant = Variant { is_tight: self.is_tight, ..Variant::PLAIN };
-        lists_of(Protocol::PrimCast, plan, seed, None, variant, planted)
+        counted(served_of(Served::Lists, Protocol::PrimCast, plan, seed, None, variant, planted))
     }
 
-    fn plan(&self) -> ListsPlan {
+    fn plan(&self) -> ClientsPlan {
         let ((groups, replicas), (clients, habits)) = (self.shape, self.crowd);
-        ListsPlan {
+        ClientsPlan {
             cluster: Arc::new(Cluster::regular(groups, replicas, 0).expect("a small cluster is one")),
             scenario: self.scenario,
             clients,

@@ -18,12 +18,13 @@ use skein_machine::{GroupId, Random};
 use skein_service::kv::Placement;
 use skein_sim::check::linear::{Element, Fate, Key, Operation};
 
-use super::form::{CHANGED, Form, Outcome, list, look, words};
+use super::form::{CHANGED, Form, Outcome};
 use super::journal::moment;
 use super::load::Tally;
 use super::plan::span;
 use crate::cli::Mistake;
 use crate::config::Config;
+use crate::list_words::{list, look, words};
 use crate::redis::{Command, Connection, Reply};
 
 /// As many as have something on the way at once.
@@ -309,7 +310,7 @@ impl Client {
         let watched = &keys[..count];
         let mut commands = vec![words(&["WATCH"])];
         commands[0].extend(watched.iter().map(|key| name_of(*key)));
-        commands.extend(watched.iter().map(|key| look(*key)));
+        commands.extend(watched.iter().map(|key| look(&name_of(*key))));
         let Some(exchange) = self.exchange(&commands) else { return };
         let [watch, rest @ ..] = &exchange.replies[..] else { return };
         let is_refused = |reply: &Reply| matches!(reply, Reply::Error(why) if why.starts_with("TRYAGAIN ") || why.starts_with("UNCERTAIN "));
@@ -510,7 +511,7 @@ pub(crate) fn last_look(config: &Config, placement: &Placement, lists: Key, pati
 fn look_at(node: &str, address: SocketAddr, keys: &[Key]) -> Result<Vec<Asked>, String> {
     let mut connection = Connection::open(address, PATIENCE).map_err(|error| error.to_string())?;
     let asked = moment();
-    let commands: Vec<Command> = keys.iter().map(|key| look(*key)).collect();
+    let commands: Vec<Command> = keys.iter().map(|key| look(&name_of(*key))).collect();
     connection.say(&commands).map_err(|error| error.to_string())?;
     let until = Instant::now() + PATIENCE;
     let mut seen = Vec::new();

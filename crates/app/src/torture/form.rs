@@ -4,6 +4,7 @@
 use skein_sim::check::linear::{Element, Key};
 
 use super::clients::name_of;
+use crate::list_words::{append, length, list, look, words};
 use crate::redis::{Command, Reply};
 
 /// Why nothing was done, in the words of this file.
@@ -45,9 +46,8 @@ impl Form {
     }
 
     pub(super) fn commands(&self) -> Vec<Command> {
-        let mut commands: Vec<Command> = self.reads.iter().map(|key| look(*key)).collect();
-        commands
-            .extend(self.appends.iter().map(|(key, element)| words(&["RPUSH", &name_of(*key), &element.to_string()])));
+        let mut commands: Vec<Command> = self.reads.iter().map(|key| look(&name_of(*key))).collect();
+        commands.extend(self.appends.iter().map(|(key, element)| append(&name_of(*key), *element)));
         if self.is_transaction {
             commands.insert(0, words(&["MULTI"]));
             commands.push(words(&["EXEC"]));
@@ -92,30 +92,13 @@ impl Form {
         }
         let mut grown = Vec::new();
         for ((key, element), reply) in self.appends.iter().zip(lengths) {
-            match reply {
-                Reply::Integer(length) if *length > 0 => grown.push((*key, *element, *length as u64)),
-                _ => return Outcome::Strange(format!("RPUSH {} is answered {reply:?}", name_of(*key))),
+            match length(reply) {
+                Some(length) => grown.push((*key, *element, length)),
+                None => return Outcome::Strange(format!("RPUSH {} is answered {reply:?}", name_of(*key))),
             }
         }
         Outcome::Done(saw, grown)
     }
-}
-
-pub(super) fn words(words: &[&str]) -> Command {
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-pub(super) fn look(key: Key) -> Command {
-    words(&["LRANGE", &name_of(key), "0", "-1"])
-}
-
-pub(super) fn list(reply: &Reply) -> Option<Vec<Element>> {
-    let Reply::Array(Some(items)) = reply else { return None };
-    let element = |item: &Reply| match item {
-        Reply::Bulk(Some(word)) => std::str::from_utf8(word).ok()?.parse().ok(),
-        _ => None,
-    };
-    items.iter().map(element).collect()
 }
 
 #[cfg(test)]

@@ -8,13 +8,10 @@ use std::io::Write;
 use std::path::Path;
 
 use skein_sim::check::Violation;
-use skein_sim::check::linear::{self, Element, Fate, Key, LINEARIZABLE, Operation};
+use skein_sim::check::linear::{self, Element, Fate, Key, Operation, Place};
 
 use super::clients::{Account, Asked, name_of};
 use crate::cli::Mistake;
-
-/// So many findings of one kind are told.
-const SHOWN: usize = 3;
 
 /// The verdict.
 pub(crate) struct Lists {
@@ -38,10 +35,19 @@ pub(crate) fn judge(accounts: &[Account], last: &Account) -> Lists {
     let slowest = asked.iter().filter(is_done).filter_map(waited).max().unwrap_or(0);
     let (operations, acknowledged) = (asked.len() as u64, asked.iter().filter(is_done).count() as u64);
     let lost = lost(&asked, last);
-    violations.extend(lengths(&asked, last));
     // In the order of time: the judge begins to look for a contradiction at the first.
     let mut all: Vec<Operation> = asked.iter().map(|asked| asked.operation.clone()).collect();
     all.extend(last.asked.iter().map(|asked| asked.operation.clone()));
+    let places = asked.iter().enumerate().flat_map(|(operation, asked)| {
+        let place = move |(key, element, nth): &(Key, Element, u64)| Place {
+            operation,
+            key: *key,
+            element: *element,
+            nth: *nth,
+        };
+        asked.lengths.iter().map(place)
+    });
+    violations.extend(linear::check_places(&all, &places.collect::<Vec<Place>>()));
     violations.extend(linear::check(&all));
     let slowest_seconds = (slowest as f64 / 1e8).round() / 10.0;
     Lists { lost, violations, operations, acknowledged, slowest_seconds }
@@ -65,33 +71,6 @@ fn lost(asked: &[&Asked], last: &Account) -> Vec<String> {
         }
     }
     lost
-}
-
-/// An append that was told how long its list is with it stands there.
-fn lengths(asked: &[&Asked], last: &Account) -> Vec<Violation> {
-    let mut lists: BTreeMap<Key, &Vec<Element>> = BTreeMap::new();
-    for (key, list) in last.asked.iter().flat_map(|look| &look.operation.saw) {
-        let longest = lists.entry(*key).or_insert(list);
-        if list.len() > longest.len() {
-            *longest = list;
-        }
-    }
-    let mut found = Vec::new();
-    for Asked { operation, lengths, .. } in asked {
-        for (key, element, length) in lengths {
-            let there = lists.get(key).map(|list| list.get(*length as usize - 1));
-            // One that is not there at all is lost, and that is told elsewhere.
-            if let Some(there) = there.filter(|there| *there != Some(element)) {
-                let there = there.map_or("nothing".to_owned(), ToString::to_string);
-                let detail = format!(
-                    "{operation} was told that {element} is number {length} of list {key}, and {there} is at the end"
-                );
-                found.push(Violation { property: LINEARIZABLE, detail });
-            }
-        }
-    }
-    found.truncate(SHOWN);
-    found
 }
 
 /// Writes down everything for a person to read.

@@ -7,7 +7,8 @@ use skein_machine::{Boot, Cluster, ProcessId};
 use skein_order::primcast::{self, ClockKind, PrimCast};
 use skein_service::Planted;
 use skein_service::replica::{Mode, Near, Replica, Settings};
-use skein_sim::lists::{Habits, Lists, ListsOutcome, ListsPlan, run_lists};
+use skein_sim::clients::{ClientsOutcome, ClientsPlan, Habits, run_clients};
+use skein_sim::lists::{Lists, ListsTongue};
 use skein_sim::{SECOND, Scenario};
 
 /// What a row of seeds is made of.
@@ -68,13 +69,13 @@ pub(super) const KINDS: [Kind; 15] = [
 ];
 
 /// One seed.
-fn run(kind: &Kind, seed: u64, planted: Planted) -> ListsOutcome {
+fn run(kind: &Kind, seed: u64, planted: Planted) -> ClientsOutcome {
     run_traced(kind, seed, planted, None)
 }
 
-pub(super) fn run_traced(kind: &Kind, seed: u64, planted: Planted, trace: Option<skein_sim::Trace>) -> ListsOutcome {
+pub(super) fn run_traced(kind: &Kind, seed: u64, planted: Planted, trace: Option<skein_sim::Trace>) -> ClientsOutcome {
     let cluster = Arc::new(Cluster::regular(kind.groups, kind.replicas, 0).unwrap());
-    let plan = ListsPlan {
+    let plan = ClientsPlan {
         cluster: cluster.clone(),
         scenario: kind.scenario,
         clients: kind.clients,
@@ -100,7 +101,7 @@ pub(super) fn run_traced(kind: &Kind, seed: u64, planted: Planted, trace: Option
         let lists = Lists::new(cluster.groups().len());
         Replica::new(process, cluster.clone(), near.clone(), order, lists, settings, planted)
     };
-    run_lists(&plan, seed, trace, maker)
+    run_clients(&plan, seed, trace, ListsTongue::new(kind.groups), maker)
 }
 
 fn all_is_well(number: usize, seeds: std::ops::Range<u64>) {

@@ -52,6 +52,19 @@ pub enum Fate {
     Unknown,
 }
 
+/// Where an answer said that something appended stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Which operation was told so.
+    pub operation: usize,
+    /// The list.
+    pub key: Key,
+    /// What it appended.
+    pub element: Element,
+    /// How long the list was with it.
+    pub nth: u64,
+}
+
 /// Everything that is wrong. The last operations should look at every key: what
 /// nobody has seen is no evidence.
 pub fn check(operations: &[Operation]) -> Vec<Violation> {
@@ -63,6 +76,23 @@ pub fn check(operations: &[Operation]) -> Vec<Violation> {
         found.extend(circle(operations, &lists, &authors));
     }
     limit(found)
+}
+
+/// What was told that it stands somewhere, and does not. What is not there at all is [`check`]'s affair.
+pub fn check_places(operations: &[Operation], places: &[Place]) -> Vec<Violation> {
+    let lists = longest(operations, &mut Vec::new());
+    let wrong_place = |place: &Place| {
+        let Place { operation, key, element, nth } = *place;
+        let list = lists.get(&key)?;
+        let there = usize::try_from(nth).ok()?.checked_sub(1).and_then(|at| list.get(at));
+        let is_known = list.contains(&element);
+        (is_known && there != Some(&element)).then(|| {
+            let there = there.map_or("nothing".to_owned(), ToString::to_string);
+            let who = &operations[operation];
+            wrong(format!("{who} was told that {element} is number {nth} of list {key}, and {there} is at the end"))
+        })
+    };
+    limit(places.iter().filter_map(wrong_place).collect())
 }
 
 /// Every list as the one saw it who saw most of it. What others saw is a beginning of that.
@@ -324,6 +354,16 @@ mod tests {
             look("d", (30, 40), &[(1, &[1, 2])]),
         ];
         assert!(finding(&history).contains("somebody else saw"));
+    }
+
+    #[test]
+    fn what_was_appended_stands_where_it_was_told() {
+        let history = [append("a", (0, 10), &[(1, 7)]), look("b", (30, 40), &[(1, &[7, 8])])];
+        let place = |nth| check_places(&history, &[Place { operation: 0, key: 1, element: 7, nth }]);
+        assert_eq!(place(1), []);
+        assert!(place(2)[0].detail.contains("7 is number 2 of list 1, and 8 is"), "{:?}", place(2));
+        assert!(place(3)[0].detail.contains("and nothing is"), "{:?}", place(3));
+        assert!(place(0)[0].detail.contains("number 0"), "{:?}", place(0));
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What clients ask of lists, and what they are told, as bytes.
 
-use bytes::Bytes;
 use skein_machine::wire::{Reader, VERSION, WireError, Writer, from_bytes, to_bytes};
 use skein_machine::{GroupId, GroupSet, Reply, Wire};
 
@@ -8,7 +7,7 @@ use crate::check::linear::{Element, Key};
 
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Deed {
+pub enum Deed {
     /// Append to each of these lists. No partition needs another for it.
     Append(Vec<(Key, Element)>),
     /// Look at these lists, at one place in the order.
@@ -133,9 +132,4 @@ impl Wire for View {
         });
         Ok(View(lists.collect::<Result<_, WireError>>()?))
     }
-}
-
-/// A question to one partition: look at these lists.
-pub(super) fn query(keys: &[Key]) -> Bytes {
-    to_bytes(&Deed::Look(keys.to_vec()))
 }

@@ -161,6 +161,11 @@ impl<M: Machine> World<M> {
         self.note(|| what.into());
     }
 
+    /// The same, thought of only if somebody reads it.
+    pub fn remark_if_traced(&mut self, what: impl FnOnce() -> String) {
+        self.note(what);
+    }
+
     pub(super) fn boot(&mut self, place: usize) {
         // Damage is found before anything is believed.
         let mut records = Vec::new();

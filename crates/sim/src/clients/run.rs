@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use skein_machine::{Ask, Boot, Cluster, ProcessId, Random, Serving, Told};
 
-use super::clients::{Clients, Habits};
+use super::crowd::Crowd;
+use super::habits::Habits;
+use super::tongue::Tongue;
 use crate::check::{LIVENESS, Violation, linear};
 use crate::run::{CALM_BOUND, words_of};
 use crate::weather::{FaultCounts, Storm};
@@ -14,12 +16,12 @@ use crate::{DiskHabits, Latency, Nanos, Occurrence, SECOND, Scenario, Trace, Wea
 
 /// What to run, but for the seed.
 #[derive(Clone, Debug)]
-pub struct ListsPlan {
+pub struct ClientsPlan {
     /// The processes, in groups of one size.
     pub cluster: Arc<Cluster>,
     /// Where they stand, and the weather.
     pub scenario: Scenario,
-    /// How many use the lists.
+    /// How many use the service.
     pub clients: usize,
     /// And how they are.
     pub habits: Habits,
@@ -37,7 +39,7 @@ pub struct ListsPlan {
 
 /// What a seed did, and what was wrong with it.
 #[derive(Clone, Debug)]
-pub struct ListsOutcome {
+pub struct ClientsOutcome {
     /// The seed.
     pub seed: u64,
     /// Virtual time.
@@ -59,13 +61,14 @@ pub struct ListsOutcome {
 }
 
 /// Runs one seed. A machine that panics breaks the property `invariant`.
-pub fn run_lists<M: Serving + 'static>(
-    plan: &ListsPlan,
+pub fn run_clients<M: Serving + 'static>(
+    plan: &ClientsPlan,
     seed: u64,
     trace: Option<Trace>,
+    tongue: impl Tongue,
     maker: impl Fn(ProcessId, Boot) -> M + 'static,
-) -> ListsOutcome {
-    let mut run = Run::new(plan, seed, trace, maker);
+) -> ClientsOutcome {
+    let mut run = Run::new(plan, seed, trace, tongue, maker);
     let panicked = catch_unwind(AssertUnwindSafe(|| run.play())).err();
     let mut violations = Vec::new();
     if let Some(panic) = &panicked {
@@ -77,13 +80,14 @@ pub fn run_lists<M: Serving + 'static>(
         violations
             .extend(open.into_iter().take(3).chain(gauges).map(|detail| Violation { property: LIVENESS, detail }));
     }
-    let Clients { operations, oddities, .. } = &run.clients;
+    let Crowd { operations, places, oddities, .. } = &run.clients;
     violations.extend(linear::check(operations));
+    violations.extend(linear::check_places(operations, places));
     let odd = |detail: &String| Violation { property: linear::LINEARIZABLE, detail: detail.clone() };
     violations.extend(oddities.iter().map(odd));
     violations.truncate(12);
     let spans = operations.iter().filter_map(|operation| Some(operation.answered? - operation.asked));
-    ListsOutcome {
+    ClientsOutcome {
         seed,
         virtual_time: run.world.now(),
         operations: operations.len() as u64,
@@ -96,9 +100,9 @@ pub fn run_lists<M: Serving + 'static>(
     }
 }
 
-struct Run<M: Serving> {
+struct Run<M: Serving, T: Tongue> {
     world: World<M>,
-    clients: Clients,
+    clients: Crowd<T>,
     weather: Weather,
     duration: Nanos,
     wakes: Vec<Wake>,
@@ -110,13 +114,14 @@ enum Wake {
     Weather(Storm),
 }
 
-impl<M: Serving + 'static> Run<M> {
+impl<M: Serving + 'static, T: Tongue> Run<M, T> {
     fn new(
-        plan: &ListsPlan,
+        plan: &ClientsPlan,
         seed: u64,
         trace: Option<Trace>,
+        tongue: T,
         maker: impl Fn(ProcessId, Boot) -> M + 'static,
-    ) -> Run<M> {
+    ) -> Run<M, T> {
         let mut random = Random::new(seed);
         let processes: Vec<ProcessId> = plan.cluster.processes().collect();
         let latency = match plan.scenario {
@@ -127,7 +132,7 @@ impl<M: Serving + 'static> Run<M> {
             Scenario::Planet => Latency::planet(&plan.cluster),
         };
         let world_seed = random.fork(2).word();
-        let clients = Clients::new(plan.clients, plan.habits, &plan.cluster, random.fork(3));
+        let clients = Crowd::new(tongue, plan.clients, plan.habits, &plan.cluster, random.fork(3));
         let mut weather = match plan.scenario {
             Scenario::Swarm => Weather::swarm(plan.cluster.clone(), plan.clock_bound, plan.severity, random.fork(4)),
             _ => Weather::none(plan.cluster.clone()),
@@ -200,7 +205,7 @@ impl<M: Serving + 'static> Run<M> {
 
     fn hear(&mut self, told: Told) {
         // A client that was answered looks around again when its next glance is due, which is soon enough.
-        let _ = self.clients.hear(self.world.now(), told);
+        self.clients.hear(told, &mut self.world);
     }
 
     /// How every replica is, for whoever looks for what it waits for.
