@@ -167,7 +167,7 @@ fn every_planted_bug_is_caught() {
         (ReplicaRecallsTooLittle, 4, 0),
         (ReplicaSettlesEarly, 12, 0),
         (ReplicaSharesTooEarly, 4, 0),
-        (ReplicaTrustsItsNeighbours, 12, 230),
+        (ReplicaTrustsItsNeighbours, 12, 600),
     ];
     for (mutant, kind, first) in mutants {
         let (seed, what) = caught(mutant, kind, first..first + 300);
