@@ -34,8 +34,10 @@ pub(crate) use run::{jobs, seed_of};
 pub(crate) use search::in_words;
 #[cfg(feature = "mutants")]
 pub(crate) use search::search_of;
-#[cfg(test)]
-pub(crate) use served::{Served, counted, served_of};
+#[cfg(feature = "mutants")]
+pub(crate) use served::counted;
+#[cfg(any(test, feature = "mutants"))]
+pub(crate) use served::{Served, served_of};
 pub(crate) use settings::{Mode, ScenarioName, Shape, name_of};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;
