@@ -1,6 +1,6 @@
 //! `skein sim mutants`: each planted bug, and the judge that must catch it.
 //! The same seeds run without the bug, and must be clean. Here are the bugs of
-//! protocols; those of the replicas of a service are in `lists`.
+//! protocols; those of the replicas of a service, and of the store, are in `lists`.
 
 mod lists;
 
