@@ -119,7 +119,7 @@ const ROWS: &[Row] = &[
     Row { is_tight: true, ..rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER) },
     swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ORDER),
     swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ORDER),
-    swarm("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ORDER),
+    rare("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ORDER),
     swarm("primcast-trusts-a-restarted-leader", Mutant::PrimCastTrustsARestartedLeader, ORDER),
     Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, &["liveness"]) },
     rare("primcast-cuts-too-early", Mutant::PrimCastCutsTooEarly, &["liveness"]),
