@@ -17,6 +17,7 @@ use crate::compose::{Clock, Protocol, Variant};
 use crate::fleet::Fleet;
 
 /// One planted bug.
+#[derive(Clone, Copy)]
 pub(super) struct Row {
     pub(super) name: &'static str,
     mutant: Mutant,
@@ -164,16 +165,6 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_bug_of_a_service_is_caught_and_nothing_else() {
-        for row in ROWS {
-            let catch = row.hunt(2).unwrap();
-            println!("{} shows after {} seeds", row.name, catch.seeds_to_catch);
-            assert!(catch.caught, "{} survived", row.name);
-            assert_eq!(catch.clean_violations, 0, "{}", row.name);
-        }
-    }
 
     #[test]
     fn no_bug_of_a_service_is_left_out() {
