@@ -218,7 +218,7 @@ impl Wal {
                 let (shared, tail) = Wal::share(data, settings, settled, &scan);
                 let keeper = Keeper::new(shared.clone());
                 if storage == Storage::Sync {
-                    let writer = Some(Writer::new(shared.clone(), tail));
+                    let writer = Some(Writer::new(shared.clone(), tail.with_zeros_ahead()));
                     (Engine::Sync { shared }, Some(Hands { writer, syncer: None, keeper }))
                 } else {
                     let syncer = Some(Syncer::new(shared.clone()));
