@@ -21,6 +21,7 @@ pub(super) struct Blob(Kept);
 
 #[derive(Clone)]
 enum Kept {
+    /// How many of these bytes it is; the others are zero.
     Inline(u8, [u8; INLINE]),
     Shared(Arc<[u8]>),
     Grown(Arc<Vec<u8>>),
@@ -37,6 +38,16 @@ impl Blob {
         Blob(Kept::Inline(bytes.len() as u8, room))
     }
 
+    /// How blobs compare to these bytes.
+    #[inline]
+    pub(super) fn seek(bytes: &[u8]) -> impl Fn(&Blob) -> Ordering {
+        let short = (bytes.len() <= INLINE).then(|| Blob::new(bytes));
+        move |blob| match &short {
+            Some(short) => blob.cmp(short),
+            None => blob.bytes().cmp(bytes),
+        }
+    }
+
     /// The bytes.
     #[inline]
     pub(super) fn bytes(&self) -> &[u8] {
@@ -44,6 +55,18 @@ impl Blob {
             Kept::Inline(length, room) => &room[..usize::from(*length)],
             Kept::Shared(shared) => shared,
             Kept::Grown(grown) => grown,
+        }
+    }
+
+    /// From now on these bytes. What is as long as before is written in its place, if nobody shares it.
+    pub(super) fn set(&mut self, bytes: &[u8]) {
+        if let Kept::Shared(shared) = &mut self.0
+            && shared.len() == bytes.len()
+            && let Some(alone) = Arc::get_mut(shared)
+        {
+            alone.copy_from_slice(bytes);
+        } else {
+            *self = Blob::new(bytes);
         }
     }
 
@@ -79,9 +102,23 @@ impl PartialEq for Blob {
 impl Eq for Blob {}
 
 impl Ord for Blob {
+    /// Short ones compare as numbers, which takes no loop and no call: every search in a tree of keys lives on it.
+    #[inline]
     fn cmp(&self, other: &Blob) -> Ordering {
+        if let (Kept::Inline(length, room), Kept::Inline(other_length, other_room)) = (&self.0, &other.0) {
+            return as_numbers(room).cmp(&as_numbers(other_room)).then(length.cmp(other_length));
+        }
         self.bytes().cmp(other.bytes())
     }
+}
+
+/// Numbers that compare as these bytes do.
+#[inline]
+fn as_numbers(room: &[u8; INLINE]) -> (u128, u64) {
+    // The second overlaps the first, for which nothing is different when those are equal.
+    let (first, last) = (room.first_chunk::<16>(), room.last_chunk::<8>());
+    let (first, last) = (first.expect("there are 22"), last.expect("there are 22"));
+    (u128::from_be_bytes(*first), u64::from_be_bytes(*last))
 }
 
 impl PartialOrd for Blob {
@@ -143,6 +180,40 @@ mod tests {
             assert_eq!(before.cmp(&grown), Ordering::Less);
             grown.buffer().pop();
             assert_eq!(before, grown);
+        }
+    }
+
+    #[test]
+    fn blobs_of_any_two_lengths_compare_as_their_bytes() {
+        let mut all: Vec<Vec<u8>> = Vec::new();
+        for length in 0..INLINE + 3 {
+            for last in [0, 1, 0x7f, 0x80, 0xff] {
+                for place in [0, 7, 8, 13, 14, 15, 16, 21, 22, 24] {
+                    let mut bytes = alloc::vec![b'k'; length];
+                    if let Some(byte) = bytes.get_mut(place) {
+                        *byte = last;
+                    }
+                    all.push(bytes);
+                }
+            }
+        }
+        for one in &all {
+            for other in &all {
+                assert_eq!(Blob::new(one).cmp(&Blob::new(other)), one.cmp(other), "{one:?} {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shared_is_not_written_over() {
+        for (length, other) in [(100, 100), (100, 99), (5, 100), (100, 5)] {
+            let mut blob = Blob::new(&alloc::vec![1; length]);
+            let kept = blob.clone();
+            blob.set(&alloc::vec![2; other]);
+            assert_eq!((kept.bytes(), blob.bytes()), (&alloc::vec![1; length][..], &alloc::vec![2; other][..]));
+            let place = blob.bytes().as_ptr();
+            blob.set(&alloc::vec![3; other]);
+            assert_eq!((blob.bytes(), blob.bytes().as_ptr()), (&alloc::vec![3; other][..], place));
         }
     }
 

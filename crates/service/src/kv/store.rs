@@ -49,10 +49,6 @@ pub(super) struct Store {
     stale: bool,
 }
 
-fn seek(key: &[u8]) -> impl Fn(&Blob) -> Ordering {
-    move |have| have.bytes().cmp(key)
-}
-
 impl Store {
     /// It is now this time, and what changes from here on gets this version.
     pub(super) fn begin(&mut self, now_ms: u64, version: u64) {
@@ -124,7 +120,7 @@ impl Store {
 
     /// A key's entry.
     pub(super) fn entry(&self, key: &[u8]) -> Option<&Entry> {
-        let (_, entry) = self.keys.get(seek(key))?;
+        let (_, entry) = self.keys.get(Blob::seek(key))?;
         self.visible(entry).then_some(entry)
     }
 
@@ -160,7 +156,7 @@ impl Store {
     ) -> Result<Option<R>, Failure> {
         self.drop_stale(key);
         let version = self.version;
-        let Some(entry) = self.keys.get_mut(seek(key)) else { return Ok(None) };
+        let Some(entry) = self.keys.get_mut(Blob::seek(key)) else { return Ok(None) };
         let before = entry.value.size();
         let value = K::of_mut(&mut entry.value).ok_or(Failure::WRONG_TYPE)?;
         let (result, changed) = change(value);
@@ -185,6 +181,23 @@ impl Store {
             self.put(key, K::empty(), NEVER);
         }
         self.edit(key, change).map(|result| result.expect("it is there now"))
+    }
+
+    /// A key now holds this string until then, whatever was there before.
+    pub(super) fn put_string(&mut self, key: &[u8], bytes: &[u8], deadline_ms: u64) {
+        // One string after another, as a rule of the same length: there is nothing to take and to give back.
+        let Some(entry) = self.keys.get_mut(Blob::seek(key)) else {
+            return self.put(key, Value::string(bytes), deadline_ms);
+        };
+        let before = entry.value.size();
+        match &mut entry.value {
+            Value::String(blob) => blob.set(bytes),
+            value => *value = Value::string(bytes),
+        }
+        let old_deadline_ms = core::mem::replace(&mut entry.deadline_ms, deadline_ms);
+        entry.version = self.version;
+        self.used = self.used + bytes.len() as u64 - before;
+        self.index_deadline(key, old_deadline_ms, deadline_ms);
     }
 
     /// A key now holds this until then, whatever was there before. Of an empty collection nothing stays.
@@ -214,7 +227,7 @@ impl Store {
     /// When a key ends from now on.
     pub(super) fn set_deadline(&mut self, key: &[u8], deadline_ms: u64) {
         let version = self.version;
-        let Some(entry) = self.keys.get_mut(seek(key)) else { return };
+        let Some(entry) = self.keys.get_mut(Blob::seek(key)) else { return };
         let old = core::mem::replace(&mut entry.deadline_ms, deadline_ms);
         entry.version = version;
         self.index_deadline(key, old, deadline_ms);
@@ -240,13 +253,13 @@ impl Store {
     }
 
     fn drop_stale(&mut self, key: &[u8]) {
-        if self.stale && self.keys.get(seek(key)).is_some_and(|(_, entry)| !self.visible(entry)) {
+        if self.stale && self.keys.get(Blob::seek(key)).is_some_and(|(_, entry)| !self.visible(entry)) {
             self.drop_key(key);
         }
     }
 
     fn drop_key(&mut self, key: &[u8]) -> Option<Entry> {
-        let (_, entry) = self.keys.remove(seek(key))?;
+        let (_, entry) = self.keys.remove(Blob::seek(key))?;
         self.scan.remove(Member::seek(key)).expect("every key can be scanned");
         self.used -= ENTRY + key.len() as u64 + entry.value.size();
         self.index_deadline(key, entry.deadline_ms, NEVER);
@@ -305,6 +318,32 @@ mod tests {
         store.clean();
         store.clean();
         assert_eq!((store.keys().len(), store.used(), store.scan().len()), (0, 0, 0));
+    }
+
+    #[test]
+    fn a_string_replaces_whatever_was_there() {
+        let mut store = Store::default();
+        store.begin(100, 1);
+        store.write::<crate::kv::value::Set, _>(b"k", |set| (set.insert(b"m"), true)).unwrap();
+        store.set_deadline(b"k", 150);
+        let frozen = store.clone();
+        let long = [7; 100];
+        for (version, bytes, deadline_ms) in [(2, &long[..], NEVER), (3, &[8; 100][..], 300), (4, b"v", 200)] {
+            store.begin(110, version);
+            store.put_string(b"k", bytes, deadline_ms);
+            store.put_string(b"new", bytes, NEVER);
+            let entry = store.entry(b"k").unwrap();
+            assert_eq!((&entry.value, entry.deadline_ms, entry.version), (&Value::string(bytes), deadline_ms, version));
+            assert_eq!((store.len(), store.ending()), (2, usize::from(deadline_ms != NEVER)));
+            store.remove(b"new");
+            let mut fresh = Store::default();
+            fresh.put(b"k", Value::string(bytes), deadline_ms);
+            assert_eq!(store.used(), fresh.used());
+        }
+        store.begin(250, 5);
+        store.put_string(b"k", b"late", NEVER);
+        assert_eq!((store.len(), store.ending(), store.get(b"k")), (1, 0, Some(&Value::string(b"late"))));
+        assert_eq!((frozen.get(b"k").unwrap().kind(), frozen.len()), ("set", 1), "a clone keeps what it has");
     }
 
     #[test]

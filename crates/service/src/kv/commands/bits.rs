@@ -9,7 +9,6 @@ use crate::kv::failure::Failure;
 use crate::kv::limits::Limits;
 use crate::kv::number;
 use crate::kv::store::NEVER;
-use crate::kv::value::Value;
 
 type Outcome = Result<(), Failure>;
 
@@ -207,7 +206,7 @@ pub(crate) fn bitop(context: &mut Context<'_>) -> Outcome {
     if length == 0 {
         context.store.remove(args[2]);
     } else {
-        context.store.put(args[2], Value::string(&result), NEVER);
+        context.store.put_string(args[2], &result, NEVER);
     }
     context.answer.count(length);
     Ok(())

@@ -5,7 +5,6 @@ use crate::kv::execute::Context;
 use crate::kv::failure::Failure;
 use crate::kv::number;
 use crate::kv::store::NEVER;
-use crate::kv::value::Value;
 
 type Outcome = Result<(), Failure>;
 
@@ -106,7 +105,7 @@ pub(crate) fn set(context: &mut Context<'_>) -> Outcome {
     if options.keep {
         deadline_ms = context.store.entry(args[1]).map_or(NEVER, |entry| entry.deadline_ms);
     }
-    context.store.put(args[1], Value::string(args[2]), deadline_ms);
+    context.store.put_string(args[1], args[2], deadline_ms);
     if !options.get {
         context.answer.ok();
     }
@@ -117,7 +116,7 @@ pub(crate) fn setnx(context: &mut Context<'_>) -> Outcome {
     let args = context.args;
     let there = context.store.contains(args[1]);
     if !there {
-        context.store.put(args[1], Value::string(args[2]), NEVER);
+        context.store.put_string(args[1], args[2], NEVER);
     }
     context.answer.flag(!there);
     Ok(())
@@ -134,7 +133,7 @@ pub(crate) fn psetex(context: &mut Context<'_>) -> Outcome {
 fn set_until(context: &mut Context<'_>, unit_ms: i64) -> Outcome {
     let args = context.args;
     let deadline_ms = Expiry { place: 2, unit_ms, from_now: true }.deadline_ms(context)?;
-    context.store.put(args[1], Value::string(args[3]), deadline_ms);
+    context.store.put_string(args[1], args[3], deadline_ms);
     context.answer.ok();
     Ok(())
 }
@@ -175,7 +174,7 @@ pub(crate) fn getdel(context: &mut Context<'_>) -> Outcome {
 
 pub(crate) fn getset(context: &mut Context<'_>) -> Outcome {
     get(context)?;
-    context.store.put(context.args[1], Value::string(context.args[2]), NEVER);
+    context.store.put_string(context.args[1], context.args[2], NEVER);
     Ok(())
 }
 
@@ -189,7 +188,7 @@ pub(crate) fn append(context: &mut Context<'_>) -> Outcome {
     let length = context.store.read::<Blob>(args[1])?.map_or(0, Blob::len);
     check_length(context, length as u64 + args[2].len() as u64)?;
     if length == 0 && !context.store.contains(args[1]) {
-        context.store.put(args[1], Value::string(args[2]), NEVER);
+        context.store.put_string(args[1], args[2], NEVER);
     } else {
         context.store.edit::<Blob, _>(args[1], |blob| {
             blob.buffer().extend_from_slice(args[2]);
@@ -285,7 +284,7 @@ fn check_pairs(context: &Context<'_>) -> Outcome {
 
 fn put_all(context: &mut Context<'_>) {
     for pair in context.args[1..].chunks(2) {
-        context.store.put(pair[0], Value::string(pair[1]), NEVER);
+        context.store.put_string(pair[0], pair[1], NEVER);
     }
 }
 

@@ -21,6 +21,8 @@ use core::fmt;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use arrayvec::ArrayVec;
+
 pub(super) use slice::Slice;
 
 /// Most entries of a leaf, and most children of a branch. A leaf of small
@@ -29,6 +31,9 @@ const WIDTH: usize = 32;
 
 /// A node with fewer is merged with its neighbour, or takes some from it.
 const NARROW: usize = WIDTH / 4;
+
+/// Room for all children of a branch, and for one too many before it is split.
+const ROOM: usize = WIDTH + 1;
 
 /// An ordered map, persistent.
 pub struct Tree<K, V> {
@@ -45,12 +50,13 @@ struct Leaf<K, V> {
     values: Vec<V>,
 }
 
+/// All in one piece of memory: a search has to wait for each other piece that it looks at.
 struct Branch<K, V> {
     /// What lies in `children[i]` is below `separators[i]`, and nothing in `children[i + 1]` is.
-    separators: Vec<K>,
-    children: Vec<Node<K, V>>,
+    separators: ArrayVec<K, WIDTH>,
+    children: ArrayVec<Node<K, V>, ROOM>,
     /// How many entries each child holds.
-    counts: Vec<usize>,
+    counts: ArrayVec<usize, ROOM>,
 }
 
 /// The right half of a node that became too wide, and a key that is above all
@@ -220,9 +226,10 @@ impl<K: Clone, V: Clone> Tree<K, V> {
     fn grow(&mut self, split: Split<K, V>) {
         let Some((separator, right)) = split else { return };
         let left = core::mem::replace(&mut self.root, Tree::new().root);
-        let counts = [left.count(), right.count()].to_vec();
-        let branch = Branch { separators: [separator].to_vec(), children: [left, right].into(), counts };
-        self.root = Node::Branch(Arc::new(branch));
+        let (separators, counts) =
+            ([separator].into_iter().collect(), [left.count(), right.count()].into_iter().collect());
+        let children = [left, right].into_iter().collect();
+        self.root = Node::Branch(Arc::new(Branch { separators, children, counts }));
     }
 }
 
@@ -310,13 +317,7 @@ impl<K: Clone, V: Clone> Node<K, V> {
                 left.split()
             }
             (Node::Branch(left), Node::Branch(right)) => {
-                let left = Arc::make_mut(left);
-                let right = Arc::unwrap_or_clone(right);
-                left.separators.push(separator);
-                left.separators.extend(right.separators);
-                left.children.extend(right.children);
-                left.counts.extend(right.counts);
-                left.split()
+                Arc::make_mut(left).join(separator, Arc::unwrap_or_clone(right))
             }
             _ => unreachable!("all leaves of a tree lie equally deep"),
         }
@@ -377,12 +378,34 @@ impl<K: Clone, V: Clone> Branch<K, V> {
         }
         let half = self.children.len() / 2;
         let right = Branch {
-            separators: self.separators.split_off(half),
-            children: self.children.split_off(half),
-            counts: self.counts.split_off(half),
+            separators: self.separators.drain(half..).collect(),
+            children: self.children.drain(half..).collect(),
+            counts: self.counts.drain(half..).collect(),
         };
         let separator = self.separators.pop().expect("a separator stands before every child but the first");
         Some((separator, Node::Branch(Arc::new(right))))
+    }
+
+    /// Appends a right neighbour; what is too much for one branch comes back as the right one of two.
+    fn join(&mut self, separator: K, right: Branch<K, V>) -> Split<K, V> {
+        let mut separators: Vec<K> = self.separators.drain(..).chain([separator]).chain(right.separators).collect();
+        let mut children: Vec<Node<K, V>> = self.children.drain(..).chain(right.children).collect();
+        let mut counts: Vec<usize> = self.counts.drain(..).chain(right.counts).collect();
+        let mut split = None;
+        if children.len() > WIDTH {
+            let half = children.len() / 2;
+            let right = Branch {
+                separators: separators.drain(half..).collect(),
+                children: children.drain(half..).collect(),
+                counts: counts.drain(half..).collect(),
+            };
+            let separator = separators.pop().expect("a separator stands before every child but the first");
+            split = Some((separator, Node::Branch(Arc::new(right))));
+        }
+        self.separators.extend(separators);
+        self.children.extend(children);
+        self.counts.extend(counts);
+        split
     }
 
     /// Makes one of a child and its right neighbour, or two of about equal width.

@@ -16,7 +16,7 @@ impl<K: Ord, V> Node<K, V> {
             Node::Branch(branch) => {
                 assert_eq!(branch.separators.len() + 1, branch.children.len());
                 let counts: Vec<usize> = branch.children.iter().map(Node::count).collect();
-                assert_eq!(branch.counts, counts);
+                assert_eq!(branch.counts[..], counts);
                 let depths: Vec<usize> = branch.children.iter().map(|child| child.check(false)).collect();
                 assert!(depths.iter().all(|depth| *depth == depths[0]));
                 depths[0] + 1
