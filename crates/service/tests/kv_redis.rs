@@ -203,6 +203,12 @@ fn says_what_redis_said() {
 
 const COMMAND_LINES: &str = "COMMAND INFO object|encoding nothing OBJECT|help object|nothing
     COMMAND DOCS nothing
+    COMMAND DOCS sort
+    COMMAND DOCS bitfield
+    COMMAND DOCS zunionstore
+    COMMAND DOCS lmove
+    COMMAND DOCS object|freq
+    COMMAND DOCS hrandfield
     COMMAND LIST FILTERBY PATTERN zunion*
     COMMAND LIST FILTERBY ACLCAT bitmap
     COMMAND LIST FILTERBY ACLCAT nothing

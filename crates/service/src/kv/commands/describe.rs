@@ -1,5 +1,5 @@
-//! COMMAND: the table of commands, told to clients as Redis tells it. What
-//! arguments are called is not told, for the table does not know.
+//! COMMAND: the table of commands, told to clients as Redis tells it. What came
+//! to a command with which version is not told.
 
 use alloc::vec::Vec;
 
@@ -7,7 +7,7 @@ use crate::kv::answer::Answer;
 use crate::kv::execute::Context;
 use crate::kv::failure::Failure;
 use crate::kv::glob;
-use crate::kv::table::{self, Command, KeySpec, Place, categories, flags};
+use crate::kv::table::{self, Command, KeySpec, Place, arguments, categories, flags, synopsis};
 
 type Outcome = Result<(), Failure>;
 
@@ -196,14 +196,56 @@ fn write_docs(answer: &mut Answer, command: &Command) {
     ];
     let words: Vec<(&str, &str)> = words.into_iter().filter(|(_, word)| !word.is_empty()).collect();
     let contains = !command.subcommands.is_empty();
-    answer.map(words.len() + usize::from(contains));
+    let synopsis = synopsis(command.name);
+    answer.map(words.len() + usize::from(!synopsis.is_empty()) + usize::from(contains));
     for (name, word) in words {
         answer.bulk(name.as_bytes());
         answer.bulk(word.as_bytes());
+    }
+    if !synopsis.is_empty() {
+        write_arguments(answer, synopsis);
     }
     if contains {
         answer.bulk(b"subcommands");
         answer.map(command.subcommands.len());
         command.subcommands.iter().for_each(|command| write_docs(answer, command));
+    }
+}
+
+fn write_arguments(answer: &mut Answer, synopsis: &str) {
+    let arguments = arguments(synopsis);
+    answer.bulk(b"arguments");
+    answer.array(arguments.clone().count());
+    for argument in arguments {
+        let words = [("token", argument.token), ("since", argument.since), ("deprecated_since", argument.until)];
+        let words = words.into_iter().filter_map(|(name, word)| Some((name, word?)));
+        let flags = [
+            (argument.optional, "optional"),
+            (argument.multiple, "multiple"),
+            (argument.multiple_token, "multiple_token"),
+        ];
+        let flags = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word);
+        let others = [argument.spec.is_some(), flags.clone().count() > 0, !argument.inner.is_empty()];
+        answer.map(2 + words.clone().count() + others.into_iter().filter(|there| *there).count());
+        for (name, word) in [("name", argument.name), ("type", argument.kind)] {
+            answer.bulk(name.as_bytes());
+            answer.bulk(word.as_bytes());
+        }
+        if let Some(spec) = argument.spec {
+            answer.bulk(b"key_spec_index");
+            answer.integer(spec.into());
+        }
+        for (name, word) in words {
+            answer.bulk(name.as_bytes());
+            answer.bulk(word.as_bytes());
+        }
+        if flags.clone().count() > 0 {
+            answer.bulk(b"flags");
+            answer.set(flags.clone().count());
+            flags.for_each(|word| answer.simple(word));
+        }
+        if !argument.inner.is_empty() {
+            write_arguments(answer, argument.inner);
+        }
     }
 }

@@ -17,6 +17,7 @@ mod sets;
 mod skein;
 mod sorted;
 mod strings;
+mod synopses;
 
 use smallvec::SmallVec;
 
@@ -25,6 +26,7 @@ use super::failure::Failure;
 use super::number;
 
 pub use numbers::{COUNT, name_of, number_of};
+pub(super) use synopses::{arguments, synopsis};
 
 /// What a command may do, as bits.
 pub mod flags {
