@@ -4,6 +4,8 @@
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
+use skein_service::kv::table;
+
 use super::place::Place;
 use super::redis::{Redis, Reply, array, bulk, ok};
 
@@ -180,5 +182,27 @@ fn a_named_command_is_done_once_whoever_is_asked() {
             other => panic!("{other:?}"),
         }
         assert!(begin.elapsed() < Duration::from_secs(60));
+    }
+}
+
+/// Every command, with any number of words that mean nothing to it: it is answered, or its client is sent away.
+#[test]
+fn no_words_stop_a_node() {
+    let (_place, addresses) = started("words", "[store]");
+    assert_eq!(insist(&addresses[..1], &["SET", "k", "v"]), ok());
+    let all = table::all().flat_map(|command| [command].into_iter().chain(command.subcommands));
+    for command in all.filter(|command| command.name != "client|reply") {
+        let mut redis = Redis::connect(&addresses[0]);
+        for filler in ["x", "0", "-1", ""] {
+            for count in 0..7 {
+                let words: Vec<&str> = command.name.split('|').chain(std::iter::repeat_n(filler, count)).collect();
+                // It may be gone by now.
+                let _ = redis.say(&words);
+            }
+        }
+        let _ = redis.say(&["RESET"]).and_then(|()| redis.say(&["PING", "the end"]));
+        while redis.hear().is_ok_and(|reply| reply != bulk("the end")) {}
+        let mut another = Redis::connect(&addresses[0]);
+        assert_eq!(another.ask(&["PING"]), Reply::Line("PONG".into()), "after {}", command.name);
     }
 }

@@ -53,7 +53,7 @@ pub(super) const ROWS: &[Command] = &[
         )
         .runs(ranges::range)
         .spread(Spread::Range),
-    command("skein.session", -1, NOSCRIPT | FAST, SKEIN | CONNECTION).documented(
+    command("skein.session", 3, NOSCRIPT | FAST, SKEIN | CONNECTION).documented(
         "connection",
         "0.1.0",
         "O(1)",
