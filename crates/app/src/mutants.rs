@@ -129,6 +129,7 @@ const ROWS: &[Row] = &[
         shape: (1, 5),
         ..swarm("primcast-reads-from-a-minority", Mutant::PrimCastReadsFromAMinority, &["read point"])
     },
+    swarm("primcast-lowers-read-points-too-far", Mutant::PrimCastLowersReadPointsTooFar, &["read point"]),
     swarm("primcast-reads-on-old-replies", Mutant::PrimCastReadsOnOldReplies, &["read point"]),
     swarm("primcast-reads-too-soon", Mutant::PrimCastReadsTooSoon, &["read point"]),
     Row {

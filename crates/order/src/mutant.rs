@@ -73,6 +73,8 @@ pub enum Mutant {
     PrimCastReadsAlone,
     /// Whoever wants to read is content with one reply less than it takes.
     PrimCastReadsFromAMinority,
+    /// Replies beyond those that it takes lower the point to read at by one clock more than they may.
+    PrimCastLowersReadPointsTooFar,
     /// A reply to an earlier question counts for the next one.
     PrimCastReadsOnOldReplies,
     /// A replica that lost its disk tells its clock to those who want to read.

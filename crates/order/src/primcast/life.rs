@@ -170,8 +170,8 @@ impl Replica {
         self.announce_settled(out);
         self.ask_other_groups(out);
         self.propose_what_is_void(now, out);
+        self.inquire_again(now, out);
         self.pursue_target(now, out);
-        self.inquire_again(out);
         if self.ticks.is_multiple_of(TICKS_BETWEEN_SAFE_TIMES) {
             self.tell_safe_time_anyway(out);
         }

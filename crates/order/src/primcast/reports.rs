@@ -190,18 +190,36 @@ impl Replica {
     }
 
     /// The same of its own clock. Answers how far the others have to come, if anybody waits.
-    pub(super) fn raise_to_target(&mut self, now: Time, out: &mut Effects) -> Option<Timestamp> {
-        if self.target <= self.told || self.role == Role::Amnesiac {
+    fn raise_to_target(&mut self, now: Time, out: &mut Effects) -> Option<Timestamp> {
+        // A point to read at may yet be lowered, so it is no target for good.
+        let target = self.target.max(self.read_point().unwrap_or(Timestamp::ZERO));
+        if target <= self.told || self.role == Role::Amnesiac {
             return None;
         }
-        let mut to = self.target.min(Cluster::HIGHEST_FLOOR);
-        if let (ClockKind::Hybrid { bound }, Some(reading)) = (self.settings.clock, self.reading(now)) {
-            let present = reading.max(self.clock.value());
-            to = to.min(Timestamp(Time::from_nanos(present.0).after(bound).as_nanos()));
-        }
+        let to = target.min(Cluster::HIGHEST_FLOOR).min(self.next_raise(now));
         self.raise_clock(to, out);
         self.is_clock_awaited = true;
         Some(to)
+    }
+
+    /// How far this replica raises its clock at once, whoever waits. Where a quorum's clocks are, no single wrong one
+    /// leads.
+    pub(super) fn next_raise(&self, now: Time) -> Timestamp {
+        let next = self.ahead_of(self.clock.value());
+        self.furthest_believed(now).max(next).max(self.quorum_clock())
+    }
+
+    /// A clock that is further on than this may be wrong, as far as the hardware tells.
+    pub(super) fn furthest_believed(&self, now: Time) -> Timestamp {
+        self.reading(now).map_or(Timestamp::MAX, |reading| self.ahead_of(reading))
+    }
+
+    /// So far a clock is believed that is compared with this one: without hardware any.
+    fn ahead_of(&self, present: Timestamp) -> Timestamp {
+        match self.settings.clock {
+            ClockKind::Logical => Timestamp::MAX,
+            ClockKind::Hybrid { bound } => Timestamp(Time::from_nanos(present.0).after(bound).as_nanos()),
+        }
     }
 }
 

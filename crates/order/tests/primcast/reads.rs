@@ -4,7 +4,7 @@
 use skein_machine::{Cluster, Down, Effect, Machine, Out, ProcessId, Time, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, Message, PrimCast, Report, Settings};
-use skein_sim::{DiskHabits, Latency, MILLISECOND, SECOND, Trace};
+use skein_sim::{DiskHabits, Latency, MILLISECOND, Nanos, SECOND, Trace};
 
 use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, cluster, compare, message};
 
@@ -91,6 +91,103 @@ fn a_read_takes_one_round_trip_with_hybrid_clocks_as_a_rule() {
         assert!(answer(&room, reader).is_some_and(|(_, timestamp)| timestamp >= newest), "{reader}");
     }
     assert!(at_once >= 15, "{at_once} of thirty");
+}
+
+const HYBRID: Settings =
+    Settings { clock: ClockKind::Hybrid { bound: core::time::Duration::from_millis(500) }, ..SMALL };
+
+/// What the hardware clock of a process shows, so much later.
+fn clock_of(room: &mut Room, process: ProcessId, later: Nanos) -> Timestamp {
+    let now = room.world.now();
+    Timestamp(room.world.clock(process).read(now).as_nanos() + later)
+}
+
+fn cut_off(room: &mut Room, process: ProcessId, is_cut: bool) {
+    for other in cluster().processes().filter(|other| *other != process) {
+        room.world.set_cut(process, other, is_cut);
+        room.world.set_cut(other, process, is_cut);
+    }
+}
+
+/// While it was cut off, p2 waited for a timestamp so far ahead. It restarts at the ceiling of its clock, and the others
+/// hear it sooner than each other.
+fn one_clock_is_ahead(by: Nanos) -> Room {
+    let mut room = Room::new(HYBRID);
+    room.run_until(2 * SECOND);
+    cut_off(&mut room, G[2], true);
+    let far = clock_of(&mut room, G[2], by);
+    assert!(room.world.command(G[2], Down::RaiseClock(far)));
+    room.run_until(room.world.now() + 6 * SECOND);
+    room.world.crash(G[2]);
+    cut_off(&mut room, G[2], false);
+    room.world.restart(G[2]);
+    room.run_until(room.world.now() + 2 * SECOND);
+    room.world.set_slowdown(G[0], G[1], 3.0);
+    room.world.set_slowdown(G[1], G[0], 3.0);
+    room.run_to_a_quiet_moment(20);
+    let ahead = clock_of(&mut room, G[2], by / 2);
+    let is_ahead = G.map(|process| {
+        let mut clock = 0;
+        room.world.machine(process).expect("it is up").gauges(&mut |name, value| {
+            if name == "clock" {
+                clock = value;
+            }
+        });
+        clock > ahead.0
+    });
+    assert!(by == 0 || is_ahead == [false, false, true], "{is_ahead:?}");
+    room
+}
+
+/// A quorum that has not been where that clock is cannot have delivered anything there: the reader need not go there,
+/// and must not take its group along.
+#[test]
+fn one_clock_that_is_ahead_holds_up_nobody() {
+    for (reader, by) in G.into_iter().flat_map(|reader| [(reader, 0), (reader, 30 * SECOND)]) {
+        let mut room = one_clock_is_ahead(by);
+        ask(&mut room, reader, 1);
+        room.run(12);
+        let furthest = clock_of(&mut room, reader, 300 * MILLISECOND);
+        let answer = answer(&room, reader);
+        assert!(answer.is_some_and(|(_, timestamp)| timestamp < furthest), "{reader} of {by}: {answer:?}");
+        let m = message(1, 1, TO_G, "m");
+        room.multicast(CLIENT, m.clone());
+        room.run(12);
+        let (_, delivery) = room.delivery(reader, m.id).expect("nothing hinders it");
+        assert!(delivery.timestamp < furthest, "{reader} of {by}: {}", delivery.timestamp);
+    }
+}
+
+/// With nobody else there that clock may be one of those that a delivery has waited for. Whoever comes back says that
+/// it was not.
+#[test]
+fn a_reply_that_comes_late_lowers_the_point() {
+    let mut room = one_clock_is_ahead(30 * SECOND);
+    cut_off(&mut room, G[1], true);
+    ask(&mut room, G[0], 1);
+    room.run(300);
+    assert_eq!(answer(&room, G[0]), None);
+    cut_off(&mut room, G[1], false);
+    room.run(150);
+    let furthest = clock_of(&mut room, G[0], 5 * SECOND);
+    let answer = answer(&room, G[0]);
+    assert!(answer.is_some_and(|(_, timestamp)| timestamp < furthest), "{answer:?}");
+}
+
+/// The hardware of the primary is behind, and nobody has multicast for a while. Where a quorum's clocks are it goes at
+/// once.
+#[test]
+fn a_primary_whose_clock_is_behind_holds_up_nobody() {
+    for reader in G {
+        let mut room = Room::new(HYBRID);
+        room.run_until(2 * SECOND);
+        room.world.clock(G[0]).jump(-30 * SECOND as i64);
+        room.run_until(20 * SECOND);
+        room.run_to_a_quiet_moment(10);
+        ask(&mut room, reader, 1);
+        room.run(4);
+        assert!(answer(&room, reader).is_some(), "{reader}");
+    }
 }
 
 /// What comes while the group is being asked is asked once more, all of it together.
@@ -250,6 +347,17 @@ fn a_reply_counts_for_its_own_question() {
     assert_eq!(reader.hears_reply(G[0], second, 9), Some(Timestamp(9)));
     // Another life does not ask by the same names.
     assert_ne!(Reader::new(2).is_asked(1), [first]);
+}
+
+/// The first two clocks allow no lower point than the higher one; the third shows that a quorum was never there.
+#[test]
+fn each_reply_may_lower_the_point() {
+    let mut reader = Reader::new(1);
+    let [name] = reader.is_asked(1)[..] else { panic!("it asks once") };
+    assert_eq!(reader.hears_reply(G[2], name, 100), None, "the primary may be anywhere below");
+    assert_eq!(reader.hears_reply(G[0], name, 7), Some(Timestamp(7)));
+    let [name] = reader.is_asked(2)[..] else { panic!("it asks once") };
+    assert_eq!(reader.hears_reply(G[0], name, 120), Some(Timestamp(120)), "one more who was there is a quorum");
 }
 
 /// A question that was lost, or a reply, is asked again.
