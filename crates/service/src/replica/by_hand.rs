@@ -399,6 +399,35 @@ fn who_waits_for_a_share_asks_everybody_soon_and_then_seldom() {
     assert!((10..40).contains(&asked.len()), "{asked:?}");
 }
 
+/// It lost its memory, and what other partitions told with it. They have forgotten; a friend has not.
+#[test]
+fn what_other_partitions_told_comes_back_as_fast_as_it_is_asked_for() {
+    let groups = [OWN, OTHER];
+    let (mut friend, mut behind) = (Stage::new(), Stage::new());
+    for timestamp in 1..=200 {
+        friend.delivers(timestamp, &groups, &[b"x", b"x"]);
+        behind.delivers(timestamp, &groups, &[b"x", b"x"]);
+        (0..2).for_each(|nth| _ = friend.share(timestamp, &groups, nth, Vec::new()));
+    }
+    assert_eq!((friend.replica.position, behind.replica.position), (200, 0));
+    let mut ticks = 0;
+    while behind.replica.position < 200 {
+        ticks += 1;
+        assert!(ticks < 50, "after a second {} are applied", behind.replica.position);
+        for effect in behind.ticks() {
+            let Effect::Send(to, question @ Message::AskShare(..)) = effect else { continue };
+            if !to.iter().any(|to| to == FRIEND) {
+                continue;
+            }
+            for told in friend.hears(ME, question) {
+                if let Effect::Send(_, share @ Message::Share(..)) = told {
+                    behind.hears(FRIEND, share);
+                }
+            }
+        }
+    }
+}
+
 /// Commands are nobody's affair but those of whoever asked, unless somebody wants to hear of all.
 #[test]
 fn whoever_follows_hears_of_every_delivery_until_it_does_not() {

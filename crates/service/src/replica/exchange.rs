@@ -8,7 +8,8 @@
 //! through checkpoints too, until a majority of each other partition has it on
 //! disk; and what was heard is kept until the own checkpoint is past the
 //! command. Whoever misses a share still finds it with the one or the other, or
-//! somebody of its own group whose checkpoint is past the command.
+//! somebody of its own group whose checkpoint is past the command. Of its own
+//! group it is told many at once.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -25,6 +26,12 @@ pub const MAX_SHARE: usize = 80 << 20;
 /// What others told and is not in a checkpoint, in bytes, above which only what the next command waits for is taken. No
 /// partition gets far ahead of another, but far ahead of a replica that is behind; which asks again when it is there.
 pub(super) const MAX_HEARD_BYTES: usize = 64 << 20;
+
+/// Whoever misses a share is told so many at once,
+const MOST_AT_ONCE: usize = 256;
+
+/// and so many bytes, unless the first is longer.
+const MOST_BYTES_AT_ONCE: usize = 1 << 20;
 
 /// What a share takes besides its bytes, about.
 const OVERHEAD: usize = 128;
@@ -93,6 +100,18 @@ impl Exchange {
             heard.insert(group, share);
         }
         is_new
+    }
+
+    /// What another partition told, from this command on: whoever has lost its memory misses all of it, and asking for
+    /// each would take longer than it took to happen.
+    pub(super) fn heard_from(&self, turn: Turn, group: GroupId) -> Vec<(Turn, Share)> {
+        let mut bytes = 0;
+        let heard = self.heard.range(turn..).filter_map(|(turn, heard)| Some((*turn, heard.get(&group)?.clone())));
+        let fits = |(nth, (_, share)): &(usize, (Turn, Share))| {
+            bytes += share.length();
+            *nth == 0 || bytes <= MOST_BYTES_AT_ONCE
+        };
+        heard.take(MOST_AT_ONCE).enumerate().take_while(fits).map(|(_, told)| told).collect()
     }
 
     /// Whether there is room for what nobody waits for yet.
@@ -253,6 +272,25 @@ mod tests {
         exchange.forget_heard(turn(5).stamp);
         assert_eq!((exchange.all_heard().len(), exchange.heard_bytes), (1, OVERHEAD + 1));
         assert_eq!(exchange.silent(turn(5), GroupSet::from_bits(0b10)), GroupSet::from_bits(0b10));
+    }
+
+    #[test]
+    fn whoever_misses_one_is_told_what_follows() {
+        let mut exchange = Exchange::default();
+        for timestamp in 1..=MOST_AT_ONCE as u64 + 2 {
+            exchange.hear(turn(timestamp), group(1), share(b"a"));
+            exchange.hear(turn(timestamp), group(2), share(b"b"));
+        }
+        let told = exchange.heard_from(turn(2), group(1));
+        assert_eq!((told.len(), &told[0], &told[1]), (MOST_AT_ONCE, &(turn(2), share(b"a")), &(turn(3), share(b"a"))));
+        let last = turn(MOST_AT_ONCE as u64 + 2);
+        assert_eq!(exchange.heard_from(last, group(2)), [(last, share(b"b"))]);
+        let long = Share { was_applied: false, bytes: Bytes::from(vec![0; MOST_BYTES_AT_ONCE / 3]) };
+        (1001..1009).for_each(|timestamp| _ = exchange.hear(turn(timestamp), group(1), long.clone()));
+        assert_eq!(exchange.heard_from(turn(1001), group(1)).len(), 2);
+        let longer = Share { was_applied: false, bytes: Bytes::from(vec![0; MOST_BYTES_AT_ONCE + 1]) };
+        exchange.hear(turn(1000), group(1), longer.clone());
+        assert_eq!(exchange.heard_from(turn(1000), group(1)), [(turn(1000), longer)], "one there is");
     }
 
     #[test]

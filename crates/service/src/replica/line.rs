@@ -232,6 +232,10 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         if !self.exchange.has_room() && self.line.next_turn() != Some(turn) {
             return;
         }
+        if self.line.next_turn() == Some(turn) {
+            // Who has told this has what follows: there is reason to ask again soon.
+            self.blocked = (0, 0);
+        }
         if self.exchange.hear(turn, group, share.clone()) && self.settings.keeps_records {
             out.persist(Record::Share(turn, group, share));
         }
@@ -250,8 +254,10 @@ impl<M: Ordering, S: Service> Replica<M, S> {
                 // It is forgotten, for a majority over there has it.
                 None => {}
             }
-        } else if let Some(share) = self.exchange.heard(turn, group) {
-            out.send(from, Message::Share(turn, group, share.clone()));
+        } else if self.exchange.heard(turn, group).is_some() {
+            for (turn, share) in self.exchange.heard_from(turn, group) {
+                out.send(from, Message::Share(turn, group, share));
+            }
         } else if let Some(state) = &self.latest
             && self.latest_applied.is_some_and(|applied| turn.stamp <= applied)
         {
