@@ -89,7 +89,7 @@ const fn store(row: Row) -> Row {
 
 /// Every bug of a replica, and of the store.
 pub(super) const ROWS: &[Row] = &[
-    lopsided("replica-settles-early", Mutant::ReplicaSettlesEarly, WRONG),
+    Row { first: 230, ..lopsided("replica-settles-early", Mutant::ReplicaSettlesEarly, WRONG) },
     eager("replica-reads-without-asking", Mutant::ReplicaReadsWithoutAsking, WRONG),
     eager("replica-shares-too-early", Mutant::ReplicaSharesTooEarly, WRONG_OR_STUCK),
     eager("replica-forgets-names", Mutant::ReplicaForgetsNames, WRONG_OR_STUCK),
