@@ -120,8 +120,14 @@ impl Settled {
         self.known.iter().map(|(group, standing)| (*group, standing))
     }
 
-    /// Finds out how far everything is settled.
+    /// Finds out how far everything is settled. What is settled leads nowhere any more, so with every step forward more
+    /// may be, and nobody else would say so before the next tick.
     pub(super) fn advance(&mut self, safe: Timestamp) {
+        while self.settled < safe && self.advance_once(safe) {}
+    }
+
+    /// Answers whether that is further than before.
+    fn advance_once(&mut self, safe: Timestamp) -> bool {
         let mut upto = safe;
         while upto > self.settled {
             // Whoever has not delivered so far is no hindrance up to where it has, nor up to where it is not reached.
@@ -131,10 +137,11 @@ impl Settled {
             let least = self.reached(safe, upto).iter().map(passes).min().unwrap_or(safe);
             if least >= upto {
                 self.settle(upto);
-                return;
+                return true;
             }
             upto = least;
         }
+        false
     }
 
     /// The groups of which must be known that they have delivered up to this timestamp, and is not.
@@ -321,7 +328,7 @@ mod tests {
         assert_eq!(settled.upto(), at(19));
         settled.hear(Z, standing(30, &[(Y, 10)]));
         settled.advance(at(21));
-        assert_eq!(settled.upto(), at(20), "how far y is beyond 20 nobody knows");
+        assert_eq!(settled.upto(), at(21), "nothing leads to y any more: how far it is beyond 20 does not matter");
         assert!(settled.missing(at(21), at(21)).is_empty(), "nothing is shared above 20");
     }
 
@@ -337,6 +344,18 @@ mod tests {
         assert_eq!(settled.upto(), at(9));
     }
 
+    /// The search found an answer that waited for a tick because only the first of these steps was taken.
+    #[test]
+    fn what_is_settled_makes_way_for_more_at_once() {
+        let mut settled = Settled::new(Y);
+        settled.delivered(at(1), [Y, Z].into_iter().collect());
+        settled.delivered(at(2), [X, Y].into_iter().collect());
+        settled.hear(X, standing(3, &[(Y, 2)]));
+        settled.hear(Z, standing(1, &[(Y, 1)]));
+        settled.advance(at(2));
+        assert_eq!(settled.upto(), at(2), "z is behind what is settled, and nobody need know how far it is");
+    }
+
     #[test]
     fn a_word_that_reaches_less_far_changes_nothing() {
         let mut settled = Settled::new(X);
@@ -345,8 +364,8 @@ mod tests {
         settled.hear(Y, standing(7, &[]));
         settled.hear(X, standing(100, &[]));
         settled.advance(at(10));
-        assert_eq!(settled.upto(), at(7), "what y shares with z lies above");
-        assert_eq!(settled.missing(at(10), at(9)), GroupSet::EMPTY, "the only message that is shared lies below");
+        assert_eq!(settled.upto(), at(10), "what y shares with z lies above the only message that is shared with y");
+        assert_eq!(settled.missing(at(10), at(9)), GroupSet::EMPTY);
     }
 
     #[test]
