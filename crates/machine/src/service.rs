@@ -129,7 +129,7 @@ impl fmt::Display for Refusal {
 impl core::error::Error for Refusal {}
 
 /// What a service answers; opaque to everything but the client's own face.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Reply(pub Bytes);
 
 /// What other partitions told about one command, by group.
@@ -206,7 +206,7 @@ impl Ask {
 }
 
 /// A command, and by which name it is known if it is asked for again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Command {
     /// A client's session, and the command's number there: what was applied
     /// under a name is answered again and not applied again.

@@ -11,7 +11,7 @@ use super::wire::{Answer, Message, ParcelId, Word};
 use super::{Effects, Mode, Replica};
 
 /// Somebody to answer, when it is time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) enum Due {
     /// The entry in the same process.
     Here(ParcelId, Timestamp, Outcome),
@@ -22,7 +22,7 @@ pub(super) enum Due {
 }
 
 /// A question about how far a group is, that is on its way.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct Question {
     pub(super) upto: Timestamp,
     pub(super) age: u32,

@@ -43,7 +43,7 @@ const STREAM_BITS: u32 = 16;
 const MAX_STREAMS: usize = 1 << 10;
 
 /// See above.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Entry {
     me: ProcessId,
     random: Random,
@@ -56,7 +56,7 @@ pub(super) struct Entry {
     waiting_bytes: usize,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Stream {
     session: SessionId,
     /// When something was last asked for that goes there.
@@ -68,14 +68,14 @@ struct Stream {
     turned_away: Option<u64>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Waiting {
     token: u64,
     floor: Timestamp,
     commands: Vec<Command>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 struct Open {
     message: Multicast,
     /// Who asked for how many commands, in order; nobody any more for some.

@@ -37,7 +37,7 @@ const MOST_BYTES_AT_ONCE: usize = 1 << 20;
 const OVERHEAD: usize = 128;
 
 /// One command of one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Turn {
     /// Where the message stands.
     pub stamp: Stamp,
@@ -46,7 +46,7 @@ pub struct Turn {
 }
 
 /// What one partition tells the others of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Share {
     /// It has applied the command before, under the name that it goes by: nobody may apply it again.
     pub was_applied: bool,
@@ -55,7 +55,7 @@ pub struct Share {
 }
 
 /// See above.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Exchange {
     /// What this partition has told.
     told: BTreeMap<Turn, Share>,

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use skein_machine::Timestamp;
 
 /// Answers, by what has to be settled before they leave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Held<T> {
     answers: BTreeMap<(Timestamp, u64), T>,
     next: u64,

@@ -20,13 +20,13 @@ use super::{Effects, Replica};
 use crate::Mutant;
 
 /// What was delivered and is not applied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Line {
     waiting: VecDeque<Waiting>,
 }
 
 /// One message that was delivered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Waiting {
     stamp: Stamp,
     /// What has to be settled before it is answered.
@@ -35,7 +35,7 @@ pub(super) struct Waiting {
     what: What,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum What {
     /// No commands.
     Foreign,

@@ -16,6 +16,7 @@
 mod answers;
 #[cfg(test)]
 mod by_hand;
+mod copies;
 mod entry;
 mod exchange;
 mod held;

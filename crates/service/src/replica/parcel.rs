@@ -12,7 +12,7 @@ use skein_machine::{Ask, Command, MAX_PAYLOAD, MessageId, Multicast, ProcessId, 
 pub(super) const MAX_COMMANDS: usize = 1 << 12;
 
 /// Commands of one entry for the same partitions, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Parcel {
     /// Who wants to hear the answers.
     pub entry: ProcessId,

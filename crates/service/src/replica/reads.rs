@@ -16,7 +16,7 @@ pub(super) const MAX_WAITING: usize = 1 << 16;
 const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// Questions of one asker.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Read {
     /// Nobody's: the replica wants to know for itself.
     pub(super) token: Option<u64>,
@@ -26,7 +26,7 @@ pub(super) struct Read {
 }
 
 /// See above.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Hash)]
 pub(super) struct Reads {
     /// The number of the next question to the order.
     round: u64,

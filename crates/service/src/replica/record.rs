@@ -24,7 +24,7 @@ pub enum Record<R> {
 }
 
 /// A state of the user, and the place up to which it goes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct State {
     /// The first delivery that is not in it.
     pub position: Position,

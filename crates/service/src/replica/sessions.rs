@@ -33,7 +33,7 @@ const MAX_NAMES: usize = 1 << 16;
 const MAX_NAMED_BYTES: usize = 64 << 20;
 
 /// What becomes of the commands of a parcel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Outcome {
     /// One reply for each.
     Replies(Vec<Reply>),
@@ -64,7 +64,7 @@ pub(super) enum Named {
 }
 
 /// See above.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Sessions {
     streams: BTreeMap<SessionId, Stream>,
     streams_by_age: BTreeSet<(Timestamp, SessionId)>,
@@ -76,7 +76,7 @@ pub(super) struct Sessions {
     named_bytes: usize,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Stream {
     /// When it was last heard of.
     used: Timestamp,
@@ -85,7 +85,7 @@ struct Stream {
     kept: BTreeMap<u64, (Timestamp, Outcome)>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Name {
     used: Timestamp,
     number: u64,

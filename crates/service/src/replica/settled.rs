@@ -24,7 +24,7 @@ use skein_machine::{GroupId, GroupSet, MAX_GROUPS, Timestamp, Wire};
 use crate::{Mutant, Planted};
 
 /// How far a group is, as one of its replicas says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Standing {
     /// It has delivered everything up to here.
     pub(super) delivered: Timestamp,
@@ -33,7 +33,7 @@ pub(super) struct Standing {
 }
 
 /// What a replica knows of what is settled.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct Settled {
     own: GroupId,
     /// Everything delivered here up to this timestamp is settled.

@@ -35,7 +35,7 @@ pub enum Message<O> {
 }
 
 /// A parcel: the stream of its entry, and its number there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ParcelId {
     /// The stream.
     pub session: SessionId,
