@@ -22,6 +22,12 @@ impl Lists {
         Lists { groups, lists: BTreeMap::new() }
     }
 
+    /// Every list that something was appended to.
+    pub fn all(&self) -> Vec<(Key, Vec<Element>)> {
+        let elements = |list: &[(Element, u64)]| list.iter().map(|(element, _)| *element).collect();
+        self.lists.iter().map(|(key, list)| (*key, elements(list))).collect()
+    }
+
     /// Those of these lists that are here.
     fn view(&self, keys: impl IntoIterator<Item = Key>, group: GroupId) -> View {
         let here = keys.into_iter().filter(|key| home(*key, self.groups) == group);

@@ -46,7 +46,7 @@ impl Deed {
     }
 
     /// What it appends.
-    pub(super) fn appends(&self) -> Vec<(Key, Element)> {
+    pub(crate) fn appends(&self) -> Vec<(Key, Element)> {
         match self {
             Deed::Append(appends) => appends.clone(),
             Deed::Look(_) => Vec::new(),

@@ -8,12 +8,12 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
-use skein_machine::{Boot, Cluster, GroupSet, Ordering, ProcessId};
+use skein_machine::Machine;
 
+use super::outside::Outside;
 use super::state::{Setting, State, Transition};
-use super::{Counterexample, Moment, Report, Scope};
+use super::{Counterexample, Moment, Report};
 use crate::check::Violation;
 use crate::run::words_of;
 
@@ -21,15 +21,11 @@ use crate::run::words_of;
 const TOLD_EVERY: u64 = 10_000;
 
 /// Walks through everything that one workload can lead to.
-pub(super) fn explore<M: Ordering + Clone + Hash>(
-    scope: &Scope,
-    cluster: &Arc<Cluster>,
-    workload: &[GroupSet],
-    maker: &dyn Fn(ProcessId, Boot) -> M,
+pub(super) fn explore<M: Machine + Clone + Hash, O: Outside<M>>(
+    setting: Setting<'_, M, O>,
     report: &mut Report,
     told: &mut dyn FnMut(u64),
 ) {
-    let setting = Setting::new(scope, cluster, workload, maker);
     let initial = State::initial(&setting, &mut None);
     let mut walk = Walk { setting, asleep_at: HashMap::new(), path: Vec::new(), report, told };
     if let Some(violations) = walk.visit(&initial, Vec::new()) {
@@ -38,8 +34,8 @@ pub(super) fn explore<M: Ordering + Clone + Hash>(
     }
 }
 
-struct Walk<'a, M: Ordering> {
-    setting: Setting<'a, M>,
+struct Walk<'a, M, O> {
+    setting: Setting<'a, M, O>,
     /// For each state seen, by its hash: the steps that were left out there.
     asleep_at: HashMap<u128, Vec<Transition>>,
     path: Vec<Transition>,
@@ -47,25 +43,32 @@ struct Walk<'a, M: Ordering> {
     told: &'a mut dyn FnMut(u64),
 }
 
-impl<M: Ordering + Clone + Hash> Walk<'_, M> {
+impl<M: Machine + Clone + Hash, O: Outside<M>> Walk<'_, M, O> {
     /// Visits a state and all that follow. Answers what is broken, with the path still in place.
-    fn visit(&mut self, state: &State<M>, mut asleep: Vec<Transition>) -> Option<Vec<Violation>> {
-        let wanted = match self.asleep_at.get_mut(&state.key()) {
+    fn visit(&mut self, state: &State<M, O>, mut asleep: Vec<Transition>) -> Option<Vec<Violation>> {
+        let key = state.key();
+        let wanted = match self.asleep_at.get_mut(&key) {
             None => {
-                self.asleep_at.insert(state.key(), asleep.clone());
                 self.report.states += 1;
                 if self.report.states.is_multiple_of(TOLD_EVERY) {
                     (self.told)(self.report.states);
                 }
                 // With crashes a message may be lost with its sender, and only timers would bring it back.
-                if self.setting.scope.crashes == 0 && state.is_at_rest(&self.setting) {
+                if self.setting.limits.crashes == 0 && state.is_at_rest(&self.setting) {
                     let violations = state.judge(&self.setting, true);
                     if !violations.is_empty() {
                         return Some(violations);
                     }
                 }
                 let mut all = state.transitions(&self.setting);
+                if state.is_decided(&self.setting) {
+                    // All that is left to see is that it comes to an end.
+                    self.report.decided += 1;
+                    asleep.clear();
+                    all.truncate(1);
+                }
                 all.retain(|transition| !asleep.contains(transition));
+                self.asleep_at.insert(key, asleep.clone());
                 all
             }
             Some(left_out) => {
@@ -78,18 +81,18 @@ impl<M: Ordering + Clone + Hash> Walk<'_, M> {
             }
         };
         for transition in wanted {
-            if self.report.states >= self.setting.scope.max_states {
+            if self.report.states >= self.setting.limits.max_states {
                 return None;
             }
             self.report.transitions += 1;
             self.path.push(transition);
             let mut next = state.clone();
-            let seen = next.seen();
+            let seen = next.seen(&self.setting);
             let step = AssertUnwindSafe(|| next.take(&self.setting, transition, &mut None));
             if let Err(panic) = catch_unwind(step) {
                 return Some(vec![Violation { property: "invariant", detail: words_of(panic.as_ref()) }]);
             }
-            if next.seen() > seen {
+            if next.seen(&self.setting) > seen {
                 let violations = next.judge(&self.setting, false);
                 if !violations.is_empty() {
                     return Some(violations);
@@ -100,7 +103,7 @@ impl<M: Ordering + Clone + Hash> Walk<'_, M> {
                 return Some(violations);
             }
             self.path.pop();
-            if self.setting.scope.skips_equal_orders {
+            if self.setting.limits.skips_equal_orders {
                 asleep.push(transition);
             }
         }

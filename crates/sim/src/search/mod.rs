@@ -4,24 +4,42 @@
 //! hash; orders of events that cannot matter to each other are tried once
 //! (sleep sets); destination sets are enumerated up to renaming of groups.
 //!
-//! Each message comes from an outsider of its own, so that its START can reach
-//! each destination at any moment at all. Persisting takes no time here: disks
-//! are the swarm's affair.
+//! Of a bare protocol, each message comes from an outsider of its own, so that
+//! its START can reach each destination at any moment at all (`messages.rs`).
+//! Of a replicated service, clients ask its replicas, and what they saw must be
+//! linearizable (`served.rs`, `clients.rs`). Persisting takes no time here:
+//! disks are the swarm's affair.
 
 #[cfg(test)]
 mod beliefs;
+mod clients;
 mod explore;
+mod messages;
+mod outside;
+mod served;
 mod state;
+mod wish;
+
+pub use served::{ServiceScope, Wishes, search_service};
+pub use wish::{Kind, MOST_PARTITIONS, Wish};
 
 use std::hash::Hash;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skein_machine::{Boot, Cluster, ClusterError, Conflicts, GroupId, GroupSet, MessageId, Ordering, ProcessId};
 
+use self::explore::explore;
+use self::messages::Messages;
+use self::state::{Limits, Setting};
+use crate::check::linear::{Element, Key};
 use crate::check::{RealTime, Violation};
 
-/// What to search.
+/// Tells what lists a replica of a service holds.
+pub type Peek<'a, M> = &'a dyn Fn(&M) -> Vec<(Key, Vec<Element>)>;
+
+/// What to search of a bare protocol.
 #[derive(Clone, Copy, Debug)]
 pub struct Scope {
     /// How many groups.
@@ -50,6 +68,8 @@ pub struct Scope {
 pub struct Report {
     /// Different states that were visited, over all workloads.
     pub states: u64,
+    /// Those of them in which the verdict stood already: they were left in one order only.
+    pub decided: u64,
     /// Steps that were taken between them.
     pub transitions: u64,
     /// Sets of destination sets that were tried.
@@ -89,6 +109,10 @@ pub enum MomentKind {
     Multicast(MessageId, GroupSet),
     /// A message was delivered in this group.
     Deliver(MessageId, GroupId),
+    /// Something that concerns these groups was asked for.
+    Ask(GroupSet),
+    /// It was answered.
+    Answer,
     /// A process heard something.
     Hear,
     /// A process died.
@@ -117,6 +141,17 @@ impl Scope {
         }
     }
 
+    fn limits(&self) -> Limits {
+        Limits {
+            crashes: self.crashes,
+            timers: self.timers,
+            patience: Duration::ZERO,
+            has_disks: true,
+            skips_equal_orders: self.skips_equal_orders,
+            max_states: self.max_states,
+        }
+    }
+
     /// The cluster that is searched: its outsiders send the messages.
     pub fn cluster(&self) -> Result<Cluster, ClusterError> {
         Cluster::regular(self.groups, self.replicas, self.messages)
@@ -137,7 +172,8 @@ where
     let mut report = Report { is_complete: true, ..Report::default() };
     let _ = each_workload(scope.groups, scope.messages, &mut |workload| {
         report.workloads += 1;
-        explore::explore(scope, cluster, workload, &maker, &mut report, &mut told);
+        let messages = Messages::new(scope, cluster, workload);
+        explore(Setting::new(scope.limits(), cluster, &messages, &maker), &mut report, &mut told);
         if report.failure.is_some() || report.states >= scope.max_states {
             report.is_complete = false;
             return ControlFlow::Break(());
