@@ -75,6 +75,15 @@ fn steps_and_search_answer_in_json() {
     let search: serde_json::Value = serde_json::from_str(out.trim()).unwrap();
     assert_eq!((&search["complete"], &search["violations"]), (&true.into(), &0.into()));
     assert_eq!(search["trace"], serde_json::json!([]));
+    let lists = "sim search --protocol primcast --service lists --groups 3 --replicas 1 --quiet";
+    let search: serde_json::Value =
+        serde_json::from_str(stdout(&format!("{lists} --operations yz,x --json")).trim()).unwrap();
+    assert_eq!(
+        (&search["service"], &search["messages"], &search["complete"]),
+        (&"lists".into(), &2.into(), &true.into())
+    );
+    let out = stdout(&format!("{lists} --messages 1 --kinds append,read"));
+    assert!(out.starts_with("primcast and lists with 3 groups of 1 and up to 1 operations: "), "{out}");
 }
 
 #[test]
@@ -96,6 +105,19 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
         ("sim run --protocol skeen --scenario calm --seeds 0..5 --resume /no/such/folder/file", "cannot open"),
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 99", "too many"),
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 2 --crashes 1", "survives no crash"),
+        ("sim search --protocol primcast --groups 2 --replicas 1", "--messages <N>"),
+        ("sim search --protocol primcast --groups 2 --replicas 1 --messages 1 --kinds read", "--service"),
+        ("sim search --protocol primcast --service lists --groups 2 --messages 2", "say --replicas 1"),
+        ("sim search --protocol primcast --service kv --groups 2 --replicas 1 --messages 2", "choose --service lists"),
+        (
+            "sim search --protocol skeen --service lists --groups 2 --replicas 1 --messages 2",
+            "choose --protocol primcast",
+        ),
+        ("sim search --protocol primcast --service lists --groups 2 --replicas 1 --operations xz", "`z` in `xz` is no"),
+        (
+            "sim search --protocol primcast --service lists --groups 2 --replicas 1 --messages 1 --widest 0",
+            "--widest 1",
+        ),
         ("sim frobnicate", "unrecognized subcommand"),
         ("edge", "unrecognized subcommand"),
         ("kv get", "<KEY>..."),

@@ -101,6 +101,10 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
             "sim search --protocol primcast --groups 2 --replicas 3 --messages 1 --crashes 1 --max-states 300000",
         ),
 
+        skein(
+            "lists-search",
+            "sim search --protocol primcast --service lists --groups 3 --replicas 1 --operations yz,xy,x,z",
+        ),
         skein("lists-swarm", "sim run --protocol primcast --service lists --seeds 0..60"),
         skein("lists-swarm-three", "sim run --protocol primcast --service lists --groups 3 --seeds 0..40"),
         skein(

@@ -15,6 +15,7 @@ pub(crate) mod node;
 pub(crate) mod output;
 mod run;
 mod search;
+mod searched;
 mod served;
 mod settings;
 mod status;

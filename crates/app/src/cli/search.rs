@@ -1,14 +1,21 @@
-//! `skein sim search`: every order of events in a small scope.
+//! `skein sim search`: every order of events in a small scope, of a protocol or
+//! of a service on it. How replicas of a service are made for it stands in
+//! `searched.rs`.
 
 use std::hash::Hash;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
 use skein_machine::{Boot, Cluster, Ordering, ProcessId};
-use skein_sim::search::{Counterexample, Moment, MomentKind, Report, Scope, search};
+use skein_service::Planted;
+use skein_sim::search::{
+    Counterexample, Kind, MOST_PARTITIONS, Moment, MomentKind, Report, Scope, ServiceScope, Wish, Wishes, search,
+};
 
+use super::searched::search_service_of;
+use super::served::Served;
 use super::settings::{self, name_of};
 use super::{Mistake, Mode, Verdict, output, thousands};
 use crate::compose::{Clock, Employer, Protocol, Variant};
@@ -22,14 +29,23 @@ const MOST_MESSAGES: usize = 8;
 /// A path through a small scope is short, but its states are large and each lies on the stack.
 const STACK: usize = 1 << 30;
 
+const _: () = assert!(MOST_GROUPS <= MOST_PARTITIONS, "every partition has a letter");
+
 #[derive(Args)]
 #[command(after_help = "Examples:
   skein sim search --protocol skeen --groups 2 --replicas 1 --messages 3
   skein sim search --protocol skeen --groups 3 --replicas 1 --messages 3 --json
   skein sim search --protocol primcast --groups 2 --replicas 1 --messages 3 --conflicts
+  skein sim search --protocol primcast --service lists --groups 2 --replicas 1 --messages 2 --kinds append,read
+  skein sim search --protocol primcast --service lists --groups 3 --replicas 1 --operations yz,xy,x,z
 
 Tries all destination sets up to renaming of groups, from one message to N, and all orders in which
-links can deliver. Prints the first schedule that breaks a property; the exit code is then 1.")]
+links can deliver. Prints the first schedule that breaks a property; the exit code is then 1.
+
+With --service, N operations of clients take the place of messages: each comes from a client of its own, through a
+replica of one of its partitions, at any moment, and what all of them saw must be linearizable. Partitions are called
+x, y, z, ... `yz` appends to lists in y and z, and the replica of y is asked; `yz@x` asks that of x. `look:yz` looks at
+both at one place in the order, `gather:yz` appends to y what it tells of z, `read:y` looks at y without ordering.")]
 pub(crate) struct Arguments {
     /// Which protocol.
     #[arg(long)]
@@ -43,9 +59,28 @@ pub(crate) struct Arguments {
     /// How many replicas each group has.
     #[arg(long, default_value_t = 3, value_name = "R")]
     replicas: usize,
-    /// Up to how many messages.
-    #[arg(long, value_name = "N")]
-    messages: usize,
+    /// Up to how many messages, or operations of a service.
+    #[arg(long, required_unless_present = "operations", value_name = "N")]
+    messages: Option<usize>,
+    /// Search the replicas of a service on the protocol: the simulator's own lists.
+    #[arg(long, value_name = "SERVICE")]
+    service: Option<Served>,
+    /// Of what kinds the operations of a service are: append, look, gather, read.
+    #[arg(
+        long,
+        requires = "service",
+        conflicts_with = "operations",
+        value_delimiter = ',',
+        default_value = "append",
+        value_name = "KINDS"
+    )]
+    kinds: Vec<KindName>,
+    /// No operation of a service concerns more partitions than this; all of them unless told.
+    #[arg(long, requires = "service", conflicts_with = "operations", value_name = "W")]
+    widest: Option<usize>,
+    /// These operations of a service and no others, under every name that partitions can have.
+    #[arg(long, requires = "service", conflicts_with = "messages", value_delimiter = ',', value_name = "OPERATIONS")]
+    operations: Vec<String>,
     /// How many processes may crash, and restart, on one path.
     #[arg(long, default_value_t = 0, value_name = "C")]
     crashes: u32,
@@ -67,10 +102,25 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
+/// What the clients of a service ask for.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum KindName {
+    /// Append to lists.
+    Append,
+    /// Look at lists, at one place in the order.
+    Look,
+    /// Append to one list and tell what others hold.
+    Gather,
+    /// Look at one list without ordering anything.
+    Read,
+}
+
 #[derive(Serialize)]
 struct Row {
     protocol: String,
     mode: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
     groups: usize,
     replicas: usize,
     messages: usize,
@@ -96,13 +146,19 @@ struct Line {
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
-    let scope = arguments.scope()?;
     let bar = if arguments.quiet { ProgressBar::hidden() } else { ProgressBar::new_spinner() };
-    let variant = Variant { conflicts: scope.conflicts, ..Variant::PLAIN };
-    let report = search_of(arguments.protocol, &scope, variant, |states| {
+    let told = |states| {
         bar.set_message(format!("{} states", thousands(states)));
         bar.tick();
-    })?;
+    };
+    let report = match arguments.service {
+        None => {
+            let scope = arguments.scope()?;
+            let variant = Variant { conflicts: scope.conflicts, ..Variant::PLAIN };
+            search_of(arguments.protocol, &scope, variant, told)?
+        }
+        Some(_) => search_service_of(arguments.protocol, &arguments.service_scope()?, Planted::NONE, told)?,
+    };
     bar.finish_and_clear();
     let is_well = report.failure.is_none();
     if arguments.json {
@@ -113,7 +169,16 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     Ok(is_well)
 }
 
-/// Searches one protocol, on a thread with room for long paths.
+/// Does the work on a thread with room for long paths.
+pub(super) fn on_a_large_stack(work: impl FnOnce() -> Report + Send) -> Result<Report, Mistake> {
+    std::thread::scope(|threads| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, work);
+        let thread = thread.map_err(|error| Mistake(format!("cannot start a thread to search on: {error}")))?;
+        thread.join().map_err(|_| Mistake("the search itself failed; what it printed above says where".into()))
+    })
+}
+
+/// Searches one protocol.
 pub(crate) fn search_of(
     protocol: Protocol,
     scope: &Scope,
@@ -132,31 +197,13 @@ pub(crate) fn search_of(
         }
     }
     let cluster = Arc::new(scope.cluster()?);
-    let report = std::thread::scope(|threads| {
-        let work = || protocol.employ(&cluster, variant, Searcher(scope, &cluster, told));
-        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(threads, work);
-        let thread = thread.map_err(|error| Mistake(format!("cannot start a thread to search on: {error}")))?;
-        thread.join().map_err(|_| Mistake("the search itself failed; what it printed above says where".into()))
-    })?;
-    Ok(report)
+    on_a_large_stack(|| protocol.employ(&cluster, variant, Searcher(scope, &cluster, told)))
 }
 
 impl Arguments {
     fn scope(&self) -> Result<Scope, Mistake> {
-        settings::check_mode(self.protocol, self.mode, Clock::Logical)?;
+        let messages = self.check_size()?;
         let nature = self.protocol.nature();
-        let too_many = |what: &str, asked: usize, most: usize| {
-            Mistake(format!("{asked} {what} are too many to try all orders; choose at most {most}"))
-        };
-        if self.groups > MOST_GROUPS {
-            return Err(too_many("groups", self.groups, MOST_GROUPS));
-        }
-        if self.messages > MOST_MESSAGES {
-            return Err(too_many("messages", self.messages, MOST_MESSAGES));
-        }
-        if self.messages == 0 {
-            return Err(Mistake("without a message there is nothing to order; choose --messages 1 or more".into()));
-        }
         if self.crashes > 0 && !nature.survives_faults {
             return Err(Mistake(format!("{} survives no crash; leave --crashes at 0", self.protocol)));
         }
@@ -165,7 +212,7 @@ impl Arguments {
             timers: self.timers,
             conflicts: settings::relation(self.protocol, self.conflicts)?,
             max_states: self.max_states,
-            ..Scope::calm(self.groups, self.replicas, self.messages)
+            ..Scope::calm(self.groups, self.replicas, messages)
         };
         let cluster = scope.cluster()?;
         if nature.needs_majorities {
@@ -174,13 +221,79 @@ impl Arguments {
         Ok(scope)
     }
 
+    /// How many messages or operations there are, if all orders of so many can be tried.
+    fn check_size(&self) -> Result<usize, Mistake> {
+        settings::check_mode(self.protocol, self.mode, Clock::Logical)?;
+        let too_many = |what: &str, asked: usize, most: usize| {
+            Mistake(format!("{asked} {what} are too many to try all orders; choose at most {most}"))
+        };
+        let messages = self.count();
+        if self.groups > MOST_GROUPS {
+            return Err(too_many("groups", self.groups, MOST_GROUPS));
+        }
+        if messages > MOST_MESSAGES {
+            return Err(too_many(
+                if self.service.is_some() { "operations" } else { "messages" },
+                messages,
+                MOST_MESSAGES,
+            ));
+        }
+        if messages == 0 {
+            return Err(Mistake("without a message there is nothing to order; choose --messages 1 or more".into()));
+        }
+        Ok(messages)
+    }
+
+    fn count(&self) -> usize {
+        self.messages.unwrap_or(self.operations.len())
+    }
+
+    fn service_scope(&self) -> Result<ServiceScope, Mistake> {
+        let most = self.check_size()?;
+        if self.service != Some(Served::Lists) {
+            return Err(Mistake("all orders of the store are too many to try; choose --service lists".into()));
+        }
+        if !self.protocol.nature().safe_time {
+            let protocol = self.protocol;
+            return Err(Mistake(format!("{protocol} does not say what is safe to answer; choose --protocol primcast")));
+        }
+        if self.replicas != 1 || self.crashes > 0 || self.conflicts {
+            return Err(Mistake(
+                "a service is searched with one replica in each group, without crashes and conflicts; say \
+                 --replicas 1 and leave --crashes and --conflicts out"
+                    .into(),
+            ));
+        }
+        if self.widest == Some(0) {
+            return Err(Mistake("an operation concerns one partition at least; choose --widest 1 or more".into()));
+        }
+        let mut kinds: Vec<Kind> = self.kinds.iter().map(|kind| kind.kind()).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let wishes = match self.messages {
+            Some(_) => Wishes::All { kinds, most, widest: self.widest.unwrap_or(self.groups) },
+            None => {
+                let wish = |text: &String| Wish::parse(text.trim(), self.groups).map_err(Mistake);
+                Wishes::These(self.operations.iter().map(wish).collect::<Result<_, _>>()?)
+            }
+        };
+        let scope = ServiceScope {
+            timers: self.timers,
+            max_states: self.max_states,
+            ..ServiceScope::calm(self.groups, wishes)
+        };
+        scope.cluster()?;
+        Ok(scope)
+    }
+
     fn row(&self, report: &Report) -> Row {
         Row {
             protocol: self.protocol.to_string(),
             mode: name_of(&self.mode),
+            service: self.service.as_ref().map(name_of),
             groups: self.groups,
             replicas: self.replicas,
-            messages: self.messages,
+            messages: self.count(),
             crashes: self.crashes,
             states: report.states,
             complete: report.is_complete,
@@ -190,12 +303,17 @@ impl Arguments {
     }
 
     fn print(&self, report: &Report) {
+        let (service, what) = match &self.service {
+            Some(service) => (format!(" and {}", name_of(service)), "operations"),
+            None => (String::new(), "messages"),
+        };
+        let upto = if self.messages.is_some() { "up to " } else { "" };
         output::line(format_args!(
-            "{} with {} groups of {} and up to {} messages: {} states, {} steps between them, {} workloads",
+            "{}{service} with {} groups of {} and {upto}{} {what}: {} states, {} steps between them, {} workloads",
             self.protocol,
             self.groups,
             self.replicas,
-            self.messages,
+            self.count(),
             thousands(report.states),
             thousands(report.transitions),
             thousands(report.workloads)
@@ -204,6 +322,17 @@ impl Arguments {
             Some(failure) => output::text(&in_words(failure)),
             None if report.is_complete => output::line("complete: every order was tried, every property held"),
             None => output::line("not complete: stopped at --max-states; nothing was wrong so far"),
+        }
+    }
+}
+
+impl KindName {
+    fn kind(self) -> Kind {
+        match self {
+            KindName::Append => Kind::Append,
+            KindName::Look => Kind::Look,
+            KindName::Gather => Kind::Gather,
+            KindName::Read => Kind::Read,
         }
     }
 }
@@ -225,6 +354,8 @@ impl From<&Moment> for Line {
         let (event, message, group, dest) = match moment.kind {
             MomentKind::Multicast(id, set) => ("multicast", Some(id), None, Some(set)),
             MomentKind::Deliver(id, group) => ("deliver", Some(id), Some(group), None),
+            MomentKind::Ask(set) => ("ask", None, None, Some(set)),
+            MomentKind::Answer => ("answer", None, None, None),
             MomentKind::Hear => ("hear", None, None, None),
             MomentKind::Crash => ("crash", None, None, None),
             MomentKind::Restart => ("restart", None, None, None),
