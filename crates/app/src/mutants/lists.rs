@@ -14,7 +14,7 @@ use skein_sim::{Outcome, SECOND, Scenario};
 use super::{Catch, replay};
 use crate::cli::{Mistake, Served, counted, served_of};
 use crate::compose::{Clock, Protocol, Variant};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, first_found};
 
 /// One planted bug.
 #[derive(Clone, Copy)]
@@ -96,7 +96,7 @@ pub(super) const ROWS: &[Row] = &[
     tight("replica-forgets-shares", Mutant::ReplicaForgetsShares, WRONG_OR_STUCK),
     // Three partitions in a row, of which the one in the middle is slow to tell: one seed in thousands.
     Row { first: 2300, ..lopsided("replica-trusts-its-neighbours", Mutant::ReplicaTrustsItsNeighbours, WRONG) },
-    tight("replica-forgets-what-it-told", Mutant::ReplicaForgetsWhatItTold, WRONG_OR_STUCK),
+    Row { first: 60, ..tight("replica-forgets-what-it-told", Mutant::ReplicaForgetsWhatItTold, WRONG_OR_STUCK) },
     eager("replica-recalls-too-little", Mutant::ReplicaRecallsTooLittle, WRONG),
     hasty("replica-reads-the-unsettled", Mutant::ReplicaReadsTheUnsettled, WRONG),
     // Partitions that do not decide alike have replies that do not fit together.
@@ -107,6 +107,7 @@ pub(super) const ROWS: &[Row] = &[
     Row {
         shape: (3, 3),
         clock: Clock::Hybrid,
+        first: 20,
         ..store(eager("kv-reads-in-the-past", Mutant::KvReadsInThePast, WRONG))
     },
     store(tight("kv-forgets-cursors", Mutant::KvForgetsCursors, WRONG_OR_STUCK)),
@@ -117,7 +118,7 @@ impl Row {
         let plan = self.plan();
         let broken = |seed| self.broken(&self.run(&plan, seed, Planted::bug(self.mutant)));
         let seeds = self.first..self.first + SEEDS;
-        let caught = seeds.clone().find_map(|seed| broken(seed).map(|property| (seed, property)));
+        let caught = first_found(seeds.clone(), jobs, broken);
         let end = caught.map_or(seeds.end, |(seed, _)| seed + 1);
         let mut clean_violations = 0;
         let fleet = Fleet { seeds: self.first..end, jobs, resume: None, shows_progress: false };
