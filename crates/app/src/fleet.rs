@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, mpsc};
+use std::sync::mpsc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::{Deserialize, Serialize};
@@ -70,36 +70,6 @@ pub(crate) struct Fleet<'a> {
     /// Where finished seeds are kept, and what they were run with.
     pub(crate) resume: Option<(&'a Path, String)>,
     pub(crate) shows_progress: bool,
-}
-
-/// The first seed of which something is found, and what. Several are tried at once, and none behind it for longer
-/// than that takes to be known.
-pub(crate) fn first_found<T: Send>(
-    seeds: Range<u64>,
-    jobs: usize,
-    find: impl Fn(u64) -> Option<T> + Sync,
-) -> Option<(u64, T)> {
-    let (next, found) = (AtomicU64::new(seeds.start), Mutex::new(None::<(u64, T)>));
-    let known = || found.lock().expect("nobody panics while holding it");
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Relaxed);
-                    if seed >= seeds.end || known().as_ref().is_some_and(|(first, _)| *first < seed) {
-                        return;
-                    }
-                    if let Some(what) = find(seed) {
-                        let mut known = known();
-                        if known.as_ref().is_none_or(|(first, _)| seed < *first) {
-                            *known = Some((seed, what));
-                        }
-                    }
-                }
-            });
-        }
-    });
-    found.into_inner().expect("nobody panics while holding it")
 }
 
 impl Fleet<'_> {
@@ -294,19 +264,6 @@ mod tests {
         };
         fleet.run(count, |report| order.push(report.seed)).unwrap();
         assert_eq!((order, ran.load(Relaxed)), (last.collect(), 3));
-    }
-
-    /// Also when another is found sooner.
-    #[test]
-    fn the_first_seed_is_the_first_in_order() {
-        let find = |seed: u64| {
-            std::thread::sleep(std::time::Duration::from_millis(if seed == 21 { 20 } else { 0 }));
-            (seed >= 21).then_some(seed * 2)
-        };
-        for jobs in [1, 2, 8] {
-            assert_eq!(first_found(10..40, jobs, find), Some((21, 42)));
-            assert_eq!(first_found(10..20, jobs, find), None);
-        }
     }
 
     /// What a machine does wrong is a finding. What fails around it must not end in silence.

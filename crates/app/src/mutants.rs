@@ -4,7 +4,9 @@
 
 mod lists;
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use serde::Serialize;
 use skein_machine::{Cluster, Conflicts};
@@ -15,7 +17,7 @@ use skein_sim::{Load, Mix, Plan, SECOND, SOME_COMMUTE, Scenario};
 
 use crate::cli::{Mistake, MutantArguments, Verdict, jobs, output, search_of, seed_of, steps_of};
 use crate::compose::{Protocol, Variant};
-use crate::fleet::{Fleet, first_found};
+use crate::fleet::Fleet;
 
 /// How a bug is hunted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -315,6 +317,32 @@ impl Row {
     }
 }
 
+/// The first seed of which something is found, and what. Several are tried at once, and none behind it for longer
+/// than that takes to be known.
+fn first_found<T: Send>(seeds: Range<u64>, jobs: usize, find: impl Fn(u64) -> Option<T> + Sync) -> Option<(u64, T)> {
+    let (next, found) = (AtomicU64::new(seeds.start), Mutex::new(None::<(u64, T)>));
+    let known = || found.lock().expect("nobody panics while holding it");
+    std::thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    if seed >= seeds.end || known().as_ref().is_some_and(|(first, _)| *first < seed) {
+                        return;
+                    }
+                    if let Some(what) = find(seed) {
+                        let mut known = known();
+                        if known.as_ref().is_none_or(|(first, _)| seed < *first) {
+                            *known = Some((seed, what));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    found.into_inner().expect("nobody panics while holding it")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -329,6 +357,19 @@ mod tests {
         let report = search_of(row.protocol, &scope, Variant::with_bug(row.mutant), |_| {}).unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/traces/skeen_skips_the_wait.txt");
         skein_sim::golden(file, &in_words(&report.failure.unwrap()));
+    }
+
+    /// Also when another is found sooner.
+    #[test]
+    fn the_first_seed_is_the_first_in_order() {
+        let find = |seed: u64| {
+            std::thread::sleep(std::time::Duration::from_millis(if seed == 21 { 20 } else { 0 }));
+            (seed >= 21).then_some(seed * 2)
+        };
+        for jobs in [1, 2, 8] {
+            assert_eq!(first_found(10..40, jobs, find), Some((21, 42)));
+            assert_eq!(first_found(10..20, jobs, find), None);
+        }
     }
 
     /// The rare ones are left to the command.

@@ -11,10 +11,10 @@ use skein_sim::check::{LIVENESS, linear};
 use skein_sim::clients::{ClientsPlan, Habits};
 use skein_sim::{Outcome, SECOND, Scenario};
 
-use super::{Catch, replay};
+use super::{Catch, first_found, replay};
 use crate::cli::{Mistake, Served, counted, served_of};
 use crate::compose::{Clock, Protocol, Variant};
-use crate::fleet::{Fleet, first_found};
+use crate::fleet::Fleet;
 
 /// One planted bug.
 #[derive(Clone, Copy)]
