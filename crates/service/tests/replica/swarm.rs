@@ -157,21 +157,21 @@ fn caught(planted: skein_service::Mutant, kind: usize, seeds: std::ops::Range<u6
 #[test]
 fn every_planted_bug_is_caught() {
     use skein_service::Mutant::*;
-    // With the kind of seeds that shows it soon, and where to begin: three partitions in a row are seldom met.
+    // With the kind of seeds that shows it soon. ReplicaTrustsItsNeighbours takes three partitions in a row, one of
+    // which is ahead: the search finds it in seconds, and seeds in thousands.
     let mutants = [
-        (ReplicaForgetsNames, 4, 0),
-        (ReplicaForgetsShares, 6, 0),
-        (ReplicaForgetsWhatItTold, 6, 0),
-        (ReplicaReadsTheUnsettled, 11, 0),
-        (ReplicaReadsWithoutAsking, 4, 0),
-        (ReplicaRecallsTooLittle, 4, 0),
-        (ReplicaSettlesEarly, 12, 0),
-        (ReplicaSharesTooEarly, 4, 0),
-        (ReplicaTrustsItsNeighbours, 12, 600),
+        (ReplicaForgetsNames, 4),
+        (ReplicaForgetsShares, 6),
+        (ReplicaForgetsWhatItTold, 6),
+        (ReplicaReadsTheUnsettled, 11),
+        (ReplicaReadsWithoutAsking, 4),
+        (ReplicaRecallsTooLittle, 4),
+        (ReplicaSettlesEarly, 12),
+        (ReplicaSharesTooEarly, 4),
     ];
-    for (mutant, kind, first) in mutants {
-        let (seed, what) = caught(mutant, kind, first..first + 300);
-        let after = seed + 1 - first;
+    for (mutant, kind) in mutants {
+        let (seed, what) = caught(mutant, kind, 0..300);
+        let after = seed + 1;
         println!("{mutant:?} shows after {after} seeds: {}", what.chars().take(300).collect::<String>());
     }
 }
