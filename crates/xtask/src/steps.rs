@@ -60,7 +60,11 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         cargo("test", "test --workspace"),
         // What only a build with planted bugs can test. Nodes behave in it as in any other.
         cargo("test-mutants", "test -p skein-order -p skein-service --all-features"),
-        cargo("test-mutants-app", "test -p skein --features mutants --lib --test cli --test torture"),
+        cargo(
+            "test-mutants-app",
+            "test -p skein --features mutants --lib --test cli --test torture -- \
+             --skip a_sound_ --skip _forgets_is_found_out --skip nodes_die_with",
+        ),
         cargo("doc", "doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
         cargo("build", "build --release --bin skein"),
 
