@@ -14,6 +14,10 @@ use crate::run::{CALM_BOUND, words_of};
 use crate::weather::{FaultCounts, Storm};
 use crate::{DiskHabits, Latency, Nanos, Occurrence, SECOND, Scenario, Trace, Weather, World};
 
+/// Who died may have left something half begun that nobody waits for any more. Its partitions bring it to its end, and
+/// repeat what they say every two seconds at most; so the last looks, which are not one moment, all see it, or none does.
+const AFTERMATH: Nanos = 10 * SECOND;
+
 /// What to run, but for the seed.
 #[derive(Clone, Debug)]
 pub struct ClientsPlan {
@@ -170,6 +174,7 @@ impl<M: Serving + 'static, T: Tongue> Run<M, T> {
         self.clients.close();
         self.weather.calm(&mut self.world);
         self.wait_for_answers(self.duration + CALM_BOUND);
+        self.run_until(self.world.now() + AFTERMATH);
         self.world.remark("the last look");
         self.clients.look_at_everything(&mut self.world);
         self.wait_for_answers(self.world.now() + CALM_BOUND);
