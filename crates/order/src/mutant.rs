@@ -41,7 +41,7 @@ pub enum Mutant {
     PrimCastForgetsWindows,
     /// The primary shows its headers to groups that they do not concern.
     PrimCastTellsBystanders,
-    /// START does not say which message of its session comes before.
+    /// The primary does not look at which message of its session comes before.
     PrimCastForgetsWhatItFollows,
     /// What is kept from those who can do without it for a moment is never said.
     PrimCastForgetsWhatCanWait,

@@ -1,5 +1,6 @@
 //! What several protocols need: plain structs that a protocol owns and calls.
-//! None of them calls back, sends anything or knows which protocol it serves.
+//! None of them calls back or knows which protocol it serves, and none sends
+//! anything, but for the [`Sender`], which has no other work.
 
 mod by_group;
 mod clock;
@@ -10,6 +11,7 @@ mod queue;
 mod quorum;
 mod recent;
 mod row;
+mod sender;
 mod table;
 mod window;
 
@@ -22,5 +24,6 @@ pub use queue::Queue;
 pub use quorum::reached_by;
 pub use recent::Recent;
 pub use row::Row;
+pub use sender::{MAX_PENDING, MAX_PENDING_BYTES, Refusal, Sender, Starts};
 pub use table::{Spot, Table};
 pub use window::{Mark, Marks, Stream, Window, Windows};

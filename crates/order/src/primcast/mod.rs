@@ -14,7 +14,7 @@
 //!
 //! What the thesis leaves open is here too: disks and restarts (`record.rs`),
 //! reading without multicasting (`reads.rs`), cutting the log (`checkpoint.rs`), replicas that fell behind or lost their
-//! disk (`catchup.rs`), starting and ticking (`life.rs`), senders and their repetitions (`sender.rs`). What was
+//! disk (`catchup.rs`), starting and ticking (`life.rs`), senders and their repetitions (`parts/sender.rs`). What was
 //! kept, what was changed and why that is safe: docs/primcast.md.
 //!
 //! Every `planted` stands for a rule that only a build with the feature
@@ -40,12 +40,13 @@ mod replica;
 mod reports;
 #[cfg(test)]
 mod samples;
-mod sender;
 mod wire;
 mod words;
 
 pub use record::{Kept, Outcome, Record, Settlement, State};
-pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Refusal, Reign, Report, Start};
+pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Reign, Report, Start};
+
+pub use crate::parts::{MAX_PENDING, MAX_PENDING_BYTES, Refusal};
 
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -53,23 +54,16 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use skein_machine::{
-    Boot, Cluster, Conflicts, Down, Machine, MessageId, Out, Outlook, ProcessId, SessionId, Time, Timestamp, Up,
+    Boot, Cluster, Conflicts, Down, Machine, MessageId, Multicast, Out, Outlook, ProcessId, SessionId, Time, Timestamp,
+    Up,
 };
 
 use self::replica::Replica;
-use self::sender::Sender;
 use crate::Planted;
+use crate::parts::{Sender, Starts};
 
 /// What a step of this machine wants done.
 type Effects = Out<PrimCast>;
-
-/// A group holds this many messages on the way, shared out among all processes
-/// that may send. Far above what a healthy network holds, far below what memory does.
-pub const MAX_PENDING: usize = 1 << 14;
-
-/// Their payloads are no longer than this together, shared out in the same way: so much a group's log holds that
-/// nobody has delivered. (One message of the longest kind is everybody's share at least.)
-pub const MAX_PENDING_BYTES: usize = 1 << 28;
 
 /// With payloads longer than this in its log a primary refuses what it may. Twice what is on the way at most: who
 /// gets there has a user who does not hand in checkpoints.
@@ -155,7 +149,7 @@ impl PrimCast {
     pub fn new(me: ProcessId, cluster: Arc<Cluster>, boot: Boot, settings: Settings, planted: Planted) -> PrimCast {
         assert!(cluster.contains(me), "{me} is no process of the cluster");
         let replica = cluster.group_of(me).map(|group| Replica::new(me, group, &cluster, boot, settings, planted));
-        PrimCast { me, settings, sender: Sender::new(me, cluster.clone(), planted), cluster, replica }
+        PrimCast { me, settings, sender: Sender::new(me, cluster.clone()), cluster, replica }
     }
 
     /// How much it holds, for those who watch its memory.
@@ -329,6 +323,14 @@ impl Machine for PrimCast {
 
     fn remembers(&self) -> bool {
         self.replica.as_ref().is_none_or(Replica::remembers)
+    }
+}
+
+impl Starts for PrimCast {
+    const LOOK: Timer = Timer::Look;
+
+    fn say_start(message: Multicast, follows: u64, sender: ProcessId) -> Message {
+        Message::Start(Start { message, follows, sender, proposed: None })
     }
 }
 

@@ -11,10 +11,10 @@ use skein_machine::{GroupId, MessageId, Multicast, ProcessId, Stamp, Time, Times
 use super::election::Role;
 use super::record::Record;
 use super::replica::{Replica, Terms, Track};
-use super::wire::{Header, Message, Refusal, Start};
+use super::wire::{Header, Message, Start};
 use super::{Effects, MAX_LOG_BYTES, MAX_PENDING};
 use crate::Mutant;
-use crate::parts::{Entry, Epoch, Index, Spot};
+use crate::parts::{Entry, Epoch, Index, Refusal, Spot};
 
 /// So many entries travel in one message,
 const APPEND_ENTRIES: usize = 256;
@@ -34,6 +34,7 @@ impl Replica {
             return;
         }
         let Start { message, follows, sender, proposed } = start;
+        let follows = if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { follows };
         let id = message.id;
         let known = self.tracks.spot(&id);
         if let Some(spot) = known

@@ -9,13 +9,12 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use skein_machine::chronicle::Place;
-use skein_machine::{Chronicle, GroupId, MessageId, Outlook, ProcessId, SessionId, Stamp, Timestamp, Want};
+use skein_machine::{Chronicle, MessageId, Outlook, ProcessId, SessionId, Stamp, Timestamp, Want};
 
 use super::Effects;
 use super::election::Role;
 use super::heads::{Head, Heads};
 use super::replica::{Replica, Track};
-use super::sender::Sender;
 use super::wire::Message;
 use crate::parts::{Index, Spot};
 
@@ -150,16 +149,4 @@ pub(super) fn places_of(heads: &Heads) -> impl Iterator<Item = Place> {
         Place { group, round: epoch.round, index, timestamp }
     };
     heads.iter().map(place)
-}
-
-impl Sender {
-    /// What it knows of a message that it has sent and that nothing was heard of.
-    pub(super) fn outlook(&self, session: SessionId, sequence: u64, own: Option<GroupId>) -> Option<Outlook> {
-        let id = self.find(session, sequence)?;
-        let wants = match own.filter(|own| id.destinations.contains(*own)) {
-            Some(_) => id.destinations.iter().map(Want::Proposal).collect(),
-            None => vec![Want::Outcome],
-        };
-        Some(Outlook { id, sender: Some(self.me()), places: Vec::new(), timestamp: None, wants })
-    }
 }

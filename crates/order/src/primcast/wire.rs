@@ -13,7 +13,7 @@ mod election;
 pub use election::{Candidacy, Promise, Rebirth, Reign};
 
 use super::record::{Outcome, State};
-use crate::parts::{Entry, Epoch, Index, Run};
+use crate::parts::{Entry, Epoch, Index, Refusal, Run};
 
 /// A message between two processes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -117,15 +117,6 @@ pub struct Start {
     /// When a destination asks in the name of the sender: in which epoch and where it has
     /// proposed the message itself. Rare, so it stands apart: every message is as large as the largest.
     pub proposed: Option<Box<Run>>,
-}
-
-/// Why a message was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Refusal {
-    /// It can only be void by now.
-    Expired,
-    /// The group has all the messages that it can hold.
-    Full,
 }
 
 /// How far a replica has come.
@@ -233,10 +224,7 @@ impl Wire for Message {
             Message::Refused(id, refusal) => {
                 writer.u8(REFUSED);
                 id.encode(writer);
-                writer.u8(match refusal {
-                    Refusal::Expired => 0,
-                    Refusal::Full => 1,
-                });
+                refusal.encode(writer);
             }
             Message::Append { epoch, previous, entries } => {
                 writer.u8(APPEND);
@@ -322,15 +310,7 @@ impl Wire for Message {
             START => Message::Start(Start::decode(reader)?),
             PRIMARY => Message::Primary(Epoch::decode(reader)?),
             DONE => Message::Done(MessageId::decode(reader)?, Timestamp::decode(reader)?),
-            REFUSED => {
-                let id = MessageId::decode(reader)?;
-                let refusal = match reader.u8()? {
-                    0 => Refusal::Expired,
-                    1 => Refusal::Full,
-                    tag => return Err(WireError::UnknownTag { what: "a refusal", tag }),
-                };
-                Message::Refused(id, refusal)
-            }
+            REFUSED => Message::Refused(MessageId::decode(reader)?, Refusal::decode(reader)?),
             APPEND => Message::Append {
                 epoch: Epoch::decode(reader)?,
                 previous: reader.u64()?,

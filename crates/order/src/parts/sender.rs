@@ -1,24 +1,33 @@
-//! The part of a process that multicasts, whether it is a replica or not: it
-//! sends START to the primary of each destination, and repeats it, to whoever
-//! is primary by then, until it hears the outcome.
+//! [`Sender`]: the sender's side of a protocol whose groups are led by one
+//! replica at a time. It says START to the leader of each destination, and
+//! repeats it, to whoever leads by then, until it hears the outcome.
 //!
 //! It keeps nothing on disk: after a crash the session asks again. It bounds
 //! what is on the way: each process has a share of what every group can hold.
+//! What becomes of a message at its destinations it never knows.
 
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{
-    Busy, Cluster, Down, GroupId, MAX_PAYLOAD, MessageId, Multicast, ProcessId, SessionId, Timestamp, Up,
+    Busy, Cluster, Down, GroupId, MAX_PAYLOAD, MessageId, Multicast, Ordering, Out, Outlook, ProcessId, SessionId,
+    Timestamp, Up, Want, Wire,
 };
 
 use smallvec::SmallVec;
 
-use super::wire::{Message, Refusal, Start};
-use super::{Effects, MAX_PENDING, MAX_PENDING_BYTES, Timer};
-use crate::parts::{ByGroup, Epoch, Recent, Spot, Stream, Table};
-use crate::{Mutant, Planted};
+use super::{ByGroup, Epoch, Recent, Spot, Stream, Table};
+
+/// A group holds this many messages on the way, shared out among all processes
+/// that may send. Far above what a healthy network holds, far below what memory does.
+pub const MAX_PENDING: usize = 1 << 14;
+
+/// Their payloads are no longer than this together, shared out in the same way: so much a group's log holds that
+/// nobody has delivered. (One message of the longest kind is everybody's share at least.)
+pub const MAX_PENDING_BYTES: usize = 1 << 28;
 
 /// How often it looks at what has no answer yet.
 const LOOK: Duration = Duration::from_millis(100);
@@ -30,11 +39,30 @@ const PATIENCE: u32 = 5;
 /// for what was turned away before it goes on; this catches those that pipeline, and need not last for ever.
 const MAX_TURNED_AWAY: usize = 1 << 12;
 
+/// A protocol whose processes have such a sender.
+pub trait Starts: Ordering {
+    /// The timer by which the sender looks at what has no answer yet.
+    const LOOK: Self::Timer;
+
+    /// Says to the leader of a destination that a message wants to be ordered, behind the one of its session that it
+    /// follows (zero for none), and who waits for the outcome.
+    fn say_start(message: Multicast, follows: u64, sender: ProcessId) -> Self::Message;
+}
+
+/// Why a leader did not take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// It can only be void by now.
+    Expired,
+    /// The group has all the messages that it can hold.
+    Full,
+}
+
+/// What a process has sent and not heard the outcome of.
 #[derive(Clone, Debug, Hash)]
-pub(super) struct Sender {
+pub struct Sender {
     me: ProcessId,
     cluster: Arc<Cluster>,
-    planted: Planted,
     /// How much to one group this process may have on the way.
     share: Load,
     /// The newest epoch heard of in each group; its leader is whom to ask.
@@ -65,7 +93,7 @@ struct Load {
 #[derive(Clone, Debug, Hash)]
 struct Open {
     message: Multicast,
-    /// See [`Start::follows`].
+    /// The message of its session that must be proposed before; zero for none.
     follows: u64,
     /// Looks since START was sent.
     age: u32,
@@ -83,7 +111,8 @@ impl Open {
 }
 
 impl Sender {
-    pub(super) fn new(me: ProcessId, cluster: Arc<Cluster>, planted: Planted) -> Sender {
+    /// A process of this cluster that has sent nothing.
+    pub fn new(me: ProcessId, cluster: Arc<Cluster>) -> Sender {
         let leaders = cluster.groups().iter().map(|group| (group, Epoch::first(cluster.members(group)[0]))).collect();
         let processes = cluster.processes().count();
         let share = Load {
@@ -92,7 +121,6 @@ impl Sender {
         };
         Sender {
             me,
-            planted,
             share,
             leaders,
             open: Table::new(),
@@ -107,26 +135,22 @@ impl Sender {
     }
 
     /// How many messages are on the way.
-    pub(super) fn open(&self) -> usize {
+    pub fn open(&self) -> usize {
         self.open.len()
     }
 
-    pub(super) fn me(&self) -> ProcessId {
-        self.me
-    }
-
     /// Every message on the way.
-    pub(super) fn waiting(&self) -> impl Iterator<Item = MessageId> {
+    pub fn waiting(&self) -> impl Iterator<Item = MessageId> {
         self.open.sorted().into_iter().map(|(id, _)| id)
     }
 
     /// A message on the way, by what its session calls it.
-    pub(super) fn find(&self, session: SessionId, sequence: u64) -> Option<MessageId> {
+    fn find(&self, session: SessionId, sequence: u64) -> Option<MessageId> {
         self.open.find(|id| (id.session, id.sequence) == (session, sequence)).map(|(id, _)| id)
     }
 
     /// Step 1 of a multicast.
-    pub(super) fn multicast(&mut self, message: Multicast, out: &mut Effects) {
+    pub fn multicast<M: Starts>(&mut self, message: Multicast, out: &mut Out<M>) {
         let id = message.id;
         if self.open.contains(&id) {
             // Its session has asked again; so does this process, until it hears the outcome.
@@ -147,14 +171,13 @@ impl Sender {
             load.messages += 1;
             load.bytes += message.payload.len();
         }
-        let before = self.line_up(id);
-        let follows = if self.planted.is(Mutant::PrimCastForgetsWhatItFollows) { 0 } else { before };
+        let follows = self.line_up(id);
         let open = Open { message, follows, age: 0, tries: 0, copies: 0, asks_again: false };
         let spot = self.open.insert_new(id, open);
         self.start_at(spot, id, None, out);
         if !self.is_looking {
             self.is_looking = true;
-            out.arm(Timer::Look, LOOK);
+            out.arm(M::LOOK, LOOK);
         }
     }
 
@@ -174,7 +197,7 @@ impl Sender {
         None
     }
 
-    fn turn_away(&mut self, id: MessageId, why: &'static str, out: &mut Effects) {
+    fn turn_away<M: Starts>(&mut self, id: MessageId, why: &'static str, out: &mut Out<M>) {
         let first = self.turned_away.get(&id.session).map_or(id.sequence, |first| id.sequence.min(*first));
         self.turned_away.insert(id.session, first);
         out.emit(Up::Busy(Busy { id, why }));
@@ -190,18 +213,17 @@ impl Sender {
     }
 
     /// Sends START to all destinations, or to one.
-    fn start(&mut self, id: MessageId, only: Option<GroupId>, out: &mut Effects) {
+    fn start<M: Starts>(&mut self, id: MessageId, only: Option<GroupId>, out: &mut Out<M>) {
         let spot = self.open.spot(&id).expect("what is sent is open");
         self.start_at(spot, id, only, out);
     }
 
-    fn start_at(&mut self, spot: Spot, id: MessageId, only: Option<GroupId>, out: &mut Effects) {
+    fn start_at<M: Starts>(&mut self, spot: Spot, id: MessageId, only: Option<GroupId>, out: &mut Out<M>) {
         let open = self.open.at_mut(spot, &id).expect("what is sent is open");
         open.copies = open.copies.saturating_add(1);
         let Open { message, follows, tries, .. } = self.open.at(spot, &id).expect("it was just found");
         for group in id.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
-            let start = Start { message: message.clone(), follows: *follows, sender: self.me, proposed: None };
-            out.send_early(self.whom(group, *tries), Message::Start(start));
+            out.send_early(self.whom(group, *tries), M::say_start(message.clone(), *follows, self.me));
         }
     }
 
@@ -214,7 +236,7 @@ impl Sender {
     }
 
     /// A newer epoch of a group: what is on the way to it goes to its leader, too.
-    pub(super) fn believe(&mut self, group: GroupId, epoch: Epoch, out: &mut Effects) {
+    pub fn believe<M: Starts>(&mut self, group: GroupId, epoch: Epoch, out: &mut Out<M>) {
         let known = self.leaders.get_mut(group).expect("every group has a leader");
         if epoch <= *known {
             return;
@@ -234,12 +256,12 @@ impl Sender {
     }
 
     /// A group has delivered something with this timestamp.
-    pub(super) fn hear_timestamp(&mut self, timestamp: Timestamp) {
+    pub fn hear_timestamp(&mut self, timestamp: Timestamp) {
         self.newest = self.newest.max(timestamp);
     }
 
     /// It was delivered: what follows it need not wait to hear of it. Answers whether it was on the way.
-    pub(super) fn on_done(&mut self, id: MessageId) -> bool {
+    pub fn on_done(&mut self, id: MessageId) -> bool {
         let was_open = self.close(id);
         for sequence in self.sequences.get(&Stream::of(id)).into_iter().flatten().filter(|later| **later > id.sequence)
         {
@@ -267,7 +289,8 @@ impl Sender {
         true
     }
 
-    pub(super) fn on_refused(&mut self, id: MessageId, refusal: Refusal, out: &mut Effects) {
+    /// A leader did not take it.
+    pub fn on_refused<M: Starts>(&mut self, id: MessageId, refusal: Refusal, out: &mut Out<M>) {
         let Some(open) = self.open.get(&id) else { return };
         match refusal {
             Refusal::Expired => {
@@ -302,12 +325,12 @@ impl Sender {
     }
 
     /// Looks at what has no outcome yet.
-    pub(super) fn look(&mut self, out: &mut Effects) {
+    pub fn look<M: Starts>(&mut self, out: &mut Out<M>) {
         self.is_looking = !self.open.is_empty();
         if !self.is_looking {
             return;
         }
-        out.arm(Timer::Look, LOOK);
+        out.arm(M::LOOK, LOOK);
         self.open.change_each(|open| open.age += 1);
         let mut overdue = Vec::new();
         for (id, open) in self.open.sorted_mut_if(Open::is_overdue) {
@@ -322,7 +345,7 @@ impl Sender {
     }
 
     /// What was on its way to this process may be lost.
-    pub(super) fn on_reconnect(&mut self, peer: ProcessId, out: &mut Effects) {
+    pub fn on_reconnect<M: Starts>(&mut self, peer: ProcessId, out: &mut Out<M>) {
         let Some(group) = self.cluster.group_of(peer) else { return };
         for id in self.to(group) {
             let tries = self.open.get(&id).expect("it was just found").tries;
@@ -333,7 +356,7 @@ impl Sender {
     }
 
     /// Refuses what could not be delivered as it is.
-    pub(super) fn admit(&self, command: &Down) {
+    pub fn admit(&self, command: &Down) {
         if let Down::Multicast(message) = command
             && let Err(error) = self.cluster.admit(message)
         {
@@ -343,7 +366,12 @@ impl Sender {
 
     /// Turns a message away whose floor lies further ahead than any clock may go.
     /// What groups have reached is no future, whatever the clock of this process says.
-    pub(super) fn turn_away_high_floor(&mut self, message: &Multicast, highest: Timestamp, out: &mut Effects) -> bool {
+    pub fn turn_away_high_floor<M: Starts>(
+        &mut self,
+        message: &Multicast,
+        highest: Timestamp,
+        out: &mut Out<M>,
+    ) -> bool {
         let is_high = message.floor > highest.max(self.newest);
         if is_high {
             self.turn_away(message.id, "its floor lies in the future of this process's clock", out);
@@ -351,7 +379,18 @@ impl Sender {
         is_high
     }
 
-    pub(super) fn check(&self) {
+    /// What it knows of a message that it has sent and that nothing was heard of.
+    pub fn outlook(&self, session: SessionId, sequence: u64, own: Option<GroupId>) -> Option<Outlook> {
+        let id = self.find(session, sequence)?;
+        let wants = match own.filter(|own| id.destinations.contains(*own)) {
+            Some(_) => id.destinations.iter().map(Want::Proposal).collect(),
+            None => vec![Want::Outcome],
+        };
+        Some(Outlook { id, sender: Some(self.me), places: Vec::new(), timestamp: None, wants })
+    }
+
+    /// Panics unless its books are right.
+    pub fn check(&self) {
         for (group, load) in self.load.iter() {
             let mut counted = Load::default();
             for id in self.to(group) {
@@ -361,6 +400,23 @@ impl Sender {
             assert_eq!(*load, counted, "the load of {group} does not add up");
             let fits = load.messages <= self.share.messages && load.bytes <= self.share.bytes;
             assert!(fits, "{load:?} is on the way to {group}, where {:?} may be", self.share);
+        }
+    }
+}
+
+impl Wire for Refusal {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u8(match self {
+            Refusal::Expired => 0,
+            Refusal::Full => 1,
+        });
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Refusal, WireError> {
+        match reader.u8()? {
+            0 => Ok(Refusal::Expired),
+            1 => Ok(Refusal::Full),
+            tag => Err(WireError::UnknownTag { what: "a refusal", tag }),
         }
     }
 }
