@@ -4,6 +4,7 @@
 
 mod by_group;
 mod clock;
+mod election;
 mod epoch;
 mod few;
 mod log;
@@ -17,6 +18,7 @@ mod window;
 
 pub use by_group::ByGroup;
 pub use clock::Clock;
+pub use election::{Election, Rebirth, Role, SILENT, Urge};
 pub use epoch::Epoch;
 pub use few::Few;
 pub use log::{Entry, Fate, Index, Log, Outline, Run};

@@ -10,7 +10,6 @@ use core::time::Duration;
 
 use skein_machine::{GroupId, GroupSet, Time};
 
-use super::election::Role;
 use super::replica::Replica;
 use super::wire::Report;
 use super::{Effects, Timer};
@@ -49,7 +48,7 @@ impl Replica {
     pub(super) fn speak(&mut self, now: Time, out: &mut Effects) {
         let is_clock_awaited = core::mem::take(&mut self.is_clock_awaited);
         let mut due = core::mem::take(&mut self.acknowledge);
-        if self.role == Role::Amnesiac {
+        if self.election.is_amnesiac() {
             return;
         }
         let report = self.report(now);
@@ -82,7 +81,7 @@ impl Replica {
         self.unsaid.is_armed = false;
         let new = self.report(now);
         let circle = self.circle(&new);
-        if self.role == Role::Amnesiac || !circle.leaves_somebody_out() {
+        if self.election.is_amnesiac() || !circle.leaves_somebody_out() {
             // Nobody can do without it any more: the end of this turn says it to all of them.
             return;
         }
@@ -111,7 +110,7 @@ impl Replica {
         let members = self.cluster.members(self.group);
         let place_of = |process| members.iter().position(|member| *member == process).expect("it is of the group");
         let is_steady = self.said.as_ref().is_some_and(|said| said.is_of_one_reign(report));
-        let misses_somebody = self.peers.iter().any(|(process, peer)| *process != self.me && peer.silence > QUIET);
+        let misses_somebody = self.election.silences().any(|(_, ticks)| ticks > QUIET);
         let (size, quorum) = (members.len(), self.quorum());
         // Whoever belongs to every quorum is relied on by all.
         let is_everybody = !is_steady || misses_somebody || quorum == size;

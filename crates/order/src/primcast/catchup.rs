@@ -9,10 +9,10 @@ use alloc::vec::Vec;
 use skein_machine::{Position, ProcessId, Up};
 
 use super::Effects;
-use super::election::Role;
 use super::record::{Outcome, Record, State};
 use super::replica::Replica;
-use super::wire::{Message, Rebirth, Reign};
+use super::wire::{Message, Reign};
+use crate::parts::Rebirth;
 
 /// So many outcomes, which are small.
 const OUTCOMES: usize = 4096;
@@ -50,12 +50,12 @@ impl Replica {
                 peer.log_stalled.1 = 0;
             }
             peer.deliveries_stalled = stalled(peer.deliveries_stalled, peer.delivered);
-            if peer.silence > GONE {
+            if self.election.silence_of(process) > GONE {
                 peer.begin_anew();
                 continue;
             }
             let ((index, waits), (delivered, ticks)) = (peer.log_stalled, peer.deliveries_stalled);
-            let is_mine = self.role == Role::Primary && peer.held == self.held;
+            let is_mine = self.election.is_primary() && peer.held == self.held;
             if is_mine && index < self.log.base() && waits > 0 && waits.is_multiple_of(BETWEEN_SNAPSHOTS) {
                 self.send_snapshot(process, out);
             } else if is_mine && index < self.log.last() && waits.is_power_of_two() {
@@ -63,7 +63,7 @@ impl Replica {
                 self.resend(process, out);
             }
             // The primary first; if it cannot, whoever can.
-            let patience = if self.role == Role::Primary { PATIENCE } else { MORE_PATIENCE };
+            let patience = if self.election.is_primary() { PATIENCE } else { MORE_PATIENCE };
             // One whose log was cut off has no use for deliveries that it cannot make.
             let needs_log = is_mine && index < self.log.base();
             if !needs_log && delivered < self.written && ticks > 0 && ticks.is_multiple_of(patience) {
@@ -86,7 +86,7 @@ impl Replica {
         let furthest = follower.max_by_key(|process| self.peers[process].delivered);
         if let Some(heir) = furthest
             && is_due
-            && self.role == Role::Primary
+            && self.election.is_primary()
             && self.peers[&heir].delivered > mine
         {
             out.send(heir, Message::Stand);
@@ -113,7 +113,7 @@ impl Replica {
         let peer = self.peers.get_mut(&to).expect("every replica of the group is known");
         if peer.resent.is_some_and(|resent| peer.index >= resent) {
             peer.resent = None;
-            if self.role == Role::Primary && peer.held == self.held && peer.index < last {
+            if self.election.is_primary() && peer.held == self.held && peer.index < last {
                 self.resend(to, out);
             }
         }
@@ -165,7 +165,7 @@ impl Replica {
             return;
         }
         peer.pause.begin(length);
-        let reign = Reign { epoch: self.held, clock: self.clock.value(), rebirths: self.rebirth_list() };
+        let reign = Reign { epoch: self.held, clock: self.clock.value(), rebirths: self.election.rebirths() };
         // The clock as it is, not what it has reserved.
         let state = State { ceiling: self.clock.value(), ..self.state() };
         out.send(to, Message::Snapshot(reign, Box::new(state)));
@@ -173,9 +173,9 @@ impl Replica {
 
     /// Takes over everything from the primary, in one durable step.
     pub(super) fn on_snapshot(&mut self, from: ProcessId, reign: Reign, state: State, out: &mut Effects) {
-        self.highest = self.highest.max(reign.epoch);
-        let me = Rebirth { process: self.me, incarnation: self.incarnation };
-        if self.role == Role::Amnesiac {
+        self.election.hear_of(reign.epoch);
+        let me = Rebirth { process: self.me, incarnation: self.election.incarnation() };
+        if self.election.is_amnesiac() {
             // Only an epoch that knows of this loss has excluded what was promised before it.
             if !reign.rebirths.contains(&me) {
                 return;
@@ -184,7 +184,7 @@ impl Replica {
             self.is_durable = false;
         } else {
             let is_newer = reign.epoch > self.held || state.last() >= self.log.last();
-            if reign.epoch < self.promised || !is_newer {
+            if reign.epoch < self.election.promised() || !is_newer {
                 return;
             }
             if state.delivered() < self.delivered() {
@@ -195,9 +195,8 @@ impl Replica {
                 return;
             }
         }
-        self.role = Role::Follower;
-        self.follow_again();
-        self.silence = 0;
+        self.election.follow_again();
+        self.election.hear_primary();
         self.install(reign, state, out);
     }
 
@@ -209,12 +208,17 @@ impl Replica {
         let covered = state.early.clone();
         // The ceiling travels with the checkpoint.
         let _ = self.clock.raise(state.ceiling.max(reign.clock));
-        self.load(State { incarnation: self.incarnation, promised: reign.epoch, held: reign.epoch, ..state });
+        self.load(State {
+            incarnation: self.election.incarnation(),
+            promised: reign.epoch,
+            held: reign.epoch,
+            ..state
+        });
         let held = if takes_user { self.early.restart(&covered) } else { BTreeMap::new() };
         for rebirth in reign.rebirths {
             self.note_rebirth(rebirth);
         }
-        self.highest = self.highest.max(reign.epoch);
+        self.election.hear_of(reign.epoch);
         self.is_established = self.held.is_first();
         (self.leader_clock, self.leader_ahead) = (reign.clock, None);
         self.recount_clocks();
@@ -242,10 +246,8 @@ impl Replica {
 
     /// A replica of the group has lost its memory and wants to come back.
     pub(super) fn on_rejoin(&mut self, from: ProcessId, incarnation: u32, out: &mut Effects) {
-        let wanted = self.wanted.entry(from).or_insert(0);
-        *wanted = (*wanted).max(incarnation);
-        let is_excluded = self.rebirths.get(&from) == Some(&incarnation);
-        if is_excluded && self.role == Role::Primary {
+        let is_excluded = self.election.on_rejoin(from, incarnation);
+        if is_excluded && self.election.is_primary() {
             self.send_snapshot(from, out);
         }
     }

@@ -12,7 +12,6 @@ use core::cell::OnceCell;
 use bytes::Bytes;
 use skein_machine::{GroupSet, MessageId, Position, Timestamp, Up};
 
-use super::election::Role;
 use super::record::{Kept, Record, Settlement, State};
 use super::replica::{Remote, Replica, Track};
 use super::{Effects, Settings};
@@ -31,15 +30,14 @@ impl Replica {
     pub(super) fn restore(&mut self, record: Record) {
         match record {
             Record::Reborn(incarnation) => {
-                self.incarnation = incarnation;
-                self.role = Role::Amnesiac;
+                self.election.forget(incarnation);
             }
             Record::Ceiling(ceiling) => self.restore_clock(ceiling),
             Record::Promised(epoch, rebirths) => {
-                self.promised = self.promised.max(epoch);
+                self.election.promise(epoch);
                 rebirths.into_iter().for_each(|rebirth| self.note_rebirth(rebirth));
                 if self.planted.is(Mutant::PrimCastVotesWithoutMemory) {
-                    self.role = Role::Follower;
+                    self.election.follow();
                 }
             }
             Record::Entries(entries) => {
@@ -49,7 +47,7 @@ impl Replica {
             }
             Record::Adopted(reign, keep, entries) => {
                 self.switch_to(reign, keep, entries);
-                self.role = Role::Follower;
+                self.election.follow();
             }
             Record::Delivered(first, outcomes) => {
                 for (position, outcome) in (first..).zip(outcomes) {
@@ -61,15 +59,14 @@ impl Replica {
             }
             Record::Checkpoint(state) => {
                 let ceiling = state.ceiling;
-                self.incarnation = state.incarnation;
+                self.election.remember(state.incarnation);
                 let covered = state.early.clone();
                 self.load(*state);
                 let _ = self.early.restart(&covered);
                 self.restore_clock(ceiling);
-                self.role = Role::Follower;
+                self.election.follow();
             }
         }
-        self.highest = self.highest.max(self.promised);
         self.is_established = self.held.is_first();
     }
 
@@ -82,8 +79,8 @@ impl Replica {
     /// Puts a state in place of the own one. What other groups have said of messages on the way is kept.
     pub(super) fn load(&mut self, state: State) {
         state.rebirths.into_iter().for_each(|rebirth| self.note_rebirth(rebirth));
-        (self.held, self.promised) = (state.held, self.promised.max(state.promised));
-        self.lost = 0;
+        self.held = state.held;
+        self.election.hold(state.promised);
         (self.position, self.user) = (state.position, state.user);
         (self.first_outcome, self.outcomes) = (state.first_outcome, state.outcomes.into());
         (self.newest, self.windows) = (state.newest, state.windows);
@@ -149,10 +146,10 @@ impl Replica {
             Settlement { group, index: *settled, epoch: *epoch }
         });
         State {
-            incarnation: self.incarnation,
-            rebirths: self.rebirth_list(),
+            incarnation: self.election.incarnation(),
+            rebirths: self.election.rebirths(),
             held: self.held,
-            promised: self.promised,
+            promised: self.election.promised(),
             ceiling: self.clock.ceiling(),
             position: self.position,
             user: self.user.clone(),
@@ -182,7 +179,7 @@ impl Replica {
             false => checkpoint_every,
         };
         let is_long = self.appended >= entries || self.appended_bytes >= checkpoint_bytes;
-        if is_long && !self.wants_checkpoint && self.role != Role::Amnesiac {
+        if is_long && !self.wants_checkpoint && !self.election.is_amnesiac() {
             self.wants_checkpoint = true;
             out.emit(Up::WantCheckpoint);
         }
@@ -193,7 +190,7 @@ impl Replica {
         let told = self.told();
         assert!(position <= told, "a checkpoint at {position} covers more than the {told} deliveries");
         (self.wants_checkpoint, self.appended, self.appended_bytes) = (false, 0, 0);
-        if position < self.kept() || self.role == Role::Amnesiac {
+        if position < self.kept() || self.election.is_amnesiac() {
             return;
         }
         self.user = bytes;
@@ -221,7 +218,7 @@ impl Replica {
         let laggard = self.peers.values().map(|peer| peer.delivered).min().unwrap_or(0);
         let keep_from = self.position.min(laggard.max(self.delivered().saturating_sub(tail))).min(durable);
         // A primary still has to announce what it has not told the other groups.
-        let keep_from = if self.role == Role::Primary { keep_from.min(self.announced) } else { keep_from };
+        let keep_from = if self.election.is_primary() { keep_from.min(self.announced) } else { keep_from };
         // What has no outcome any more was once known to a quorum.
         let durable = durable.max(self.first_outcome);
         while self.first_outcome < keep_from {

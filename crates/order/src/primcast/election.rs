@@ -1,68 +1,20 @@
-//! How a group gets another primary (thesis, Algorithm 3), with what the
-//! thesis leaves to an oracle: who stands for election, and when.
-//!
-//! A replica that hears no primary first asks whether a quorum hears none
-//! either; one that was only cut off does not depose a working primary on its
-//! return. Then it promises itself a new epoch, gathers promises, takes over
-//! the newest log among them, and begins above every clock that they told.
+//! How a group gets another primary (thesis, Algorithm 3). Who stands for
+//! election, and when, is said by [`Election`](crate::parts::Election). Who does
+//! gathers promises, takes over the newest log among them, and begins above
+//! every clock that they told.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use skein_machine::{Boot, ProcessId, Time};
+use skein_machine::{ProcessId, Time};
 
 use super::Effects;
 use super::record::{Record, State};
 use super::replica::{Peer, Replica};
-use super::wire::{Candidacy, Message, Promise, Rebirth, Reign};
+use super::wire::{Candidacy, Message, Promise, Reign};
 use crate::Mutant;
-use crate::parts::{Entry, Epoch, Index, Outline, Run};
-
-/// Ticks without a primary after which one may answer that it hears none.
-const SILENT: u32 = 8;
-
-/// Ticks without a primary after which a replica looks for another: so many, and up to as many more.
-const PATIENCE: u64 = 10;
-
-/// Ticks after which a canvass is given up.
-const CANVASS: u32 = 5;
-
-/// Ticks after which a candidate gives up; twice as many the next time, since what it waits for may be long,
-const CANDIDACY: u32 = 15;
-
-/// but no more than so often.
-const DOUBLINGS: u32 = 4;
-
-/// Ticks after which a primary that no quorum speaks to steps down.
-const LEASE: u32 = 12;
-
-/// What a replica is at the moment.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Role {
-    /// Holds what the primary of its promised epoch appends, if there is one.
-    Follower,
-    /// Asks whether others hear a primary; they say no.
-    Canvasser { silent: BTreeSet<ProcessId>, ticks: u32 },
-    /// Gathers promises for the epoch that it has promised itself.
-    Candidate { promises: BTreeMap<ProcessId, Promise>, ticks: u32 },
-    /// Leads the epoch that it holds; proposes once a quorum holds it too.
-    Primary,
-    /// Has forgotten what it promised: silent until it was taken in again.
-    Amnesiac,
-}
-
-impl Role {
-    /// Only a group's very first life begins with a primary: one that was
-    /// restarted wins a new epoch, since it may not know what it proposed.
-    pub(super) fn before_start(boot: Boot, is_first: bool) -> Role {
-        match boot {
-            Boot::First if is_first => Role::Primary,
-            Boot::First | Boot::Again => Role::Follower,
-            Boot::Amnesiac { .. } => Role::Amnesiac,
-        }
-    }
-}
+use crate::parts::{Entry, Epoch, Index, Outline, Rebirth, Role, Run, Urge};
 
 /// How long they are together.
 fn payloads(entries: &[Entry]) -> usize {
@@ -72,103 +24,48 @@ fn payloads(entries: &[Entry]) -> usize {
 impl Replica {
     /// Everything about elections that is done every tick.
     pub(super) fn tick_election(&mut self, out: &mut Effects) {
-        self.silence = self.silence.saturating_add(1);
-        for peer in self.peers.values_mut() {
-            peer.silence = peer.silence.saturating_add(1);
-        }
-        let (me, quorum) = (self.me, self.quorum());
-        match &mut self.role {
-            Role::Amnesiac => out.send_all(self.others(), Message::Rejoin(self.incarnation)),
-            Role::Primary => self.tick_primary(out),
-            Role::Follower => {
-                if self.silence > self.patience {
-                    self.role = Role::Canvasser { silent: [me].into_iter().collect(), ticks: 0 };
-                    if quorum == 1 {
-                        self.stand(out);
-                    } else {
-                        out.send_all(self.others(), Message::Canvass);
-                    }
-                }
-            }
-            Role::Canvasser { ticks, .. } => {
-                *ticks += 1;
-                if *ticks > CANVASS || self.silence < SILENT {
-                    self.follow_again();
-                }
-            }
-            Role::Candidate { promises, ticks } => {
-                *ticks += 1;
-                // Where somebody has promised more already, time is no help.
-                let doublings = if self.highest > self.promised { 0 } else { self.lost.min(DOUBLINGS) };
-                if *ticks > CANDIDACY << doublings {
-                    self.lost += 1;
-                    self.follow_again();
-                    return;
-                }
-                let missing: Vec<ProcessId> =
-                    self.peers.keys().filter(|process| !promises.contains_key(process)).copied().collect();
+        match self.election.tick() {
+            Urge::Wait => {}
+            Urge::Rejoin => out.send_all(self.others(), Message::Rejoin(self.election.incarnation())),
+            Urge::Canvass => out.send_all(self.others(), Message::Canvass),
+            Urge::Stand => self.stand(out),
+            Urge::Insist => {
                 let message = Message::NewEpoch(self.candidacy());
-                out.send_all(missing, message);
+                out.send_all(self.election.not_promised(), message);
+            }
+            Urge::Lead => {
+                // Whoever does not hold the epoch has not heard of it, or needs its state again.
+                let behind: Vec<ProcessId> =
+                    self.others().filter(|process| self.peers[process].held < self.held).collect();
+                if !behind.is_empty() {
+                    out.send_all(behind, Message::NewEpoch(self.candidacy()));
+                }
             }
         }
-    }
-
-    fn tick_primary(&mut self, out: &mut Effects) {
-        let heard = self.others().filter(|process| self.peers[process].silence <= LEASE).count() + 1;
-        if heard < self.quorum() {
-            // Others may have elected somebody long ago.
-            self.follow_again();
-            self.silence = SILENT;
-            return;
-        }
-        let is_asked_for = |(process, incarnation): (&ProcessId, &u32)| {
-            self.rebirths.get(process).copied().unwrap_or(0) < *incarnation
-        };
-        if self.highest > self.promised || self.wanted.iter().any(is_asked_for) {
-            self.stand(out);
-            return;
-        }
-        // Whoever does not hold the epoch has not heard of it, or needs its state again.
-        let behind: Vec<ProcessId> = self.others().filter(|process| self.peers[process].held < self.held).collect();
-        if !behind.is_empty() {
-            out.send_all(behind, Message::NewEpoch(self.candidacy()));
-        }
-    }
-
-    /// Gives up whatever it was about to become, and waits a random while.
-    pub(super) fn follow_again(&mut self) {
-        self.role = Role::Follower;
-        self.silence = self.silence.min(SILENT);
-        self.patience = (PATIENCE + self.random.below(PATIENCE)) as u32;
     }
 
     pub(super) fn on_canvass(&self, from: ProcessId, out: &mut Effects) {
-        let hears_one = self.silence < SILENT || self.role == Role::Primary;
-        if !hears_one && self.role != Role::Amnesiac {
+        if self.election.hears_nobody() {
             out.send_early(from, Message::Silent);
         }
     }
 
     pub(super) fn on_silent(&mut self, from: ProcessId, out: &mut Effects) {
-        let quorum = self.quorum();
-        if let Role::Canvasser { silent, .. } = &mut self.role {
-            silent.insert(from);
-            if silent.len() >= quorum {
-                self.stand(out);
-            }
+        if self.election.on_silent(from) {
+            self.stand(out);
         }
     }
 
     /// Whoever stands does so because the primary asked it to.
     pub(super) fn on_stand(&mut self, from: ProcessId, out: &mut Effects) {
-        if self.role == Role::Follower && self.held == self.promised && from == self.held.leader {
+        if self.election.role() == Role::Follower && self.holds_its_promise() && from == self.held.leader {
             self.stand(out);
         }
     }
 
     /// Hands over before a planned stop: to the one that holds most.
     pub(super) fn retire(&self, out: &mut Effects) {
-        if self.role != Role::Primary {
+        if !self.election.is_primary() {
             return;
         }
         let follower = self.others().filter(|process| self.peers[process].held == self.held);
@@ -179,60 +76,47 @@ impl Replica {
 
     /// Promises itself the next epoch and asks the others to promise it too (thesis, lines 57 to 60).
     pub(super) fn stand(&mut self, out: &mut Effects) {
-        let epoch = self.promised.max(self.highest).next(self.me);
-        let wanted: Vec<_> = self.wanted.iter().map(|(process, incarnation)| (*process, *incarnation)).collect();
-        for (process, incarnation) in wanted {
-            self.note_rebirth(Rebirth { process, incarnation });
-        }
-        self.promise(epoch, out);
-        self.role = Role::Candidate { promises: BTreeMap::new(), ticks: 0 };
+        let wanted: Vec<Rebirth> = self.election.wanted().collect();
+        wanted.into_iter().for_each(|rebirth| self.note_rebirth(rebirth));
+        let epoch = self.election.stand();
+        self.write_promise(epoch, out);
         // To itself, too: its own promise counts once it is on disk.
         out.send_all(self.members(), Message::NewEpoch(self.candidacy()));
     }
 
     fn promise(&mut self, epoch: Epoch, out: &mut Effects) {
-        self.promised = epoch;
-        self.highest = self.highest.max(epoch);
-        out.persist(Record::Promised(epoch, self.rebirth_list()));
+        self.election.promise(epoch);
+        self.write_promise(epoch, out);
+    }
+
+    fn write_promise(&self, epoch: Epoch, out: &mut Effects) {
+        out.persist(Record::Promised(epoch, self.election.rebirths()));
     }
 
     pub(super) fn candidacy(&self) -> Candidacy {
         Candidacy {
-            epoch: self.promised,
+            epoch: self.election.promised(),
             outline: self.log.outline(),
             delivered: self.delivered(),
-            rebirths: self.rebirth_list(),
+            rebirths: self.election.rebirths(),
         }
-    }
-
-    pub(super) fn rebirth_list(&self) -> Vec<Rebirth> {
-        self.rebirths
-            .iter()
-            .map(|(process, incarnation)| Rebirth { process: *process, incarnation: *incarnation })
-            .collect()
     }
 
     /// What a replica said before it lost its memory does not count any more.
     pub(super) fn note_rebirth(&mut self, rebirth: Rebirth) {
-        let Rebirth { process, incarnation } = rebirth;
-        let known = self.rebirths.entry(process).or_insert(0);
-        if *known >= incarnation {
-            return;
-        }
-        *known = incarnation;
-        if process != self.me {
+        if self.election.note_rebirth(rebirth) && rebirth.process != self.me {
             let first = Epoch::first(self.cluster.members(self.group)[0]);
-            self.peers.insert(process, Peer::new(first));
+            self.peers.insert(rebirth.process, Peer::new(first));
         }
     }
 
     /// Thesis, lines 61 to 64.
     pub(super) fn on_new_epoch(&mut self, now: Time, from: ProcessId, candidacy: Candidacy, out: &mut Effects) {
-        self.highest = self.highest.max(candidacy.epoch);
-        if self.role == Role::Amnesiac && !self.planted.is(Mutant::PrimCastVotesWithoutMemory) {
+        self.election.hear_of(candidacy.epoch);
+        if self.election.is_amnesiac() && !self.planted.is(Mutant::PrimCastVotesWithoutMemory) {
             return;
         }
-        if candidacy.epoch < self.promised {
+        if candidacy.epoch < self.election.promised() {
             let report = self.report(now);
             out.send(from, Message::Report(report));
             return;
@@ -240,10 +124,10 @@ impl Replica {
         for rebirth in candidacy.rebirths {
             self.note_rebirth(rebirth);
         }
-        if candidacy.epoch > self.promised {
+        if candidacy.epoch > self.election.promised() {
             self.promise(candidacy.epoch, out);
-            self.follow_again();
-            self.silence = 0;
+            self.election.follow_again();
+            self.election.hear_primary();
         }
         if self.held == candidacy.epoch {
             return;
@@ -275,12 +159,12 @@ impl Replica {
         let log_is_cut = agreement.is_none() && self.log.base() > outline.base;
         let is_cut = log_is_cut || (!knows_outcomes && self.delivered() > delivered);
         Promise {
-            epoch: self.promised,
-            incarnation: self.incarnation,
+            epoch: self.election.promised(),
+            incarnation: self.election.incarnation(),
             clock: self.clock.value(),
             held: self.held,
             outline: self.log.outline(),
-            rebirths: self.rebirth_list(),
+            rebirths: self.election.rebirths(),
             delivered: self.delivered(),
             outcomes: if knows_outcomes { missing.cloned().collect() } else { Vec::new() },
             agreement,
@@ -290,25 +174,19 @@ impl Replica {
     }
 
     pub(super) fn on_promise(&mut self, from: ProcessId, promise: Promise, out: &mut Effects) {
-        if promise.epoch != self.promised {
+        if promise.epoch != self.election.promised() {
             return;
         }
-        if self.role == Role::Primary && self.held == promise.epoch {
+        if self.election.is_primary() && self.held == promise.epoch {
             self.hand_state(from, &promise.outline, out);
             return;
         }
         for rebirth in promise.rebirths.iter().copied() {
             self.note_rebirth(rebirth);
         }
-        let Role::Candidate { promises, .. } = &mut self.role else { return };
-        promises.insert(from, promise);
-        let counts = |(process, promise): &(&ProcessId, &Promise)| {
-            promise.incarnation >= self.rebirths.get(*process).copied().unwrap_or(0)
-        };
-        let valid: BTreeMap<ProcessId, Promise> =
-            promises.iter().filter(counts).map(|(process, promise)| (*process, promise.clone())).collect();
-        if valid.len() >= self.quorum() {
-            self.win(&valid, out);
+        self.election.on_promise(from, promise.incarnation, promise);
+        if let Some(promises) = self.election.win() {
+            self.win(&promises, out);
         }
     }
 
@@ -324,8 +202,7 @@ impl Replica {
         let furthest = promises.values().max_by_key(|promise| promise.delivered).expect("a quorum is somebody");
         let clock = promises.values().map(|promise| promise.clock).max().expect("a quorum is somebody");
         let clock = if self.planted.is(Mutant::PrimCastBeginsAtItsOwnClock) { self.clock.value() } else { clock };
-        let reign = Reign { epoch: self.promised, clock, rebirths: self.rebirth_list() };
-        self.role = Role::Primary;
+        let reign = Reign { epoch: self.election.promised(), clock, rebirths: self.election.rebirths() };
         // What it promised to those who stood before it is in nobody's way.
         self.peers.values_mut().for_each(|peer| peer.pause.end());
         match (best.agreement, &best.state) {
@@ -380,10 +257,8 @@ impl Replica {
             self.note_rebirth(rebirth);
         }
         self.unshown = None;
-        self.lost = 0;
         self.held = reign.epoch;
-        self.promised = self.promised.max(reign.epoch);
-        self.highest = self.highest.max(reign.epoch);
+        self.election.hold(reign.epoch);
         self.is_established = false;
         (self.leader_clock, self.leader_ahead) = (reign.clock, None);
         self.recount_clocks();
@@ -426,7 +301,7 @@ impl Replica {
 
     /// Sends the log of the own epoch to a replica whose log has this shape.
     fn hand_state(&mut self, to: ProcessId, outline: &Outline, out: &mut Effects) {
-        let reign = Reign { epoch: self.held, clock: self.leader_clock, rebirths: self.rebirth_list() };
+        let reign = Reign { epoch: self.held, clock: self.leader_clock, rebirths: self.election.rebirths() };
         match self.log.agreement(outline) {
             Some(previous) => {
                 let peer = self.peers.get_mut(&to).expect("it is of the group");
@@ -450,17 +325,17 @@ impl Replica {
         entries: Vec<Entry>,
         out: &mut Effects,
     ) {
-        self.highest = self.highest.max(reign.epoch);
-        if self.role == Role::Amnesiac || reign.epoch < self.promised || self.held >= reign.epoch {
+        self.election.hear_of(reign.epoch);
+        if self.election.is_amnesiac() || reign.epoch < self.election.promised() || self.held >= reign.epoch {
             return;
         }
-        if self.role != Role::Follower {
-            self.follow_again();
+        if self.election.role() != Role::Follower {
+            self.election.follow_again();
         }
-        self.silence = 0;
+        self.election.hear_primary();
         if self.log.epoch_at(at.last) != Some(at.epoch) {
             // The primary took this log for another one: say what it is.
-            if reign.epoch > self.promised {
+            if reign.epoch > self.election.promised() {
                 self.promise(reign.epoch, out);
             }
             let promise = self.promise_for(&self.log.outline(), u64::MAX);

@@ -7,15 +7,14 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use skein_machine::{Boot, Position, ProcessId, Random, Stamp, Time, Up};
+use skein_machine::{Boot, Position, ProcessId, Stamp, Time, Up};
 
-use super::election::Role;
 use super::record::Record;
 use super::replica::Replica;
 use super::wire::{Message, Start};
 use super::{ClockKind, Effects, Timer};
 use crate::Mutant;
-use crate::parts::Run;
+use crate::parts::{Role, Run};
 
 /// How often a replica tells its group that it lives, and looks at what should have come.
 const TICK: Duration = Duration::from_millis(100);
@@ -26,38 +25,25 @@ const TICKS_BETWEEN_SAFE_TIMES: u32 = 10;
 impl Replica {
     /// Begins to live, with what was restored.
     pub(super) fn start(&mut self, seed: u64, out: &mut Effects) {
-        self.random = Random::new(seed);
         if let Boot::Amnesiac { incarnation } = self.boot {
-            self.incarnation = incarnation;
+            self.election.forget(incarnation);
             out.persist(Record::Reborn(incarnation));
         }
-        if self.planted.is(Mutant::PrimCastResumesAsPrimary)
-            && self.held.leader == self.me
-            && self.held == self.promised
+        if self.planted.is(Mutant::PrimCastResumesAsPrimary) && self.held.leader == self.me && self.holds_its_promise()
         {
-            self.role = Role::Primary;
+            self.election.lead();
         }
-        self.follow_again_unless_primary();
+        // Where there is one replica, nobody else can lead. (With hybrid clocks patience is as long as the reserve: a
+        // clock that was restarted at its ceiling must not pull a whole group into the future.)
+        let is_alone = self.quorum() == 1 && self.settings.clock == ClockKind::Logical;
+        self.election.start(seed, !is_alone);
         self.written = self.delivered();
         if self.kept() > 0 {
             out.emit(Up::Install { position: self.kept(), bytes: self.user.clone() });
         }
         self.deliver_again(self.position, self.kept(), out);
         // Replicas that start together do not tick together.
-        out.arm(Timer::Tick, Duration::from_millis(self.random.between(1, TICK.as_millis() as u64)));
-    }
-
-    fn follow_again_unless_primary(&mut self) {
-        match self.role {
-            Role::Primary | Role::Amnesiac => {}
-            _ => self.follow_again(),
-        }
-        self.silence = 0;
-        if self.quorum() == 1 && self.settings.clock == ClockKind::Logical {
-            // Nobody else can lead. (With hybrid clocks patience is as long as the reserve: a clock that was
-            // restarted at its ceiling must not pull a whole group into the future.)
-            self.patience = 0;
-        }
+        out.arm(Timer::Tick, Duration::from_millis(self.election.random().between(1, TICK.as_millis() as u64)));
     }
 
     /// Tells the user once more what it may have lost: what has had its turn since `from`, as far as the user,
@@ -73,7 +59,7 @@ impl Replica {
     }
 
     pub(super) fn on_message(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Effects) {
-        if self.role == Role::Amnesiac {
+        if self.election.is_amnesiac() {
             return self.on_message_without_memory(now, from, message, out);
         }
         if let Err(why) = self.may_say(from, &message) {
@@ -162,7 +148,7 @@ impl Replica {
             self.raise_clock(reading, out);
         }
         self.tick_election(out);
-        if self.role == Role::Amnesiac {
+        if self.election.is_amnesiac() {
             return;
         }
         self.say_heartbeat(now, out);
@@ -180,9 +166,9 @@ impl Replica {
     /// What was on its way to this process, or from it, may be lost.
     pub(super) fn on_reconnect(&mut self, now: Time, peer: ProcessId, out: &mut Effects) {
         let Some(group) = self.cluster.group_of(peer) else { return };
-        if self.role == Role::Amnesiac {
+        if self.election.is_amnesiac() {
             if group == self.group {
-                out.send(peer, Message::Rejoin(self.incarnation));
+                out.send(peer, Message::Rejoin(self.election.incarnation()));
             }
             return;
         }
@@ -194,9 +180,9 @@ impl Replica {
         let known = self.peers.get_mut(&peer).expect("every replica of the group is known");
         known.begin_anew();
         let holds = known.held == self.held;
-        match &self.role {
+        match self.election.role() {
             Role::Primary if holds => self.resend(peer, out),
-            Role::Primary | Role::Candidate { .. } => out.send(peer, Message::NewEpoch(self.candidacy())),
+            Role::Primary | Role::Candidate => out.send(peer, Message::NewEpoch(self.candidacy())),
             _ => {}
         }
     }

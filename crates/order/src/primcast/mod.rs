@@ -44,9 +44,9 @@ mod wire;
 mod words;
 
 pub use record::{Kept, Outcome, Record, Settlement, State};
-pub use wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Reign, Report, Start};
+pub use wire::{Candidacy, Header, Message, Promise, Question, Reign, Report, Start};
 
-pub use crate::parts::{MAX_PENDING, MAX_PENDING_BYTES, Refusal};
+pub use crate::parts::{MAX_PENDING, MAX_PENDING_BYTES, Rebirth, Refusal};
 
 use alloc::string::String;
 use alloc::sync::Arc;

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 
 use skein_machine::{GroupId, MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
 
-use super::election::Role;
 use super::record::Record;
 use super::replica::{Replica, Terms, Track};
 use super::wire::{Header, Message, Start};
@@ -89,18 +88,18 @@ impl Replica {
 
     /// A follower knows who is primary, and says so.
     fn pass_on(&self, from: ProcessId, start: Start, out: &mut Effects) {
-        let leader = self.promised.leader;
+        let leader = self.election.promised().leader;
         if leader == self.me || self.cluster.group_of(from) == Some(self.group) {
             return;
         }
         if from == start.sender {
-            out.send_early(from, Message::Primary(self.promised));
+            out.send_early(from, Message::Primary(self.election.promised()));
         }
         // A destination that asks is believed only by the link that it asks on, so its place goes along no further.
         if start.proposed.is_none() {
             out.send_early(leader, Message::Start(start));
         } else {
-            out.send_early(from, Message::Primary(self.promised));
+            out.send_early(from, Message::Primary(self.election.promised()));
         }
     }
 
@@ -135,7 +134,7 @@ impl Replica {
     /// The end of step 2: what was proposed in this turn goes out in as few messages as it fits into.
     pub(super) fn show_proposals(&mut self, out: &mut Effects) {
         let Some(first) = self.unshown.take() else { return };
-        if self.role != Role::Primary {
+        if !self.election.is_primary() {
             // Whoever leads now will show what is left of it.
             return;
         }
@@ -232,10 +231,10 @@ impl Replica {
         entries: Vec<Entry>,
         out: &mut Effects,
     ) {
-        self.highest = self.highest.max(epoch);
-        let is_promised = self.promised == epoch || self.planted.is(Mutant::PrimCastFollowsTwoPrimaries);
+        self.election.hear_of(epoch);
+        let is_promised = self.election.promised() == epoch || self.planted.is(Mutant::PrimCastFollowsTwoPrimaries);
         let follows = self.held == epoch && is_promised && from == epoch.leader;
-        if !follows || self.role == Role::Amnesiac || previous > self.log.last() {
+        if !follows || self.election.is_amnesiac() || previous > self.log.last() {
             // Of an epoch that is not held, or behind a gap: the primary will see it in the next report.
             return;
         }

@@ -12,7 +12,6 @@ use skein_machine::chronicle::Place;
 use skein_machine::{Chronicle, MessageId, Outlook, ProcessId, SessionId, Stamp, Timestamp, Want};
 
 use super::Effects;
-use super::election::Role;
 use super::heads::{Head, Heads};
 use super::replica::{Replica, Track};
 use super::wire::Message;
@@ -124,7 +123,7 @@ impl Replica {
 
     /// What stands before a message whose final timestamp is known.
     fn what_holds_up(&self, stamp: Stamp) -> Vec<Want> {
-        if self.role == Role::Amnesiac || !self.is_settled_in() {
+        if self.election.is_amnesiac() || !self.is_settled_in() {
             return vec![Want::Primary];
         }
         let mut wants = Vec::new();

@@ -16,7 +16,6 @@ use alloc::collections::BTreeMap;
 use skein_machine::{Cluster, ProcessId, Time, Timestamp, Up};
 
 use super::Effects;
-use super::election::Role;
 use super::replica::{Peer, Replica};
 use super::wire::Message;
 use crate::Mutant;
@@ -73,12 +72,12 @@ impl Replica {
     /// Asks the group, unless it is being asked already. Whoever has lost its memory waits until it is a replica
     /// again: before, its own clock says nothing.
     fn inquire(&mut self, now: Time, out: &mut Effects) {
-        if self.reads.inquiry.is_some() || self.role == Role::Amnesiac {
+        if self.reads.inquiry.is_some() || self.election.is_amnesiac() {
             return;
         }
         let Some(round) = self.reads.waiting.take() else { return };
         let inquiry = Inquiry {
-            name: self.random.word(),
+            name: self.election.random().word(),
             round,
             clocks: [(self.me, self.clock.value())].into_iter().collect(),
             sought: None,

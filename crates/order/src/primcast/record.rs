@@ -11,8 +11,8 @@ use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Position, Stamp, Timestamp, Wire};
 
-use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, Rebirth, Reign, flag, read_flag};
-use crate::parts::{Entry, Epoch, Index, Marks, Windows};
+use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, Reign, flag, read_flag};
+use crate::parts::{Entry, Epoch, Index, Marks, Rebirth, Windows};
 
 /// One thing that a replica must not forget.
 #[derive(Clone, Debug, PartialEq, Eq)]

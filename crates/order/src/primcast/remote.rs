@@ -10,7 +10,6 @@ use alloc::vec::Vec;
 use skein_machine::{GroupId, MessageId, ProcessId};
 
 use super::Effects;
-use super::election::Role;
 use super::heads::Head;
 use super::replica::{Remote, Replica, Terms, Track};
 use super::wire::{Header, Message, Question, Start};
@@ -222,7 +221,7 @@ impl Replica {
 
     /// Tells the other groups what a quorum has delivered since it last told them.
     pub(super) fn announce_settled(&mut self, out: &mut Effects) {
-        if self.role != Role::Primary {
+        if !self.election.is_primary() {
             self.announced = 0;
             return;
         }
@@ -306,7 +305,7 @@ impl Replica {
     /// Everything that another group, or one of its replicas, may not know yet.
     pub(super) fn tell_everything_owed(&self, group: GroupId, to: &[ProcessId], out: &mut Effects) {
         let owed = &self.remotes[group].owed;
-        if owed.is_empty() || self.role == Role::Amnesiac {
+        if owed.is_empty() || self.election.is_amnesiac() {
             return;
         }
         if self.may_propose() {

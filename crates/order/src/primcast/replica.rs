@@ -2,27 +2,26 @@
 //! a message may be delivered. How messages come in, and what happens when
 //! something breaks, is told in the other files.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use bytes::Bytes;
 use skein_machine::{
-    Boot, Chronicle, Cluster, GroupId, GroupSet, MessageId, Place, Position, ProcessId, Random, Stamp, Time, Timestamp,
+    Boot, Chronicle, Cluster, GroupId, GroupSet, MessageId, Place, Position, ProcessId, Stamp, Time, Timestamp,
 };
 
 use super::audience::Unsaid;
 use super::early::Early;
-use super::election::Role;
 use super::heads::Heads;
 use super::notes::places_of;
 use super::pause::Pause;
 use super::reads::Reads;
 use super::record::{Outcome, Record};
-use super::wire::{Message, Report};
+use super::wire::{Message, Promise, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
 use crate::parts::{
-    ByGroup, Clock, Epoch, Few, Index, Log, Mark, Marks, Queue, Row, Spot, Stream, Table, Windows, reached_by,
+    ByGroup, Clock, Election, Epoch, Few, Index, Log, Mark, Marks, Queue, Row, Spot, Stream, Table, Windows, reached_by,
 };
 use crate::{Mutant, Planted};
 
@@ -44,29 +43,13 @@ pub(super) struct Replica {
     pub(super) settings: Settings,
     pub(super) planted: Planted,
     pub(super) boot: Boot,
-    pub(super) random: Random,
+    /// Who leads, and what was promised.
+    pub(super) election: Election<Promise>,
 
     /// The epoch whose log this replica holds.
     pub(super) held: Epoch,
-    /// It follows nobody below this one.
-    pub(super) promised: Epoch,
-    /// The highest epoch that it has heard of.
-    pub(super) highest: Epoch,
-    pub(super) role: Role,
     /// A quorum has held the held epoch, so that its beginning can no longer be lost.
     pub(super) is_established: bool,
-    /// Which of its lives without memory this is.
-    pub(super) incarnation: u32,
-    /// Who lost its memory how often: promises and reports of earlier lives do not count.
-    pub(super) rebirths: BTreeMap<ProcessId, u32>,
-    /// Who wants to be taken in again as which incarnation.
-    pub(super) wanted: BTreeMap<ProcessId, u32>,
-    /// Ticks since a primary was heard.
-    pub(super) silence: u32,
-    /// Ticks of silence after which it looks for another one.
-    pub(super) patience: u32,
-    /// How often it stood for election in vain since it last held a new epoch.
-    pub(super) lost: u32,
     /// What each replica of the group, this one too, has said of itself.
     pub(super) peers: Few<ProcessId, Peer>,
 
@@ -144,8 +127,6 @@ pub(super) struct Peer {
     pub(super) delivered: Position,
     /// Its hardware clock.
     pub(super) reading: Time,
-    /// Ticks since it was heard.
-    pub(super) silence: u32,
     /// Where its log ended at the last tick, and for how many ticks.
     pub(super) log_stalled: (Index, u32),
     /// The same of its deliveries: one that proposes need not get anywhere with them.
@@ -224,19 +205,10 @@ impl Replica {
             settings,
             planted,
             boot,
-            random: Random::new(0),
+            election: Election::new(me, group, cluster, boot),
             held: first,
-            promised: first,
-            highest: first,
-            role: Role::before_start(boot, me == first.leader),
             // A group begins in its first epoch, with an empty log: that is nothing to agree on.
             is_established: true,
-            incarnation: 0,
-            rebirths: BTreeMap::new(),
-            wanted: BTreeMap::new(),
-            silence: 0,
-            patience: 0,
-            lost: 0,
             peers: cluster.members(group).iter().map(|member| (*member, Peer::new(first))).collect(),
             clock: Clock::new(reserve),
             log: Log::new(first),
@@ -308,16 +280,21 @@ impl Replica {
 
     /// Whether it holds what it has promised to hold, and so may propose or deliver.
     pub(super) fn is_settled_in(&self) -> bool {
-        self.role != Role::Amnesiac && self.held == self.promised && self.is_established
+        !self.election.is_amnesiac() && self.holds_its_promise() && self.is_established
+    }
+
+    /// Whether it holds the newest epoch that it has promised.
+    pub(super) fn holds_its_promise(&self) -> bool {
+        self.held == self.election.promised()
     }
 
     /// Whether it may propose.
     pub(super) fn may_propose(&self) -> bool {
-        self.role == Role::Primary && self.is_settled_in()
+        self.election.is_primary() && self.is_settled_in()
     }
 
     pub(super) fn remembers(&self) -> bool {
-        self.role != Role::Amnesiac && self.is_durable
+        !self.election.is_amnesiac() && self.is_durable
     }
 
     pub(super) fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
@@ -340,8 +317,7 @@ impl Replica {
         tell("sessions", self.windows.len() as u64);
         // A peer is heard of ten times a second, and by every one of its reports.
         const SILENT: u32 = 20;
-        let is_silent = |(process, peer): &(&ProcessId, &Peer)| **process != self.me && peer.silence > SILENT;
-        tell("silent_peers", self.peers.iter().filter(is_silent).count() as u64);
+        tell("silent_peers", self.election.silences().filter(|(_, ticks)| *ticks > SILENT).count() as u64);
     }
 
     pub(super) fn holdings(&self) -> Holdings {
@@ -367,8 +343,8 @@ impl Replica {
     /// must not take everybody's timestamps along.
     pub(super) fn reading(&self, now: Time) -> Option<Timestamp> {
         let ClockKind::Hybrid { bound } = self.settings.clock else { return None };
-        let is_fresh = |process: &ProcessId, peer: &Peer| *process != self.me && peer.silence <= STALE;
-        let others = self.peers.iter().filter(|(process, peer)| is_fresh(process, peer)).map(|(_, peer)| peer.reading);
+        let fresh = self.election.silences().filter(|(_, ticks)| *ticks <= STALE);
+        let others = fresh.map(|(process, _)| self.peers[&process].reading);
         let shown = reached_by(others.chain([now]), self.quorum())?;
         Some(Timestamp(now.min(shown.after(bound)).as_nanos()))
     }
@@ -527,7 +503,8 @@ impl Replica {
     }
 
     pub(super) fn check(&self) {
-        assert!(self.held <= self.promised, "{} is held and only {} promised", self.held, self.promised);
+        let promised = self.election.promised();
+        assert!(self.held <= promised, "{} is held and only {promised} promised", self.held);
         assert!(self.decided <= self.log.last(), "decided up to {} of {}", self.decided, self.log.last());
         assert!(self.log.base() <= self.decided, "the log is cut at {}, above {}", self.log.base(), self.decided);
         assert!(self.position <= self.delivered(), "the user's state covers what was not delivered");
@@ -582,7 +559,6 @@ impl Peer {
             ahead: None,
             delivered: 0,
             reading: Time::ZERO,
-            silence: 0,
             log_stalled: (0, 0),
             deliveries_stalled: (0, 0),
             resent: None,

@@ -5,7 +5,6 @@
 
 use skein_machine::{Cluster, ProcessId, Time, Timestamp, Up};
 
-use super::election::Role;
 use super::replica::Replica;
 use super::wire::{Message, Report};
 use super::{ClockKind, Effects};
@@ -15,18 +14,18 @@ use crate::parts::{Index, reached_by};
 impl Replica {
     /// A replica of the own group has said how far it has come.
     pub(super) fn on_report(&mut self, from: ProcessId, report: &Report) {
-        if report.incarnation < self.rebirths.get(&from).copied().unwrap_or(0) {
+        if !self.election.counts(from, report.incarnation) {
             // Said in a life that it has forgotten.
             return;
         }
         if from == self.me {
             self.is_durable = true;
         }
-        self.highest = self.highest.max(report.promised);
+        self.election.hear_of(report.promised);
+        self.election.hear(from);
         let held = self.held;
         let takes_any_clock = self.planted.is(Mutant::PrimCastCountsLaterClocks);
         let peer = self.peers.get_mut(&from).expect("only replicas of the group report");
-        peer.silence = 0;
         (peer.held, peer.index) = (peer.held, peer.index).max((report.held, report.index));
         if report.promised <= held || takes_any_clock {
             peer.clock = peer.clock.max(report.clock);
@@ -35,7 +34,7 @@ impl Replica {
         }
         peer.delivered = peer.delivered.max(report.delivered);
         peer.reading = report.reading;
-        if self.role == Role::Primary && peer.held == held && peer.index >= self.log.base() {
+        if self.election.is_primary() && peer.held == held && peer.index >= self.log.base() {
             // The log of this epoch has arrived.
             peer.pause.end();
         }
@@ -46,8 +45,12 @@ impl Replica {
             self.hear_leader_clock(report.index, report.clock);
         }
         // A heartbeat counts only from a primary that this replica could follow.
-        if report.is_primary && from == report.promised.leader && report.promised >= self.promised && from != self.me {
-            self.silence = 0;
+        if report.is_primary
+            && from == report.promised.leader
+            && report.promised >= self.election.promised()
+            && from != self.me
+        {
+            self.election.hear_primary();
         }
     }
 
@@ -83,7 +86,7 @@ impl Replica {
 
     /// Nothing is proposed in the held epoch at or below this (thesis, line 22).
     pub(super) fn leader_clock(&self) -> Timestamp {
-        if self.role == Role::Primary { self.clock.value() } else { self.leader_clock }
+        if self.election.is_primary() { self.clock.value() } else { self.leader_clock }
     }
 
     /// Nothing is proposed in later epochs at or below this (thesis, line 23).
@@ -137,12 +140,12 @@ impl Replica {
             ClockKind::Hybrid { .. } => now,
         };
         Report {
-            incarnation: self.incarnation,
+            incarnation: self.election.incarnation(),
             held: self.held,
             index: self.log.last(),
-            promised: self.promised,
+            promised: self.election.promised(),
             clock: self.clock.value(),
-            is_primary: self.role == Role::Primary,
+            is_primary: self.election.is_primary(),
             delivered: self.written,
             reading,
         }
@@ -193,7 +196,7 @@ impl Replica {
     fn raise_to_target(&mut self, now: Time, out: &mut Effects) -> Option<Timestamp> {
         // A point to read at may yet be lowered, so it is no target for good.
         let target = self.target.max(self.read_point().unwrap_or(Timestamp::ZERO));
-        if target <= self.told || self.role == Role::Amnesiac {
+        if target <= self.told || self.election.is_amnesiac() {
             return None;
         }
         let to = target.min(Cluster::HIGHEST_FLOOR).min(self.next_raise(now));

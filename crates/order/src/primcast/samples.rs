@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
 
 use super::record::{Kept, Outcome, Record, Settlement, State};
-use super::wire::{Candidacy, Header, Message, Promise, Question, Rebirth, Reign, Report, Start};
-use crate::parts::{Entry, Epoch, Index, Mark, Outline, Refusal, Run, Windows};
+use super::wire::{Candidacy, Header, Message, Promise, Question, Reign, Report, Start};
+use crate::parts::{Entry, Epoch, Index, Mark, Outline, Rebirth, Refusal, Run, Windows};
 
 /// So many items at most in each list: enough for none, one and several.
 const MOST: usize = 3;

@@ -10,7 +10,7 @@ use skein_machine::{MessageId, Multicast, Position, ProcessId, Time, Timestamp, 
 
 mod election;
 
-pub use election::{Candidacy, Promise, Rebirth, Reign};
+pub use election::{Candidacy, Promise, Reign};
 
 use super::record::{Outcome, State};
 use crate::parts::{Entry, Epoch, Index, Refusal, Run};

@@ -5,11 +5,11 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{Position, ProcessId, Timestamp, Wire};
+use skein_machine::{Position, Timestamp, Wire};
 
 use super::super::record::{Outcome, State};
 use super::{MOST_ENTRIES, MOST_OUTCOMES, flag, read_flag};
-use crate::parts::{Entry, Epoch, Index, Outline};
+use crate::parts::{Entry, Epoch, Index, Outline, Rebirth};
 
 /// What a candidate tells those whose promise it wants.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -22,15 +22,6 @@ pub struct Candidacy {
     pub delivered: Position,
     /// Who lost its memory how often, as far as it knows.
     pub rebirths: Vec<Rebirth>,
-}
-
-/// A process that has lost its memory, and how often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Rebirth {
-    /// The process.
-    pub process: ProcessId,
-    /// Which life without memory.
-    pub incarnation: u32,
 }
 
 /// A promise.
@@ -89,17 +80,6 @@ impl Wire for Candidacy {
             delivered: reader.u64()?,
             rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
         })
-    }
-}
-
-impl Wire for Rebirth {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        self.process.encode(writer);
-        writer.u32(self.incarnation);
-    }
-
-    fn decode(reader: &mut Reader) -> Result<Rebirth, WireError> {
-        Ok(Rebirth { process: ProcessId::decode(reader)?, incarnation: reader.u32()? })
     }
 }
 

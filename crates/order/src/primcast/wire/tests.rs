@@ -11,7 +11,7 @@ use skein_machine::wire::{OLDEST, VERSION, Version, examine, from_bytes, to_byte
 use super::super::layout::Layout;
 use super::super::samples::{any_message, state};
 use super::*;
-use crate::parts::{Mark, Outline, Run};
+use crate::parts::{Mark, Outline, Rebirth, Run};
 use skein_machine::GroupId;
 
 /// Both ways, and in every version: the message gives these bytes, and the bytes give this message.
