@@ -11,8 +11,10 @@ use clap::ValueEnum;
 use skein_machine::{Boot, Cluster, Conflicts, Ordering, ProcessId};
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
-use skein_order::skeen::Skeen;
-use skein_sim::check::Claims;
+use skein_order::skeen::{self, Skeen};
+use skein_service::Near;
+use skein_service::settling::Settling;
+use skein_sim::check::{Claims, RealTime};
 use skein_sim::{Nanos, SECOND, Scenario};
 
 /// A protocol that this build has.
@@ -20,6 +22,8 @@ use skein_sim::{Nanos, SECOND, Scenario};
 pub enum Protocol {
     /// Skeen's: the smallest; survives no fault.
     Skeen,
+    /// The same, extended as published to keep real time, which it does not: to be looked at.
+    SkeenExtended,
     /// PrimCast: three steps to every destination; survives every fault of the swarm.
     #[value(name = "primcast")]
     PrimCast,
@@ -35,9 +39,21 @@ pub enum Clock {
     Hybrid,
 }
 
+/// What is promised about real time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Nothing: the classic properties.
+    #[default]
+    Ordered,
+    /// Answers that clients get respect real time. They may wait for it, and deliveries never do.
+    Linearizable,
+}
+
 /// Which of its variants a protocol runs as.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Variant {
+    /// What is promised about real time.
+    pub mode: Mode,
     /// What timestamps follow.
     pub clock: Clock,
     /// Its log is cut at once, and keeps next to nothing for those behind.
@@ -46,12 +62,20 @@ pub struct Variant {
     pub conflicts: Option<Conflicts>,
     /// The bug that it is built with, if any.
     pub planted: Planted,
+    /// The same of what says which answers may leave.
+    pub unsettled: skein_service::Planted,
 }
 
 impl Variant {
     /// Logical clocks, no bug.
-    pub const PLAIN: Variant =
-        Variant { clock: Clock::Logical, is_tight: false, conflicts: None, planted: Planted::NONE };
+    pub const PLAIN: Variant = Variant {
+        mode: Mode::Ordered,
+        clock: Clock::Logical,
+        is_tight: false,
+        conflicts: None,
+        planted: Planted::NONE,
+        unsettled: skein_service::Planted::NONE,
+    };
 
     /// As it is, but for this bug.
     #[cfg(feature = "mutants")]
@@ -69,6 +93,10 @@ pub struct Nature {
     pub needs_majorities: bool,
     /// Only senders and destinations talk, and stop this long after the last delivery unless faults delay them.
     pub genuine: Option<Nanos>,
+    /// What it promises about real time on its own.
+    pub real_time: Option<RealTime>,
+    /// What it can promise about real time.
+    pub modes: &'static [Mode],
     /// Its replicas pass any timestamp that they are asked to, and say so.
     pub safe_time: bool,
     /// Steps to the last delivery: without conflicts, and at worst.
@@ -80,13 +108,33 @@ pub struct Nature {
 }
 
 impl Nature {
+    /// What it promises about real time in a mode.
+    pub fn real_time_in(self, mode: Mode) -> Option<RealTime> {
+        match mode {
+            Mode::Ordered => self.real_time,
+            Mode::Linearizable => Some(RealTime::Answers),
+        }
+    }
+
     /// What must hold in a run of this scenario, in which messages conflict as said.
-    pub fn claims(self, scenario: Scenario, conflicts: Option<Conflicts>) -> Claims {
+    pub fn claims(self, scenario: Scenario, mode: Mode, conflicts: Option<Conflicts>) -> Claims {
         // What is left to say about a message that all have delivered (that they have) may wait for a cut
         // to end and for a process to come back, so while there are faults no while is long enough. Talk
         // with bystanders, and before the multicast, is as wrong as ever.
         let genuine = self.genuine.map(|while_after| if scenario.has_faults() { Nanos::MAX } else { while_after });
-        Claims { conflicts, genuine, ..Claims::CLASSIC }
+        let genuine = genuine.filter(|_| mode.is_genuine());
+        Claims { conflicts, genuine, real_time: self.real_time_in(mode), ..Claims::CLASSIC }
+    }
+}
+
+impl Mode {
+    /// Whether only senders and destinations of a message talk. Whoever waits for an answer asks groups too with which
+    /// it shares messages only by way of others.
+    fn is_genuine(self) -> bool {
+        match self {
+            Mode::Ordered => true,
+            Mode::Linearizable => false,
+        }
     }
 }
 
@@ -135,7 +183,7 @@ pub trait Employer {
 
 impl Protocol {
     /// All of them, in the order in which tables list them.
-    pub const ALL: [Protocol; 2] = [Protocol::Skeen, Protocol::PrimCast];
+    pub const ALL: [Protocol; 3] = [Protocol::Skeen, Protocol::SkeenExtended, Protocol::PrimCast];
 
     /// What it promises and needs.
     pub fn nature(self) -> Nature {
@@ -144,15 +192,22 @@ impl Protocol {
                 survives_faults: false,
                 needs_majorities: false,
                 genuine: Some(0),
+                real_time: None,
+                modes: &[Mode::Ordered],
                 safe_time: false,
                 steps: (2, 4),
                 hybrid_steps: None,
                 commuting_steps: None,
             },
+            Protocol::SkeenExtended => {
+                Nature { real_time: Some(RealTime::Completions), steps: (3, 4), ..Protocol::Skeen.nature() }
+            }
             Protocol::PrimCast => Nature {
                 survives_faults: true,
                 needs_majorities: true,
                 genuine: Some(SETTLING),
+                real_time: None,
+                modes: &[Mode::Ordered, Mode::Linearizable],
                 safe_time: true,
                 steps: (3, 5),
                 // min(5 steps, 4 steps and twice the clock error): thesis 4.4.1.
@@ -165,6 +220,9 @@ impl Protocol {
 
     /// Makes machines for a simulated cluster and hands them over.
     pub fn employ<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
+        if variant.mode == Mode::Linearizable {
+            return self.employ_settling(cluster, variant, employer);
+        }
         self.employ_with(cluster, primcast_settings(variant), variant.planted, employer)
     }
 
@@ -183,6 +241,17 @@ impl Protocol {
         self.employ_with(cluster, settings, planted, employer)
     }
 
+    /// The same with answers that wait until they may leave.
+    fn employ_settling<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
+        assert!(self == Protocol::PrimCast, "{self} does not offer this mode");
+        let (cluster, near) = (cluster.clone(), Arc::new(Near::new(cluster, |_, _| 0)));
+        let (settings, Variant { planted, unsettled, .. }) = (primcast_settings(variant), variant);
+        employer.employ(move |process, boot| {
+            let order = PrimCast::new(process, cluster.clone(), boot, settings, planted);
+            Settling::new(process, &cluster, near.clone(), order, unsettled)
+        })
+    }
+
     fn employ_with<E: Employer>(
         self,
         cluster: &Arc<Cluster>,
@@ -192,7 +261,13 @@ impl Protocol {
     ) -> E::Answer {
         let cluster = cluster.clone();
         match self {
-            Protocol::Skeen => employer.employ(move |process, _| Skeen::new(process, cluster.clone(), planted)),
+            Protocol::Skeen | Protocol::SkeenExtended => {
+                let variant = match self {
+                    Protocol::SkeenExtended => skeen::Variant::Extended,
+                    _ => skeen::Variant::Original,
+                };
+                employer.employ(move |process, _| Skeen::new(process, cluster.clone(), variant, planted))
+            }
             Protocol::PrimCast => {
                 employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
             }
@@ -214,7 +289,7 @@ mod tests {
     fn only_faults_excuse_talk_about_what_is_over() {
         let claimed = |genuine, scenario| {
             let nature = Nature { genuine, ..Protocol::Skeen.nature() };
-            nature.claims(scenario, None).genuine
+            nature.claims(scenario, Mode::Ordered, None).genuine
         };
         assert_eq!(claimed(Some(7), Scenario::Calm), Some(7));
         assert_eq!(claimed(Some(7), Scenario::Swarm), Some(Nanos::MAX));

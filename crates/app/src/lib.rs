@@ -19,6 +19,7 @@ pub mod client;
 pub mod compose;
 pub mod config;
 mod dev;
+mod diagram;
 mod diary;
 mod fleet;
 mod list_words;

@@ -16,7 +16,7 @@ use skein_sim::search::Scope;
 use skein_sim::{Load, Mix, Plan, SECOND, SOME_COMMUTE, Scenario};
 
 use crate::cli::{Mistake, MutantArguments, Verdict, jobs, output, search_of, seed_of, steps_of};
-use crate::compose::{Protocol, Variant};
+use crate::compose::{Mode, Protocol, Variant};
 use crate::fleet::Fleet;
 
 /// How a bug is hunted.
@@ -310,7 +310,7 @@ impl Row {
             cluster,
             scenario,
             duration: 20 * SECOND,
-            claims: nature.claims(scenario, self.conflicts()),
+            claims: nature.claims(scenario, Mode::Ordered, self.conflicts()),
             clock_bound: None,
             severity: if self.is_tight { 2.0 } else { 1.0 },
         }

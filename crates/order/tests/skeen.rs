@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use skein_machine::{Cluster, ClusterId, Down, Machine, MessageId, Multicast, Out, ProcessId, Time, Timestamp, Up};
 use skein_order::Planted;
-use skein_order::skeen::{MAX_PENDING, Message, Skeen};
+use skein_order::skeen::{MAX_PENDING, Message, Skeen, Variant};
 use skein_sim::{DiskHabits, Latency, MILLISECOND, Occurrence, SECOND, Trace, World, golden};
 
 const X: ProcessId = ProcessId(0);
@@ -26,7 +26,7 @@ fn world() -> World<Skeen> {
     let cluster = cluster();
     let processes: Vec<ProcessId> = cluster.processes().collect();
     let latency = Latency::fixed(&processes, MILLISECOND);
-    let maker = move |process, _| Skeen::new(process, cluster.clone(), Planted::NONE);
+    let maker = move |process, _| Skeen::new(process, cluster.clone(), Variant::Original, Planted::NONE);
     let mut world = World::new(&processes, latency, DiskHabits::INSTANT, 1, Box::new(maker));
     world.start();
     world
@@ -123,7 +123,7 @@ fn command(machine: &mut Skeen, command: Down) -> Out<Skeen> {
 
 #[test]
 fn a_swamped_process_turns_messages_away() {
-    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    let mut machine = Skeen::new(X, cluster(), Variant::Original, Planted::NONE);
     let mut out = Out::new();
     for sequence in 0..MAX_PENDING as u64 {
         let message = Message::Start(message(1, sequence, 0b011, ""));
@@ -136,7 +136,7 @@ fn a_swamped_process_turns_messages_away() {
 
 #[test]
 fn a_raised_clock_raises_what_is_proposed_next() {
-    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    let mut machine = Skeen::new(X, cluster(), Variant::Original, Planted::NONE);
     command(&mut machine, Down::RaiseClock(Timestamp(99)));
     let mut out = Out::new();
     machine.on_message(Time::ZERO, A, Message::Start(message(1, 1, 0b011, "")), &mut out);
@@ -147,7 +147,7 @@ fn a_raised_clock_raises_what_is_proposed_next() {
 /// yet: a reader waits for it, and for whatever may come before it, and for nothing that came later.
 #[test]
 fn a_reader_waits_for_what_may_have_been_delivered() {
-    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    let mut machine = Skeen::new(X, cluster(), Variant::Original, Planted::NONE);
     let hear = |machine: &mut Skeen, from, message| {
         let mut out = Out::new();
         machine.on_message(Time::ZERO, from, message, &mut out);
@@ -175,14 +175,14 @@ fn a_reader_waits_for_what_may_have_been_delivered() {
 /// Whoever stops takes part in every message that concerns it, and nobody can stand in for it.
 #[test]
 fn nothing_is_handed_over() {
-    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    let mut machine = Skeen::new(X, cluster(), Variant::Original, Planted::NONE);
     assert!(command(&mut machine, Down::Retire).is_empty());
 }
 
 /// A client whose answer is lost asks again, perhaps through somebody else, before the delivery or after it.
 #[test]
 fn what_is_asked_for_again_is_delivered_once() {
-    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    let mut machine = Skeen::new(X, cluster(), Variant::Original, Planted::NONE);
     let hear = |machine: &mut Skeen, from, message| {
         let mut out = Out::new();
         machine.on_message(Time::ZERO, from, message, &mut out);
@@ -202,6 +202,6 @@ fn what_is_asked_for_again_is_delivered_once() {
 #[test]
 #[should_panic(expected = "no group g5")]
 fn a_message_to_nowhere_is_a_bug_of_its_user() {
-    let mut machine = Skeen::new(X, cluster(), Planted::NONE);
+    let mut machine = Skeen::new(X, cluster(), Variant::Original, Planted::NONE);
     command(&mut machine, Down::Multicast(message(1, 1, 1 << 5, "")));
 }

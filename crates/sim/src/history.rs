@@ -15,6 +15,7 @@ use skein_machine::{
 
 use crate::Nanos;
 use crate::check::{READ_POINT, ReadPoint, SAFE_TIME, Violation};
+use crate::releases::{Release, Releases};
 use crate::safe_times::{SafeTimes, Word};
 use crate::states::States;
 
@@ -99,6 +100,8 @@ struct Seen {
     safe: Option<Timestamp>,
     /// What this life was asked and has not answered, and when.
     asked: BTreeMap<u64, u64>,
+    /// Up to where it said, in whichever life, that answers may leave, and when.
+    released: Releases,
 }
 
 impl Seen {
@@ -264,6 +267,18 @@ impl History {
             self.odd("prefix order", format!("{process} delivered {then} and, after a restart, {now} in its place"));
         }
         before == entry
+    }
+
+    /// A process said that answers up to this place may leave.
+    pub fn settled(&mut self, now: Nanos, process: ProcessId, stamp: Stamp) {
+        let moment = self.tick();
+        let seen = self.seen.get_mut(&process).expect("only a replica releases answers");
+        seen.released.note(stamp, Release { at: now, moment });
+    }
+
+    /// When a process said that the answer to a message at this place may leave.
+    pub fn released(&self, process: ProcessId, stamp: Stamp) -> Option<Release> {
+        self.seen.get(&process)?.released.of(stamp)
     }
 
     /// A process took over a state that holds these messages, where some commute.

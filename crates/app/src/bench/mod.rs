@@ -6,7 +6,7 @@ mod experiment;
 pub(crate) mod kv;
 pub(crate) mod load;
 pub(crate) mod multicast;
-mod plot;
+pub(crate) mod plot;
 mod servers;
 pub(crate) mod sweep;
 mod yardsticks;

@@ -11,7 +11,8 @@ const TOP: f64 = 44.0;
 const BOTTOM: f64 = 60.0;
 
 /// Told apart by most eyes, on white and on paper without colour by their marks.
-const COLOURS: [&str; 8] = ["#0b6e99", "#d1495b", "#2e8540", "#8c5fb0", "#b5651d", "#3d3d3d", "#c2185b", "#00897b"];
+pub(crate) const COLOURS: [&str; 8] =
+    ["#0b6e99", "#d1495b", "#2e8540", "#8c5fb0", "#b5651d", "#3d3d3d", "#c2185b", "#00897b"];
 
 /// A picture of curves.
 pub(crate) struct Chart {
@@ -206,7 +207,7 @@ fn number(value: f64) -> String {
     format!("{}", (value * 1e6).round() / 1e6)
 }
 
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;")
 }
 

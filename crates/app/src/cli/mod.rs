@@ -39,7 +39,7 @@ pub(crate) use search::search_of;
 pub(crate) use served::counted;
 #[cfg(any(test, feature = "mutants"))]
 pub(crate) use served::{Served, served_of};
-pub(crate) use settings::{Mode, ScenarioName, Shape, name_of};
+pub(crate) use settings::{ScenarioName, Shape, name_of};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;
 

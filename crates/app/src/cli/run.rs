@@ -11,8 +11,8 @@ use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
 
 use super::served::{Served, counted, served_of};
 use super::settings::{self, name_of};
-use super::{Mistake, Mode, ScenarioName, Shape, Verdict, output, thousands};
-use crate::compose::{Clock, Employer, Protocol, Variant};
+use super::{Mistake, ScenarioName, Shape, Verdict, output, thousands};
+use crate::compose::{Clock, Employer, Mode, Protocol, Variant};
 use crate::fleet::{Fleet, Report};
 
 /// More processes than this are not run as outsiders: two entries that are no replica.
@@ -150,7 +150,13 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         shows_progress: !arguments.quiet && arguments.trace.is_none(),
     };
     let conflicts = plan.claims.conflicts;
-    let variant = Variant { clock: arguments.clock, is_tight: arguments.tight, conflicts, ..Variant::PLAIN };
+    let variant = Variant {
+        mode: arguments.mode,
+        clock: arguments.clock,
+        is_tight: arguments.tight,
+        conflicts,
+        ..Variant::PLAIN
+    };
     let seed_runner = |seed| {
         let trace = arguments.trace.map(Detail::trace);
         match arguments.service {
@@ -256,7 +262,7 @@ impl Arguments {
             cluster,
             scenario,
             duration: self.seconds * SECOND,
-            claims: nature.claims(scenario, conflicts),
+            claims: nature.claims(scenario, self.mode, conflicts),
             clock_bound: None,
             severity: self.severity,
         })

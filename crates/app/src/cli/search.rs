@@ -3,12 +3,13 @@
 //! `searched.rs`.
 
 use std::hash::Hash;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use skein_machine::{Boot, Cluster, Ordering, ProcessId};
+use skein_machine::{Boot, Cluster, GroupSet, Ordering, ProcessId};
 use skein_service::Planted;
 use skein_sim::search::{
     Counterexample, Kind, MOST_PARTITIONS, Moment, MomentKind, Report, Scope, ServiceScope, Wish, Wishes, search,
@@ -17,8 +18,9 @@ use skein_sim::search::{
 use super::searched::search_service_of;
 use super::served::Served;
 use super::settings::{self, name_of};
-use super::{Mistake, Mode, Verdict, output, thousands};
-use crate::compose::{Clock, Employer, Protocol, Variant};
+use super::{Mistake, Verdict, output, thousands};
+use crate::compose::{Clock, Employer, Mode, Protocol, Variant};
+use crate::diagram::Diagram;
 
 /// The renamings of more groups than this are more than the search saves by them.
 const MOST_GROUPS: usize = 6;
@@ -36,6 +38,7 @@ const _: () = assert!(MOST_GROUPS <= MOST_PARTITIONS, "every partition has a let
   skein sim search --protocol skeen --groups 2 --replicas 1 --messages 3
   skein sim search --protocol skeen --groups 3 --replicas 1 --messages 3 --json
   skein sim search --protocol primcast --groups 2 --replicas 1 --messages 3 --conflicts
+  skein sim search --protocol skeen-extended --groups 3 --replicas 1 --destinations 0,1,0+2,1+2 --svg cycle.svg
   skein sim search --protocol primcast --service lists --groups 2 --replicas 1 --messages 2 --kinds append,read
   skein sim search --protocol primcast --service lists --groups 3 --replicas 1 --operations yz,xy,x,z
 
@@ -53,6 +56,12 @@ pub(crate) struct Arguments {
     /// What is promised about real time.
     #[arg(long, default_value = "ordered")]
     mode: Mode,
+    /// Only messages to these sets of groups, under every name that groups can have.
+    #[arg(long, conflicts_with_all = ["messages", "service"], value_delimiter = ',', value_name = "SETS")]
+    destinations: Vec<String>,
+    /// Draw what breaks a property into this file, as a picture of processes and messages.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
     /// How many groups.
     #[arg(long, value_name = "G")]
     groups: usize,
@@ -60,7 +69,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 3, value_name = "R")]
     replicas: usize,
     /// Up to how many messages, or operations of a service.
-    #[arg(long, required_unless_present = "operations", value_name = "N")]
+    #[arg(long, required_unless_present_any = ["operations", "destinations"], value_name = "N")]
     messages: Option<usize>,
     /// Search the replicas of a service on the protocol: the simulator's own lists.
     #[arg(long, value_name = "SERVICE")]
@@ -154,12 +163,17 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let report = match arguments.service {
         None => {
             let scope = arguments.scope()?;
-            let variant = Variant { conflicts: scope.conflicts, ..Variant::PLAIN };
+            let variant = Variant { mode: arguments.mode, conflicts: scope.conflicts, ..Variant::PLAIN };
             search_of(arguments.protocol, &scope, variant, told)?
         }
         Some(_) => search_service_of(arguments.protocol, &arguments.service_scope()?, Planted::NONE, told)?,
     };
     bar.finish_and_clear();
+    if let (Some(path), Some(failure)) = (&arguments.svg, &report.failure) {
+        let picture = Diagram::of(failure, &arguments.shown_cluster()?).to_svg();
+        std::fs::write(path, picture)
+            .map_err(|error| Mistake(format!("cannot write the picture {}: {error}", path.display())))?;
+    }
     let is_well = report.failure.is_none();
     if arguments.json {
         output::json(&arguments.row(&report));
@@ -207,9 +221,13 @@ impl Arguments {
         if self.crashes > 0 && !nature.survives_faults {
             return Err(Mistake(format!("{} survives no crash; leave --crashes at 0", self.protocol)));
         }
+        let parse = |text: &String| settings::parse_set(text, self.groups);
+        let only: Vec<GroupSet> = self.destinations.iter().map(parse).collect::<Result<_, _>>()?;
         let scope = Scope {
+            only: (!only.is_empty()).then_some(only),
             crashes: self.crashes,
             timers: self.timers,
+            real_time: nature.real_time_in(self.mode),
             conflicts: settings::relation(self.protocol, self.conflicts)?,
             max_states: self.max_states,
             ..Scope::calm(self.groups, self.replicas, messages)
@@ -244,8 +262,16 @@ impl Arguments {
         Ok(messages)
     }
 
+    /// The cluster in which a counter-example happened.
+    fn shown_cluster(&self) -> Result<Cluster, Mistake> {
+        Ok(match self.service {
+            None => self.scope()?.cluster()?,
+            Some(_) => self.service_scope()?.cluster()?,
+        })
+    }
+
     fn count(&self) -> usize {
-        self.messages.unwrap_or(self.operations.len())
+        self.messages.unwrap_or(self.operations.len() + self.destinations.len())
     }
 
     fn service_scope(&self) -> Result<ServiceScope, Mistake> {
@@ -377,6 +403,8 @@ impl From<&Moment> for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
+
     use skein_sim::check::RealTime;
 
     /// A change of these numbers means that a protocol does something else, or
@@ -434,6 +462,35 @@ mod tests {
         }
     }
 
+    /// The published extension of Skeen's protocol does not keep real time over chains, and the search finds the
+    /// shortest there is among all choices of four messages. Here it is given the choice, and drawn for
+    /// docs/real-time-order.md.
+    #[test]
+    fn the_extension_of_skeen_breaks_real_time_order_with_four_messages() {
+        let only = [0b001, 0b010, 0b101, 0b110].map(GroupSet::from_bits).to_vec();
+        let nature = Protocol::SkeenExtended.nature();
+        let scope = Scope { only: Some(only), real_time: nature.real_time, ..Scope::calm(3, 1, 4) };
+        let report = search_of(Protocol::SkeenExtended, &scope, Variant::PLAIN, |_| {}).unwrap();
+        assert_eq!((report.states, report.workloads), (21_289, 1));
+        let failure = report.failure.unwrap();
+        assert_eq!(failure.violations[0].property, "real-time order");
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        skein_sim::golden(here.join("tests/traces/skeen_extended_breaks_real_time.txt"), &in_words(&failure));
+        let picture = Diagram::of(&failure, &scope.cluster().unwrap()).to_svg();
+        skein_sim::golden(here.join("../../docs/figures/real-time-order.svg"), &picture);
+    }
+
+    /// No choice of three messages breaks it, as far as they have two destinations each.
+    #[test]
+    fn the_extension_of_skeen_keeps_real_time_with_three_short_messages() {
+        for sets in [[0b011, 0b011, 0b011], [0b001, 0b011, 0b110], [0b001, 0b010, 0b011], [0b011, 0b100, 0b110]] {
+            let only = Some(sets.map(GroupSet::from_bits).to_vec());
+            let scope = Scope { only, real_time: Some(RealTime::Completions), ..Scope::calm(3, 1, 3) };
+            let report = search_of(Protocol::SkeenExtended, &scope, Variant::PLAIN, |_| {}).unwrap();
+            assert!(report.is_complete && report.failure.is_none(), "{sets:?}: {:?}", report.failure);
+        }
+    }
+
     /// With a real-time order to keep, what was over when a message was sent tells states apart.
     #[test]
     fn state_counts_with_a_real_time_order_are_pinned() {
@@ -444,6 +501,25 @@ mod tests {
                 assert!(report.is_complete);
                 assert_eq!(report.states, states, "{kind:?}");
             }
+        }
+    }
+
+    /// Answers that leave one message early, or that trust what neighbours say of themselves, break what clients see.
+    /// Over a bare order, too, the search finds that.
+    #[test]
+    #[cfg(feature = "mutants")]
+    fn answers_that_leave_too_early_are_found() {
+        for (mutant, sets) in [
+            (skein_service::Mutant::ReplicaSettlesEarly, vec![0b01, 0b10, 0b11]),
+            (skein_service::Mutant::ReplicaTrustsItsNeighbours, vec![0b001, 0b010, 0b101, 0b110]),
+        ] {
+            let only = Some(sets.iter().copied().map(GroupSet::from_bits).collect::<Vec<_>>());
+            let (groups, messages) = (sets.len() - 1, sets.len());
+            let scope = Scope { only, real_time: Some(RealTime::Answers), ..Scope::calm(groups, 1, messages) };
+            let variant = Variant { mode: Mode::Linearizable, unsettled: Planted::bug(mutant), ..Variant::PLAIN };
+            let report = search_of(Protocol::PrimCast, &scope, variant, |_| {}).unwrap();
+            let failure = report.failure.unwrap_or_else(|| panic!("{mutant:?} survived {} states", report.states));
+            assert_eq!(failure.violations[0].property, "real-time order");
         }
     }
 }

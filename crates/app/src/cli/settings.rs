@@ -9,7 +9,7 @@ use skein_machine::{Cluster, ClusterId, Conflicts, GroupId, GroupSet, ProcessId}
 use skein_sim::{Mix, SOME_COMMUTE, Scenario};
 
 use super::Mistake;
-use crate::compose::{Clock, Protocol};
+use crate::compose::{Clock, Mode, Protocol};
 
 /// Where the processes stand and what befalls them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,19 +26,6 @@ pub(crate) enum ScenarioName {
     Distributed,
     /// Nine regions of a real cloud.
     Planet,
-}
-
-/// What is promised about real time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Mode {
-    /// The classic properties.
-    Ordered,
-    /// Real-time order over completed messages.
-    Linearizable,
-    /// Real-time order over deliveries.
-    GlobalOrder,
-    /// Real-time order given a bound on clock errors.
-    LinearizableClock,
 }
 
 /// The groups of a cluster.
@@ -145,23 +132,39 @@ pub(crate) fn parse_mix(text: &str, cluster: &Cluster) -> Result<Mix, Mistake> {
         if !weight.is_finite() || weight <= 0.0 {
             return Err(Mistake(format!("the weight of `{part}` must be a number above 0")));
         }
-        let mut set = GroupSet::EMPTY;
-        for group in groups.split('+') {
-            let number: usize = group.trim().trim_start_matches('g').parse().map_err(|_| wrong(part))?;
-            let group = GroupId::new(number)
-                .ok_or_else(|| Mistake(format!("there is no group g{number}; numbers go from 0 to 63")))?;
-            set.insert(group);
-        }
-        sets.push((set, weight));
+        sets.push((groups_of(groups, || wrong(part))?, weight));
     }
     Ok(Mix::new(cluster, sets)?)
 }
 
+/// One set of destinations, as in `0+2`.
+pub(crate) fn parse_set(text: &str, groups: usize) -> Result<GroupSet, Mistake> {
+    let wrong = || Mistake(format!("`{text}` is no set of groups; write their numbers as in 0+2"));
+    let set = groups_of(text, wrong)?;
+    match set.iter().find(|group| group.index() >= groups) {
+        Some(group) => Err(Mistake(format!("there is no group {group}; there are {groups}, from g0 on"))),
+        None => Ok(set),
+    }
+}
+
+fn groups_of(text: &str, wrong: impl Fn() -> Mistake) -> Result<GroupSet, Mistake> {
+    let mut set = GroupSet::EMPTY;
+    for group in text.split('+') {
+        let number: usize = group.trim().trim_start_matches('g').parse().map_err(|_| wrong())?;
+        let group = GroupId::new(number)
+            .ok_or_else(|| Mistake(format!("there is no group g{number}; numbers go from 0 to 63")))?;
+        set.insert(group);
+    }
+    Ok(set)
+}
+
 /// Refuses modes and clocks that a protocol does not have.
 pub(crate) fn check_mode(protocol: Protocol, mode: Mode, clock: Clock) -> Result<(), Mistake> {
-    if mode != Mode::Ordered {
-        let mode = name_of(&mode);
-        return Err(Mistake(format!("{protocol} does not offer the mode {mode}; it offers ordered")));
+    let offered = protocol.nature().modes;
+    if !offered.contains(&mode) {
+        let offered: Vec<String> = offered.iter().map(name_of).collect();
+        let (mode, offered) = (name_of(&mode), offered.join(", "));
+        return Err(Mistake(format!("{protocol} does not offer the mode {mode}; it offers {offered}")));
     }
     if clock == Clock::Hybrid && protocol.nature().hybrid_steps.is_none() {
         return Err(Mistake(format!("{protocol} does not use hardware clocks; leave --clock at logical")));

@@ -17,10 +17,13 @@ pub enum Message {
         /// The proposer's clock.
         timestamp: Timestamp,
     },
+    /// From a destination to the others, where that is asked for: its clock has passed the final timestamp of this.
+    Acknowledge(MessageId),
 }
 
 const START: u8 = 1;
 const PROPOSE: u8 = 2;
+const ACKNOWLEDGE: u8 = 3;
 
 impl Wire for Message {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -34,6 +37,10 @@ impl Wire for Message {
                 id.encode(writer);
                 timestamp.encode(writer);
             }
+            Message::Acknowledge(id) => {
+                writer.u8(ACKNOWLEDGE);
+                id.encode(writer);
+            }
         }
     }
 
@@ -41,6 +48,7 @@ impl Wire for Message {
         match reader.u8()? {
             START => Ok(Message::Start(Multicast::decode(reader)?)),
             PROPOSE => Ok(Message::Propose { id: MessageId::decode(reader)?, timestamp: Timestamp::decode(reader)? }),
+            ACKNOWLEDGE => Ok(Message::Acknowledge(MessageId::decode(reader)?)),
             tag => Err(WireError::UnknownTag { what: "Skeen's messages", tag }),
         }
     }
@@ -51,6 +59,7 @@ impl fmt::Debug for Message {
         match self {
             Message::Start(message) => write!(f, "START {message:?}"),
             Message::Propose { id, timestamp } => write!(f, "PROPOSE {id} at {timestamp}"),
+            Message::Acknowledge(id) => write!(f, "ACK {id}"),
         }
     }
 }
@@ -90,11 +99,21 @@ mod tests {
         for version in OLDEST..=VERSION {
             assert_eq!(from_bytes::<Message>(golden.clone().into(), version).unwrap(), propose);
         }
+
+        let acknowledge = Message::Acknowledge(MessageId::new(1, 2, 0b1));
+        let mut golden = vec![3];
+        for word in [1u64, 2, 1] {
+            golden.extend_from_slice(&word.to_le_bytes());
+        }
+        assert_eq!(to_bytes(&acknowledge), golden);
+        for version in OLDEST..=VERSION {
+            assert_eq!(from_bytes::<Message>(golden.clone().into(), version).unwrap(), acknowledge);
+        }
     }
 
     #[test]
     fn an_unknown_kind_is_refused() {
-        let refused = from_bytes::<Message>(Bytes::from_static(&[3, 0, 0]), VERSION);
-        assert_eq!(refused, Err(WireError::UnknownTag { what: "Skeen's messages", tag: 3 }));
+        let refused = from_bytes::<Message>(Bytes::from_static(&[4, 0, 0]), VERSION);
+        assert_eq!(refused, Err(WireError::UnknownTag { what: "Skeen's messages", tag: 4 }));
     }
 }

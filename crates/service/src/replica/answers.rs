@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use skein_machine::{GroupId, Ordering, ProcessId, Reply, Service, Timestamp, Told};
 
 use super::sessions::{Found, Outcome};
-use super::wire::{Answer, Message, ParcelId, Word};
+use super::wire::{Answer, Message, ParcelId};
 use super::{Effects, Mode, Replica};
+use crate::settled::Word;
 
 /// Somebody to answer, when it is time.
 #[derive(Clone, Debug, Hash)]
@@ -19,14 +20,6 @@ pub(super) enum Due {
     There(ProcessId, ParcelId, Timestamp, Outcome),
     /// Whoever asked a question.
     Reader(u64, Timestamp, Vec<Reply>),
-}
-
-/// A question about how far a group is, that is on its way.
-#[derive(Clone, Copy, Debug, Default, Hash)]
-pub(super) struct Question {
-    pub(super) upto: Timestamp,
-    pub(super) age: u32,
-    pub(super) asks: usize,
 }
 
 impl<M: Ordering, S: Service> Replica<M, S> {
@@ -51,16 +44,11 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         for due in self.held.release(self.settled.upto()) {
             self.tell(due, out);
         }
-        let (safe, settled) = (self.safe, &self.settled);
-        let mut word = None;
-        self.waits_for_us.retain(|process, upto| {
-            let is_there = *upto <= safe;
-            if is_there {
-                let word = word.get_or_insert_with(|| Word::of(self.group, safe, settled));
-                out.send(*process, Message::Standing(word.clone()));
-            }
-            !is_there
-        });
+        let answered = self.inquiries.answer(self.safe);
+        if !answered.is_empty() {
+            let word = Word::of(self.group, self.safe, &self.settled);
+            answered.into_iter().for_each(|process| out.send(process, Message::Standing(word.clone())));
+        }
     }
 
     /// An answer leaves, now or when what it needs is settled.
@@ -125,7 +113,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     /// Somebody waits until everything up to this timestamp is delivered here: another group, a question, or an answer
     /// that is held, since nothing is settled here before.
     pub(super) fn waited_for(&self) -> Timestamp {
-        let others = self.waits_for_us.values().copied().max();
+        let others = self.inquiries.waited_for();
         others.max(self.reads.highest()).max(self.held.highest()).unwrap_or(Timestamp::ZERO)
     }
 
@@ -136,26 +124,8 @@ impl<M: Ordering, S: Service> Replica<M, S> {
 
     /// Whoever waits asks: how far are those whose messages may stand before what is answered here?
     pub(super) fn ask_how_far_others_are(&mut self, out: &mut Effects<M, S>) {
-        let Some(need) = self.held.highest() else {
-            self.asked.clear();
-            return;
-        };
-        let missing = self.settled.missing(self.safe, need);
-        self.asked.retain(|group, _| missing.contains(*group));
-        let own = self.group;
-        for group in missing.iter().filter(|group| *group != own) {
-            // One question at a time: the answer to it is the occasion for the next.
-            if self.asked.get(&group).is_none_or(|question| self.settled.has_heard(group, question.upto)) {
-                self.ask_standing(group, Question { upto: need, age: 0, asks: 0 }, out);
-            }
+        for (process, upto) in self.inquiries.pursue(self.held.highest(), &self.settled, self.safe) {
+            out.send(process, Message::AskStanding(upto));
         }
-    }
-
-    pub(super) fn ask_standing(&mut self, group: GroupId, question: Question, out: &mut Effects<M, S>) {
-        let rank = self.near.rank(self.me, group);
-        if let Some(process) = rank.get(question.asks % rank.len().max(1)) {
-            out.send(*process, Message::AskStanding(question.upto));
-        }
-        self.asked.insert(group, question);
     }
 }

@@ -20,10 +20,10 @@ use super::exchange::{MAX_HEARD_BYTES, Share, Turn};
 use super::parcel::Parcel;
 use super::reads;
 use super::record::State;
-use super::settled::Standing;
-use super::wire::{Answer, Message, ParcelId, Word};
+use super::wire::{Answer, Message, ParcelId};
 use super::{Mode, Near, Replica, Settings};
 use crate::Planted;
+use crate::settled::{Standing, Word};
 
 /// An order that says what it is told to say, and notes what it is asked for.
 #[derive(Clone, Default)]

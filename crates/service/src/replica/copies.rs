@@ -37,8 +37,7 @@ impl<M: Ordering + Clone, S: Service + Clone> Clone for Replica<M, S> {
             safe,
             settled,
             held,
-            asked,
-            waits_for_us,
+            inquiries,
             reads,
             raised,
             wants_checkpoint,
@@ -75,8 +74,7 @@ impl<M: Ordering + Clone, S: Service + Clone> Clone for Replica<M, S> {
             safe: *safe,
             settled: settled.clone(),
             held: held.clone(),
-            asked: asked.clone(),
-            waits_for_us: waits_for_us.clone(),
+            inquiries: inquiries.clone(),
             reads: reads.clone(),
             raised: *raised,
             wants_checkpoint: *wants_checkpoint || snapshot.is_some(),
@@ -119,8 +117,7 @@ impl<M: Ordering + Hash, S: Service + Hash> Hash for Replica<M, S> {
             safe,
             settled,
             held,
-            asked,
-            waits_for_us,
+            inquiries,
             reads,
             raised,
             wants_checkpoint,
@@ -136,7 +133,7 @@ impl<M: Ordering + Hash, S: Service + Hash> Hash for Replica<M, S> {
         service.hash(state);
         (position, told_position, applied, line, sessions, exchange, owes_holds, blocked).hash(state);
         (entry, is_hurried, hurry_is_armed).hash(state);
-        (safe, settled, held, asked, waits_for_us, reads, raised).hash(state);
+        (safe, settled, held, inquiries, reads, raised).hash(state);
         (*wants_checkpoint || snapshot.is_some(), latest, latest_applied, ahead, applied_bytes).hash(state);
         (is_followed, tick_is_armed, is_catching_up).hash(state);
     }

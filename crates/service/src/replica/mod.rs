@@ -19,26 +19,23 @@ mod by_hand;
 mod copies;
 mod entry;
 mod exchange;
-mod held;
 mod line;
-mod near;
 mod parcel;
 mod reads;
 mod record;
 mod sessions;
-mod settled;
 mod snapshot;
 mod states;
 mod wire;
 
+pub use crate::Near;
+pub use crate::settled::Word;
 pub use exchange::{MAX_SHARE, Share, Turn};
-pub use near::Near;
 pub use parcel::{Parcel, unpack};
 pub use record::{Base, Record, State};
-pub use wire::{Answer, Message, ParcelId, Word};
+pub use wire::{Answer, Message, ParcelId};
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -50,16 +47,16 @@ use skein_machine::{
     Position, ProcessId, Random, Service, SessionId, Stamp, Time, Timestamp, Told, Up,
 };
 
-use self::answers::{Due, Question};
+use self::answers::Due;
 use self::entry::{Entry, Overdue};
 use self::exchange::Exchange;
-use self::held::Held;
 use self::line::{Line, Waiting};
 use self::reads::Reads;
 use self::sessions::Sessions;
-use self::settled::Settled;
 use self::snapshot::Snapshot;
 use crate::Planted;
+use crate::held::Held;
+use crate::settled::{Inquiries, Settled};
 
 /// Between two looks at what may have been lost on the way.
 const TICK: Duration = Duration::from_millis(20);
@@ -147,9 +144,7 @@ pub struct Replica<M: Ordering, S: Service> {
     safe: Timestamp,
     settled: Settled,
     held: Held<Due>,
-    asked: BTreeMap<GroupId, Question>,
-    /// Who waits until this replica has delivered so far.
-    waits_for_us: BTreeMap<ProcessId, Timestamp>,
+    inquiries: Inquiries,
     reads: Reads,
     raised: Timestamp,
 
@@ -184,6 +179,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             me,
             group,
             cluster,
+            inquiries: Inquiries::new(me, group, near.clone()),
             near,
             settings,
             planted,
@@ -205,8 +201,6 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             safe: Timestamp::ZERO,
             settled: Settled::new(group).planted(planted),
             held: Held::new(),
-            asked: BTreeMap::new(),
-            waits_for_us: BTreeMap::new(),
             reads: Reads::default(),
             raised: Timestamp::ZERO,
             wants_checkpoint: false,
@@ -336,10 +330,7 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
                 }
             }
             Message::AskAnswer(parcel, done) => self.on_ask_answer(from, parcel, done, out),
-            Message::AskStanding(upto) => {
-                let waits = self.waits_for_us.entry(from).or_default();
-                *waits = upto.max(*waits);
-            }
+            Message::AskStanding(upto) => self.inquiries.on_ask(from, upto),
             Message::Standing(Word(groups)) => {
                 groups.into_iter().for_each(|(group, standing)| self.settled.hear(group, standing));
             }
@@ -566,16 +557,8 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         for message in messages {
             self.with_order(now, out, |order, inner| order.on_command(now, Down::Multicast(message), inner));
         }
-        let late: Vec<(GroupId, Question)> = self
-            .asked
-            .iter_mut()
-            .filter_map(|(group, question)| {
-                question.age += 1;
-                (question.age >= PATIENCE).then_some((*group, *question))
-            })
-            .collect();
-        for (group, Question { upto, asks, .. }) in late {
-            self.ask_standing(group, Question { upto, age: 0, asks: asks + 1 }, out);
+        for (process, upto) in self.inquiries.tick() {
+            out.send(process, Message::AskStanding(upto));
         }
         self.ask_for_shares(out);
         self.tell_what_is_held(out);

@@ -14,7 +14,7 @@ use skein_machine::{Frozen, Position, Stamp};
 
 use super::exchange::{Share, Turn};
 use super::sessions::Sessions;
-use super::settled::Settled;
+use crate::settled::Settled;
 
 /// What stands in front of the service's own bytes.
 #[derive(Clone, Debug)]

@@ -1,15 +1,13 @@
 //! [`Message`]: what replicas of a service say to each other, besides what
 //! their order says. All of it may be lost and is asked for again.
 
-use alloc::vec::Vec;
-
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{GroupId, MAX_GROUPS, SessionId, Stamp, Timestamp, Wire};
+use skein_machine::{GroupId, SessionId, Stamp, Timestamp, Wire};
 
 use super::exchange::{Share, Turn};
 use super::record::State;
 use super::sessions::Outcome;
-use super::settled::{Settled, Standing};
+use crate::settled::Word;
 
 /// Said by one replica to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,18 +44,6 @@ pub struct ParcelId {
 /// What became of a parcel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer(pub(super) Option<Outcome>);
-
-/// How far groups are, that of whoever says it first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word(pub(super) Vec<(GroupId, Standing)>);
-
-impl Word {
-    /// What a replica says that has delivered everything up to `safe`.
-    pub(super) fn of(group: GroupId, safe: Timestamp, settled: &Settled) -> Word {
-        let own = core::iter::once((group, settled.standing(safe)));
-        Word(own.chain(settled.others().map(|(group, standing)| (group, standing.clone()))).collect())
-    }
-}
 
 const ORDER: u8 = 0;
 const SHARE: u8 = 1;
@@ -112,13 +98,9 @@ impl<O: Wire> Wire for Message<O> {
                 writer.u8(ASK_STANDING);
                 timestamp.encode(writer);
             }
-            Message::Standing(Word(groups)) => {
+            Message::Standing(word) => {
                 writer.u8(STANDING);
-                writer.u32(groups.len() as u32);
-                for (group, standing) in groups {
-                    group.encode(writer);
-                    standing.encode(writer);
-                }
+                word.encode(writer);
             }
         }
     }
@@ -142,14 +124,7 @@ impl<O: Wire> Wire for Message<O> {
             }
             ASK_ANSWER => Message::AskAnswer(ParcelId::decode(reader)?, Timestamp::decode(reader)?),
             ASK_STANDING => Message::AskStanding(Timestamp::decode(reader)?),
-            STANDING => {
-                let count = reader.u32()? as usize;
-                if count > MAX_GROUPS {
-                    return Err(WireError::TooLong { what: "groups", length: count, limit: MAX_GROUPS });
-                }
-                let groups = (0..count).map(|_| Ok((GroupId::decode(reader)?, Standing::decode(reader)?)));
-                Message::Standing(Word(groups.collect::<Result<_, WireError>>()?))
-            }
+            STANDING => Message::Standing(Word::decode(reader)?),
             tag => return Err(WireError::UnknownTag { what: "message", tag }),
         })
     }
@@ -169,7 +144,9 @@ impl Wire for ParcelId {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settled::Standing;
     use alloc::vec;
+    use alloc::vec::Vec;
     use bytes::Bytes;
     use skein_machine::wire::{VERSION, from_bytes, to_bytes};
     use skein_machine::{MessageId, ProcessId, Reply};

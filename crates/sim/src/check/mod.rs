@@ -76,7 +76,7 @@ pub fn judge(history: &History, claims: &Claims) -> Vec<Violation> {
         found.extend(genuine::check(history, grace));
     }
     if let Some(kind) = claims.real_time {
-        found.extend(realtime::check(history, kind));
+        found.extend(realtime::check(history, kind, claims.is_over));
     }
     if let Some(bound) = claims.steps {
         found.extend(steps::check(history, bound));

@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use skein_machine::Machine;
 
-use super::outside::Outside;
+use super::outside::{Outside, Tale};
 use super::state::{Setting, State, Transition};
 use super::{Counterexample, Moment, Report};
 use crate::check::Violation;
@@ -112,7 +112,7 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> Walk<'_, M, O> {
 
     /// The path once more, in words.
     fn tell_the_story(&self, violations: &[Violation]) -> Vec<Moment> {
-        let mut story = Some(Vec::new());
+        let mut story = Some(Tale::default());
         let mut state = State::initial(&self.setting, &mut story);
         for transition in &self.path {
             let step = AssertUnwindSafe(|| state.take(&self.setting, *transition, &mut story));
@@ -120,6 +120,6 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> Walk<'_, M, O> {
                 assert_eq!(violations[0].property, "invariant", "the path ends where it ended before");
             }
         }
-        story.unwrap_or_default()
+        story.unwrap_or_default().moments
     }
 }

@@ -52,6 +52,8 @@ struct Lives {
     holds: BTreeSet<Stamp>,
     /// And in each life before: what these lacked may yet turn out to be a hole.
     held: BTreeSet<BTreeSet<Stamp>>,
+    /// Up to where it has released answers.
+    settled: Option<Stamp>,
 }
 
 /// What the outside sees.
@@ -59,6 +61,7 @@ struct Lives {
 enum Seen {
     Sent { nth: u8 },
     Delivered { place: u8, life: u32, delivery: Arc<Delivery> },
+    Settled { place: u8, stamp: Stamp },
 }
 
 impl Lives {
@@ -131,6 +134,14 @@ impl<'a> Messages<'a> {
                 RealTime::Completions => {
                     message.id.destinations.iter().all(|group| self.cluster.members(group).iter().any(by))
                 }
+                RealTime::Answers => {
+                    let has_released = |process: &ProcessId| {
+                        let Lives { delivered, settled, .. } = &memory.lives[self.place(*process)];
+                        let stamp = delivered.iter().find(|(id, _)| *id == message.id);
+                        stamp.is_some_and(|(id, timestamp)| *settled >= Some(Stamp { timestamp: *timestamp, id: *id }))
+                    };
+                    message.id.destinations.iter().all(|group| self.cluster.members(group).iter().any(has_released))
+                }
             }
         };
         (0..self.count()).filter(is_over).fold(0, |bits, nth| bits | 1 << nth)
@@ -174,8 +185,15 @@ impl<M: Ordering> Outside<M> for Messages<'_> {
 
     fn hear(&self, place: u8, life: u32, up: Up, memory: &mut Memory, story: &mut Story) {
         // A search asks nobody for checkpoints and holds nothing back.
-        let Up::Deliver(delivery) = up else { return };
         let process = self.processes[usize::from(place)];
+        if let Up::Settled(stamp) = up {
+            tell(story, MomentKind::Answer, process, || format!("may answer up to {stamp}"));
+            let settled = &mut memory.lives[usize::from(place)].settled;
+            *settled = (*settled).max(Some(stamp));
+            memory.log.push(Seen::Settled { place, stamp });
+            return;
+        }
+        let Up::Deliver(delivery) = up else { return };
         let group = self.cluster.group_of(process).expect("only a replica delivers");
         tell(story, MomentKind::Deliver(delivery.message.id, group), process, || format!("delivers {delivery:?}"));
         memory.lives[usize::from(place)].remember(&delivery, self.scope.conflicts.is_some());
@@ -202,6 +220,9 @@ impl<M: Ordering> Outside<M> for Messages<'_> {
                 Seen::Sent { nth } => history.multicast(at as u64, self.sender(*nth), &self.message(*nth)),
                 Seen::Delivered { place, life, delivery } => {
                     history.delivered(at as u64, self.processes[usize::from(*place)], *life, delivery);
+                }
+                Seen::Settled { place, stamp } => {
+                    history.settled(at as u64, self.processes[usize::from(*place)], *stamp)
                 }
             }
         }

@@ -40,7 +40,7 @@ use crate::check::{RealTime, Violation};
 pub type Peek<'a, M> = &'a dyn Fn(&M) -> Vec<(Key, Vec<Element>)>;
 
 /// What to search of a bare protocol.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Scope {
     /// How many groups.
     pub groups: usize,
@@ -48,6 +48,9 @@ pub struct Scope {
     pub replicas: usize,
     /// Up to how many messages.
     pub messages: usize,
+    /// Only messages to these sets, each under every name that groups can have and in every order; all sets unless
+    /// told.
+    pub only: Option<Vec<GroupSet>>,
     /// How many crashes on one path, at most. A crashed process may restart.
     pub crashes: u32,
     /// How many timers fire on one path, at most.
@@ -98,6 +101,8 @@ pub struct Moment {
     pub kind: MomentKind,
     /// At which process.
     pub process: ProcessId,
+    /// Of what was heard: who sent it, and at which step.
+    pub sent: Option<(ProcessId, usize)>,
     /// In words.
     pub words: String,
 }
@@ -132,6 +137,7 @@ impl Scope {
             groups,
             replicas,
             messages,
+            only: None,
             crashes: 0,
             timers: 0,
             real_time: None,
@@ -170,7 +176,15 @@ where
     M: Ordering + Clone + Hash,
 {
     let mut report = Report { is_complete: true, ..Report::default() };
+    let renamings = permutations(scope.groups);
     let _ = each_workload(scope.groups, scope.messages, &mut |workload| {
+        if scope
+            .only
+            .as_ref()
+            .is_some_and(|only| !renamings.iter().any(|renaming| is_renamed(workload, renaming, only)))
+        {
+            return ControlFlow::Continue(());
+        }
         report.workloads += 1;
         let messages = Messages::new(scope, cluster, workload);
         explore(Setting::new(scope.limits(), cluster, &messages, &maker), &mut report, &mut told);
@@ -183,8 +197,9 @@ where
     report
 }
 
-/// Every sequence of destination sets, up to renaming of groups, from one
-/// message on, the fewest destinations first. The order within a sequence
+/// Every sequence of destination sets, up to renaming of groups, the fewest
+/// destinations first, and of these the fewest messages: one message more has
+/// far fewer orders than one destination more. The order within a sequence
 /// matters: ids break ties. None is kept: there are far more of them than
 /// anybody would wait for.
 fn each_workload(
@@ -193,8 +208,8 @@ fn each_workload(
     visit: &mut dyn FnMut(&[GroupSet]) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     let renamings = permutations(groups);
-    for missing in 1..=messages {
-        for destinations in missing..=missing * groups {
+    for destinations in 1..=messages * groups {
+        for missing in destinations.div_ceil(groups)..=messages.min(destinations) {
             extend(&mut Vec::new(), missing, destinations, &renamings, visit)?;
         }
     }
@@ -227,6 +242,15 @@ fn extend(
         sequence.pop();
     }
     ControlFlow::Continue(())
+}
+
+/// Whether these sets are those, under other names and in another order.
+fn is_renamed(workload: &[GroupSet], renaming: &[usize], those: &[GroupSet]) -> bool {
+    let bits = |sets: &[GroupSet]| sets.iter().map(|set| set.bits()).collect::<Vec<u64>>();
+    let (mut these, mut those) = (rename(&bits(workload), renaming), bits(those));
+    these.sort_unstable();
+    those.sort_unstable();
+    these == those
 }
 
 fn rename(sequence: &[u64], renaming: &[usize]) -> Vec<u64> {

@@ -4,6 +4,7 @@
 //!
 //! It performs no effect and knows no link: that is the state's affair.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::Hash;
 
 use skein_machine::{Machine, ProcessId};
@@ -12,7 +13,15 @@ use super::{Moment, MomentKind};
 use crate::check::Violation;
 
 /// What happened, for a reader; `None` when there is none.
-pub(super) type Story = Option<Vec<Moment>>;
+pub(super) type Story = Option<Tale>;
+
+/// What happened so far.
+#[derive(Default)]
+pub(super) struct Tale {
+    pub(super) moments: Vec<Moment>,
+    /// At which moments what is on each link was sent.
+    on_the_way: BTreeMap<(ProcessId, ProcessId), VecDeque<usize>>,
+}
 
 /// See above. Processes go by their place in the cluster, and what is asked for by its number.
 pub(super) trait Outside<M: Machine> {
@@ -62,7 +71,35 @@ pub(super) trait Outside<M: Machine> {
 
 /// Adds a line, if somebody reads along.
 pub(super) fn tell(story: &mut Story, kind: MomentKind, process: ProcessId, words: impl FnOnce() -> String) {
-    if let Some(moments) = story {
-        moments.push(Moment { step: moments.len(), kind, process, words: words() });
+    if let Some(tale) = story {
+        let step = tale.moments.len();
+        tale.moments.push(Moment { step, kind, process, sent: None, words: words() });
+    }
+}
+
+/// Something was sent because of what was told last.
+pub(super) fn note_sent(story: &mut Story, from: ProcessId, to: ProcessId) {
+    if let Some(tale) = story
+        && let Some(last) = tale.moments.len().checked_sub(1)
+    {
+        tale.on_the_way.entry((from, to)).or_default().push_back(last);
+    }
+}
+
+/// What was on its way is lost.
+pub(super) fn note_lost(story: &mut Story, is_lost: impl Fn(ProcessId, ProcessId) -> bool) {
+    if let Some(tale) = story {
+        tale.on_the_way.retain(|(from, to), _| !is_lost(*from, *to));
+    }
+}
+
+/// Adds that something was heard, and when it was sent.
+pub(super) fn tell_heard(story: &mut Story, from: ProcessId, to: ProcessId, words: impl FnOnce() -> String) {
+    tell(story, MomentKind::Hear, to, words);
+    if let Some(tale) = story
+        && let Some(moment) = tale.moments.last_mut()
+    {
+        let sent = tale.on_the_way.get_mut(&(from, to)).and_then(VecDeque::pop_front);
+        moment.sent = sent.map(|step| (from, step));
     }
 }

@@ -13,7 +13,7 @@ use skein_machine::wire::{self, VERSION};
 use skein_machine::{Boot, Cluster, Effect, Machine, Out, ProcessId, Time};
 
 use super::MomentKind;
-use super::outside::{Outside, Story, tell};
+use super::outside::{Outside, Story, note_lost, note_sent, tell, tell_heard};
 use crate::check::Violation;
 
 /// Time passes so often on one path at most: no timer is due again and again while somebody has a right to wait.
@@ -267,11 +267,13 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
                 (node.machine, node.hash) = (None, (0, 0));
                 node.timers.clear();
                 self.links.retain(|(_, to), _| *to != at);
+                note_lost(story, |_, to| to == setting.process(at));
             }
             Transition::Restart(at) => {
                 tell(story, MomentKind::Restart, setting.process(at), || "starts again".into());
                 // Old connections are gone, with whatever was still on them.
                 self.links.retain(|(from, to), _| *from != at && *to != at);
+                note_lost(story, |from, to| [from, to].contains(&setting.process(at)));
                 self.boot(setting, at, Boot::Again, story);
                 for other in (0..self.nodes.len() as u8).filter(|other| *other != at) {
                     if self.is_up(other) && self.is_up(at) {
@@ -284,6 +286,7 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
                 let words = || format!("loses what it had sent to {}", setting.process(to));
                 tell(story, MomentKind::Lose, setting.process(from), words);
                 self.links.remove(&(from, to));
+                note_lost(story, |one, other| (one, other) == (setting.process(from), setting.process(to)));
             }
         }
     }
@@ -404,7 +407,9 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
                 for to in to.iter().map(|process| setting.place(process)) {
                     if to == at {
                         to_itself.push_back(bytes.clone());
+                        note_sent(story, setting.process(at), setting.process(at));
                     } else if self.is_up(to) {
+                        note_sent(story, setting.process(at), setting.process(to));
                         self.links.entry((at, to)).or_default().push_back(bytes.clone());
                     }
                 }
@@ -427,7 +432,7 @@ fn understand<M: Machine, O>(
 ) -> (ProcessId, M::Message) {
     let message: M::Message = wire::from_bytes(bytes, VERSION).expect("a message survives its own encoding");
     let sender = setting.process(from);
-    tell(story, MomentKind::Hear, setting.process(to), || format!("hears {sender}: {message:?}"));
+    tell_heard(story, sender, setting.process(to), || format!("hears {sender}: {message:?}"));
     (sender, message)
 }
 

@@ -9,24 +9,24 @@ use skein_machine::Timestamp;
 
 /// Answers, by what has to be settled before they leave.
 #[derive(Clone, Debug, Hash)]
-pub(super) struct Held<T> {
+pub(crate) struct Held<T> {
     answers: BTreeMap<(Timestamp, u64), T>,
     next: u64,
 }
 
 impl<T> Held<T> {
-    pub(super) fn new() -> Held<T> {
+    pub(crate) fn new() -> Held<T> {
         Held { answers: BTreeMap::new(), next: 0 }
     }
 
     /// This one leaves when everything up to `need` is settled.
-    pub(super) fn hold(&mut self, need: Timestamp, answer: T) {
+    pub(crate) fn hold(&mut self, need: Timestamp, answer: T) {
         self.answers.insert((need, self.next), answer);
         self.next += 1;
     }
 
     /// Those that may leave, now that everything up to here is settled.
-    pub(super) fn release(&mut self, settled: Timestamp) -> Vec<T> {
+    pub(crate) fn release(&mut self, settled: Timestamp) -> Vec<T> {
         match self.answers.first_key_value() {
             Some(((need, _), _)) if *need <= settled => {
                 let rest = self.answers.split_off(&(settled, u64::MAX));
@@ -37,16 +37,16 @@ impl<T> Held<T> {
     }
 
     /// Those that nobody waits for any more are dropped.
-    pub(super) fn forget(&mut self, is_forgotten: impl Fn(&T) -> bool) {
+    pub(crate) fn forget(&mut self, is_forgotten: impl Fn(&T) -> bool) {
         self.answers.retain(|_, answer| !is_forgotten(answer));
     }
 
     /// What has to be settled before all of them may leave.
-    pub(super) fn highest(&self) -> Option<Timestamp> {
+    pub(crate) fn highest(&self) -> Option<Timestamp> {
         self.answers.last_key_value().map(|((need, _), _)| *need)
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.answers.len()
     }
 }

@@ -13,7 +13,14 @@
 //! T: any chain of messages delivered one before the other that ends here runs
 //! through those groups only, and has no part that is still on its way.
 //!
-//! Nothing here asks anybody. It tells whom to ask.
+//! Nothing here asks anybody. It tells of whom something must be known; whom to
+//! ask for that, and when again, is told by [`Inquiries`].
+
+mod inquiries;
+mod word;
+
+pub(crate) use inquiries::Inquiries;
+pub use word::Word;
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
@@ -25,16 +32,16 @@ use crate::{Mutant, Planted};
 
 /// How far a group is, as one of its replicas says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Standing {
+pub(crate) struct Standing {
     /// It has delivered everything up to here.
-    pub(super) delivered: Timestamp,
+    pub(crate) delivered: Timestamp,
     /// With these groups it shares messages up to there that may not be settled: none below the timestamp.
-    pub(super) shares: Vec<(GroupId, Timestamp)>,
+    pub(crate) shares: Vec<(GroupId, Timestamp)>,
 }
 
 /// What a replica knows of what is settled.
 #[derive(Clone, Debug, Hash)]
-pub(super) struct Settled {
+pub(crate) struct Settled {
     own: GroupId,
     /// Everything delivered here up to this timestamp is settled.
     settled: Timestamp,
@@ -48,19 +55,19 @@ pub(super) struct Settled {
 }
 
 impl Settled {
-    pub(super) fn new(own: GroupId) -> Settled {
+    pub(crate) fn new(own: GroupId) -> Settled {
         let (shared, known) = (BTreeMap::new(), BTreeMap::new());
         let planted = Planted::NONE;
         Settled { own, settled: Timestamp::ZERO, newest_shared: Timestamp::ZERO, shared, known, planted }
     }
 
     /// The same with a bug.
-    pub(super) fn planted(self, planted: Planted) -> Settled {
+    pub(crate) fn planted(self, planted: Planted) -> Settled {
         Settled { planted, ..self }
     }
 
     /// A message was delivered here.
-    pub(super) fn delivered(&mut self, timestamp: Timestamp, destinations: GroupSet) {
+    pub(crate) fn delivered(&mut self, timestamp: Timestamp, destinations: GroupSet) {
         let own = self.own;
         for group in destinations.iter().filter(|group| *group != own) {
             let span = self.shared.entry(group).or_insert((timestamp, timestamp));
@@ -70,18 +77,18 @@ impl Settled {
     }
 
     /// What follows everything that was delivered so far may be told once everything up to this timestamp is settled.
-    pub(super) fn need(&self) -> Timestamp {
+    pub(crate) fn need(&self) -> Timestamp {
         self.newest_shared
     }
 
     /// Everything up to here is settled.
-    pub(super) fn upto(&self) -> Timestamp {
+    pub(crate) fn upto(&self) -> Timestamp {
         self.settled
     }
 
     /// Somebody says how far a group is. The word that reaches furthest counts, and of two equals the later one:
     /// what is settled stays so.
-    pub(super) fn hear(&mut self, group: GroupId, standing: Standing) {
+    pub(crate) fn hear(&mut self, group: GroupId, standing: Standing) {
         if group == self.own {
             return;
         }
@@ -92,14 +99,14 @@ impl Settled {
     }
 
     /// Whether a group is known to have delivered everything up to here.
-    pub(super) fn has_heard(&self, group: GroupId, upto: Timestamp) -> bool {
+    pub(crate) fn has_heard(&self, group: GroupId, upto: Timestamp) -> bool {
         self.known.get(&group).is_some_and(|standing| standing.delivered >= upto)
     }
 
     /// What is known when a checkpoint takes the place of what was here: what is settled stays so, and what others
     /// have said stays true. So does what was delivered here: whoever wrote the checkpoint may not have been so far,
     /// where it comes to one who could not apply what it has.
-    pub(super) fn merge(&mut self, checkpoint: Settled) {
+    pub(crate) fn merge(&mut self, checkpoint: Settled) {
         assert!(checkpoint.own == self.own, "a checkpoint of {} is taken for one of {}", checkpoint.own, self.own);
         for (group, (first, last)) in checkpoint.shared {
             let span = self.shared.entry(group).or_insert((first, last));
@@ -110,19 +117,19 @@ impl Settled {
     }
 
     /// How far this group is, with everything up to `safe` delivered here.
-    pub(super) fn standing(&self, safe: Timestamp) -> Standing {
+    pub(crate) fn standing(&self, safe: Timestamp) -> Standing {
         let shares = self.shared.iter().map(|(group, (first, _))| (*group, *first)).collect();
         Standing { delivered: safe, shares }
     }
 
     /// What this replica knows of the others, to be passed on.
-    pub(super) fn others(&self) -> impl Iterator<Item = (GroupId, &Standing)> {
+    pub(crate) fn others(&self) -> impl Iterator<Item = (GroupId, &Standing)> {
         self.known.iter().map(|(group, standing)| (*group, standing))
     }
 
     /// Finds out how far everything is settled. What is settled leads nowhere any more, so with every step forward more
     /// may be, and nobody else would say so before the next tick.
-    pub(super) fn advance(&mut self, safe: Timestamp) {
+    pub(crate) fn advance(&mut self, safe: Timestamp) {
         while self.settled < safe && self.advance_once(safe) {}
     }
 
@@ -145,7 +152,7 @@ impl Settled {
     }
 
     /// The groups of which must be known that they have delivered up to this timestamp, and is not.
-    pub(super) fn missing(&self, safe: Timestamp, upto: Timestamp) -> GroupSet {
+    pub(crate) fn missing(&self, safe: Timestamp, upto: Timestamp) -> GroupSet {
         let reached = self.reached(safe, upto);
         reached.iter().map(|(group, _)| group).filter(|group| self.delivered_by(*group, safe) < upto).collect()
     }
