@@ -2,6 +2,8 @@
 //! their place and the epoch that proposed them: two logs that agree on both
 //! at one place agree on everything before.
 //!
+//! What an entry says beyond that is the protocol's own affair ([`Logged`]).
+//!
 //! The log is cut at its base. Entries at or below it are gone, but for those
 //! that somebody still needs; above it there is no hole. It does not know where
 //! a message stands: whoever has a log keeps that with what else it knows of it.
@@ -10,6 +12,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
 
+use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{Multicast, Timestamp, Wire};
 
@@ -18,7 +21,24 @@ use super::Epoch;
 /// A place in the log of a group, from 1. Zero: before everything.
 pub type Index = u64;
 
-/// One proposal.
+/// What stands in a log.
+pub trait Logged {
+    /// Which epoch proposed it.
+    fn epoch(&self) -> Epoch;
+
+    /// How many bytes of payload it holds.
+    fn length(&self) -> usize;
+
+    /// Lets go of the payload.
+    fn strip(&mut self);
+
+    /// Panics with a sentence if it cannot stand behind this one, whatever their epochs.
+    fn assert_behind(&self, newest: &Self) {
+        let _ = newest;
+    }
+}
+
+/// One proposal of a message.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Entry {
     /// Which epoch proposed it.
@@ -33,14 +53,14 @@ pub struct Entry {
 
 /// The proposals of a group, as far as they are kept.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Log {
+pub struct Log<E = Entry> {
     base: Index,
     /// The epoch of the entry at the base.
     base_epoch: Epoch,
     /// What is kept at or below the base, by place.
-    old: VecDeque<(Index, Entry)>,
+    old: VecDeque<(Index, E)>,
     /// What stands above it.
-    entries: VecDeque<Entry>,
+    entries: VecDeque<E>,
     /// The payloads of all that is kept.
     bytes: usize,
 }
@@ -79,17 +99,17 @@ pub struct Run {
 /// More runs than elections between two checkpoints of a sound replica.
 const MOST_RUNS: usize = 1 << 20;
 
-impl Log {
+impl<E: Logged> Log<E> {
     /// An empty log, of a group that begins in this epoch.
-    pub fn new(first: Epoch) -> Log {
+    pub fn new(first: Epoch) -> Log<E> {
         Log { base: 0, base_epoch: first, old: VecDeque::new(), entries: VecDeque::new(), bytes: 0 }
     }
 
     /// A log that was cut: its base, and what is kept.
-    pub fn restore(base: Index, base_epoch: Epoch, entries: impl Iterator<Item = (Index, Entry)>) -> Log {
+    pub fn restore(base: Index, base_epoch: Epoch, entries: impl Iterator<Item = (Index, E)>) -> Log<E> {
         let mut log = Log { base, ..Log::new(base_epoch) };
         for (index, entry) in entries {
-            log.bytes += entry.message.payload.len();
+            log.bytes += entry.length();
             if index > base {
                 assert_eq!(index, log.last() + 1, "a log has a hole above its base");
                 log.entries.push_back(entry);
@@ -119,19 +139,19 @@ impl Log {
     }
 
     /// Appends an entry and answers its place.
-    pub fn append(&mut self, entry: Entry) -> Index {
+    pub fn append(&mut self, entry: E) -> Index {
         if let Some(newest) = self.entries.back().or_else(|| self.get(self.base)) {
-            let (old, new) = (newest.timestamp, entry.timestamp);
-            assert!(old < new, "{} is proposed at {new} after {old}", entry.message.id);
-            assert!(newest.epoch <= entry.epoch, "an entry of {} follows one of {}", entry.epoch, newest.epoch);
+            let (old, new) = (newest.epoch(), entry.epoch());
+            assert!(old <= new, "an entry of {new} follows one of {old}");
+            entry.assert_behind(newest);
         }
-        self.bytes += entry.message.payload.len();
+        self.bytes += entry.length();
         self.entries.push_back(entry);
         self.last()
     }
 
     /// The entry at a place, if it is kept.
-    pub fn get(&self, index: Index) -> Option<&Entry> {
+    pub fn get(&self, index: Index) -> Option<&E> {
         if index > self.base {
             return self.entries.get((index - self.base - 1) as usize);
         }
@@ -140,13 +160,13 @@ impl Log {
     }
 
     /// Everything that is kept, in order.
-    pub fn iter(&self) -> impl Iterator<Item = (Index, &Entry)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Index, &E)> {
         let old = self.old.iter().map(|(index, entry)| (*index, entry));
         old.chain((self.base + 1..).zip(&self.entries))
     }
 
     /// What follows a place that is not cut, at most this many.
-    pub fn after(&self, index: Index, most: usize) -> impl Iterator<Item = &Entry> {
+    pub fn after(&self, index: Index, most: usize) -> impl Iterator<Item = &E> {
         assert!(index >= self.base, "what follows {index} was cut up to {}", self.base);
         let from = self.entries.len().min((index - self.base) as usize);
         self.entries.range(from..).take(most)
@@ -155,8 +175,8 @@ impl Log {
     /// Where the newest entries begin: at most so many of them, with at most so many bytes of payload.
     pub fn newest(&self, most: u64, bytes: usize) -> Index {
         let mut total = 0;
-        let fits = |entry: &&Entry| {
-            total += entry.message.payload.len();
+        let fits = |entry: &&E| {
+            total += entry.length();
             total <= bytes
         };
         let most = usize::try_from(most).unwrap_or(usize::MAX);
@@ -182,17 +202,17 @@ impl Log {
     pub fn epoch_at(&self, index: Index) -> Option<Epoch> {
         match index {
             _ if index == self.base => Some(self.base_epoch),
-            _ if index > self.base => self.get(index).map(|entry| entry.epoch),
+            _ if index > self.base => self.get(index).map(E::epoch),
             _ => None,
         }
     }
 
     /// Takes everything behind a place out, and answers it.
-    pub fn truncate(&mut self, keep: Index) -> Vec<(Index, Entry)> {
+    pub fn truncate(&mut self, keep: Index) -> Vec<(Index, E)> {
         assert!(keep >= self.base, "what stands before {} was cut because it is decided", self.base);
         let keep = self.last().min(keep);
         let taken = self.entries.split_off((keep - self.base) as usize);
-        self.bytes -= taken.iter().map(|entry| entry.message.payload.len()).sum::<usize>();
+        self.bytes -= taken.iter().map(E::length).sum::<usize>();
         (keep + 1..).zip(taken).collect()
     }
 
@@ -207,12 +227,13 @@ impl Log {
     }
 
     /// Decides about each entry at or below the base, in order.
-    pub fn sift(&mut self, mut fate: impl FnMut(Index, &Entry) -> Fate) {
+    pub fn sift(&mut self, mut fate: impl FnMut(Index, &E) -> Fate) {
         let bytes = &mut self.bytes;
         self.old.retain_mut(|(index, entry)| {
             let fate = fate(*index, entry);
             if fate != Fate::Kept {
-                *bytes -= core::mem::take(&mut entry.message.payload).len();
+                *bytes -= entry.length();
+                entry.strip();
             }
             fate != Fate::Removed
         });
@@ -223,8 +244,8 @@ impl Log {
         let mut runs: Vec<Run> = Vec::new();
         for (index, entry) in (self.base + 1..).zip(&self.entries) {
             match runs.last_mut() {
-                Some(run) if run.epoch == entry.epoch => run.last = index,
-                _ => runs.push(Run { epoch: entry.epoch, last: index }),
+                Some(run) if run.epoch == entry.epoch() => run.last = index,
+                _ => runs.push(Run { epoch: entry.epoch(), last: index }),
             }
         }
         Outline { base: self.base, base_epoch: self.base_epoch, runs }
@@ -260,6 +281,25 @@ impl Outline {
             return None;
         }
         self.runs.iter().find(|run| index <= run.last).map(|run| run.epoch)
+    }
+}
+
+impl Logged for Entry {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn length(&self) -> usize {
+        self.message.payload.len()
+    }
+
+    fn strip(&mut self) {
+        self.message.payload = Bytes::new();
+    }
+
+    fn assert_behind(&self, newest: &Entry) {
+        let (old, new) = (newest.timestamp, self.timestamp);
+        assert!(old < new, "{} is proposed at {new} after {old}", self.message.id);
     }
 }
 
@@ -325,7 +365,6 @@ impl fmt::Debug for Entry {
 mod tests {
     use super::*;
     use alloc::vec;
-    use bytes::Bytes;
     use skein_machine::MessageId;
     use skein_machine::ProcessId;
     use skein_machine::wire::{VERSION, from_bytes, to_bytes};

@@ -21,7 +21,7 @@ pub use clock::Clock;
 pub use election::{Election, Rebirth, Role, SILENT, Urge};
 pub use epoch::Epoch;
 pub use few::Few;
-pub use log::{Entry, Fate, Index, Log, Outline, Run};
+pub use log::{Entry, Fate, Index, Log, Logged, Outline, Run};
 pub use queue::Queue;
 pub use quorum::reached_by;
 pub use recent::Recent;
