@@ -32,7 +32,6 @@ mod life;
 mod merge;
 mod normal;
 mod notes;
-mod pause;
 mod reads;
 mod record;
 mod remote;

@@ -15,13 +15,13 @@ use super::audience::Unsaid;
 use super::early::Early;
 use super::heads::Heads;
 use super::notes::places_of;
-use super::pause::Pause;
 use super::reads::Reads;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Promise, Report};
 use super::{ClockKind, Effects, Holdings, Settings};
 use crate::parts::{
-    ByGroup, Clock, Election, Epoch, Few, Index, Log, Mark, Marks, Queue, Row, Spot, Stream, Table, Windows, reached_by,
+    ByGroup, Clock, Election, Epoch, Few, Index, Log, Mark, Marks, Pause, Queue, Row, Spot, Stream, Table, Windows,
+    reached_by,
 };
 use crate::{Mutant, Planted};
 

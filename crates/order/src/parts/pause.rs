@@ -11,7 +11,7 @@ const LONGEST: u32 = 1 << 13;
 
 /// A pause after something long.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Pause {
+pub struct Pause {
     /// Ticks before it is over.
     left: u32,
     /// How long the last one was; forgotten tick by tick.
@@ -19,12 +19,13 @@ pub(super) struct Pause {
 }
 
 impl Pause {
-    pub(super) fn is_over(self) -> bool {
+    /// Whether the same may be sent again.
+    pub fn is_over(self) -> bool {
         self.left == 0
     }
 
     /// So many bytes are on their way. If others were a moment ago, the link takes longer than was believed.
-    pub(super) fn begin(&mut self, bytes: usize) {
+    pub fn begin(&mut self, bytes: usize) {
         let length = u32::try_from(bytes / PER_TICK).unwrap_or(LONGEST);
         if length > 0 {
             self.last = length.max(self.last.saturating_mul(2)).min(LONGEST);
@@ -32,7 +33,8 @@ impl Pause {
         }
     }
 
-    pub(super) fn tick(&mut self) {
+    /// Some time has passed.
+    pub fn tick(&mut self) {
         if self.left > 0 {
             self.left -= 1;
         } else {
@@ -41,7 +43,7 @@ impl Pause {
     }
 
     /// It has arrived, or never will. How long it took is not forgotten.
-    pub(super) fn end(&mut self) {
+    pub fn end(&mut self) {
         self.left = 0;
     }
 }
