@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+pub mod consensus;
 mod mutant;
 pub mod parts;
 pub mod primcast;

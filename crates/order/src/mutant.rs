@@ -81,6 +81,20 @@ pub enum Mutant {
     PrimCastRepliesWithoutMemory,
     /// A point to read at is told before everything up to it is delivered.
     PrimCastReadsTooSoon,
+    /// A follower reports entries before they are on its disk.
+    ConsensusAcknowledgesEarly,
+    /// A new leader takes the second newest of the logs that it was promised.
+    ConsensusTakesTheSecondLog,
+    /// What a single replica holds is decided.
+    ConsensusDecidesByAMinority,
+    /// After it has promised a new epoch, a replica still holds what the old leader appends.
+    ConsensusFollowsTwoLeaders,
+    /// A restarted process goes on as the leader that it was.
+    ConsensusResumesAsLeader,
+    /// A new epoch is adopted behind the end of the own log, whatever stands there.
+    ConsensusAdoptsWithoutCutting,
+    /// A replica that lost its disk promises and acknowledges like any other.
+    ConsensusVotesWithoutMemory,
 }
 
 /// The bug that a machine was built with, if any.
