@@ -12,6 +12,7 @@
 extern crate alloc;
 
 pub mod consensus;
+pub mod fastcast;
 mod mutant;
 pub mod parts;
 pub mod primcast;

@@ -95,6 +95,24 @@ pub enum Mutant {
     ConsensusAdoptsWithoutCutting,
     /// A replica that lost its disk promises and acknowledges like any other.
     ConsensusVotesWithoutMemory,
+    /// A message is delivered although the group's clock has not reached its final timestamp.
+    FastCastIgnoresTheClock,
+    /// A message is delivered although one that may come before it is on the way.
+    FastCastIgnoresPendingStamps,
+    /// What another leader guesses counts like what its group has decided.
+    FastCastBelievesGuesses,
+    /// One group refuses a late message that another has decided about.
+    FastCastRefusesAlone,
+    /// A leader proposes a message without the one of its session that stands before it.
+    FastCastForgetsWhatItFollows,
+    /// Local timestamps are forgotten before the other destinations have learned them.
+    FastCastForgetsTooEarly,
+    /// Now and then the window of a session is forgotten.
+    FastCastForgetsWindows,
+    /// Whoever wants to read asks nobody: the own log is enough.
+    FastCastReadsAlone,
+    /// A point to read at is told before everything up to it is delivered.
+    FastCastReadsTooSoon,
 }
 
 /// The bug that a machine was built with, if any.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use skein_machine::wire::{VERSION, Wire, WireError, examine, from_bytes, to_bytes};
-use skein_order::{primcast, skeen};
+use skein_order::{fastcast, primcast, skeen};
 
+mod fastcast_kinds;
 mod primcast_kinds;
 
 fn folder_of(target: &str) -> PathBuf {
@@ -54,4 +55,12 @@ fn primcast() {
     corpus_of::<primcast::Message>("primcast");
     seeds_of("primcast_record", primcast_kinds::KINDS_OF_RECORDS, primcast_kinds::records());
     corpus_of::<primcast::Record>("primcast_record");
+}
+
+#[test]
+fn fastcast() {
+    seeds_of("fastcast", fastcast_kinds::KINDS_OF_MESSAGES, fastcast_kinds::messages());
+    corpus_of::<fastcast::Message>("fastcast");
+    seeds_of("fastcast_record", fastcast_kinds::KINDS_OF_RECORDS, fastcast_kinds::records());
+    corpus_of::<fastcast::Record>("fastcast_record");
 }
