@@ -10,6 +10,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use skein_machine::{Boot, Cluster, Conflicts, Ordering, ProcessId};
 use skein_order::Planted;
+use skein_order::fastcast::{self, FastCast};
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_order::skeen::{self, Skeen};
 use skein_service::Near;
@@ -27,6 +28,9 @@ pub enum Protocol {
     /// PrimCast: three steps to every destination; survives every fault of the swarm.
     #[value(name = "primcast")]
     PrimCast,
+    /// FastCast: a consensus in each group; four steps, survives every fault of the swarm.
+    #[value(name = "fastcast")]
+    FastCast,
 }
 
 /// What the timestamps of a protocol follow.
@@ -138,8 +142,8 @@ impl Mode {
     }
 }
 
-/// How long PrimCast's groups speak of a message that all have delivered: until each knows that a quorum of
-/// the others has it on disk, which takes two ticks and two message delays.
+/// How long groups speak of a message that all have delivered: until each knows that a quorum of
+/// the others has it on disk, which takes two ticks and two message delays at most.
 const SETTLING: Nanos = SECOND;
 
 /// A checkpoint of a store writes all of it, and short commands are many: as long as the log is the shorter of the two
@@ -163,6 +167,21 @@ fn primcast_settings(variant: Variant) -> Settings {
     }
 }
 
+/// The same for FastCast, whose log has about three entries for a message: so many times as long may it be.
+fn fastcast_settings(settings: Settings) -> fastcast::Settings {
+    const ENTRIES: usize = 3;
+    let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
+        settings;
+    fastcast::Settings {
+        checkpoint_every: checkpoint_every * ENTRIES,
+        checkpoint_bytes,
+        checkpoint_stretch,
+        tail: tail * ENTRIES as u64,
+        tail_bytes,
+        keeps_records,
+    }
+}
+
 fn clock_kind(clock: Clock) -> ClockKind {
     match clock {
         Clock::Logical => ClockKind::Logical,
@@ -183,7 +202,7 @@ pub trait Employer {
 
 impl Protocol {
     /// All of them, in the order in which tables list them.
-    pub const ALL: [Protocol; 3] = [Protocol::Skeen, Protocol::SkeenExtended, Protocol::PrimCast];
+    pub const ALL: [Protocol; 4] = [Protocol::Skeen, Protocol::SkeenExtended, Protocol::PrimCast, Protocol::FastCast];
 
     /// What it promises and needs.
     pub fn nature(self) -> Nature {
@@ -214,6 +233,17 @@ impl Protocol {
                 hybrid_steps: Some((3, 4)),
                 // The convoy effect is gone: thesis 4.4.3.
                 commuting_steps: Some((3, 3)),
+            },
+            Protocol::FastCast => Nature {
+                survives_faults: true,
+                needs_majorities: true,
+                genuine: Some(SETTLING),
+                real_time: None,
+                modes: &[Mode::Ordered],
+                safe_time: true,
+                steps: (4, 6),
+                hybrid_steps: None,
+                commuting_steps: None,
             },
         }
     }
@@ -270,6 +300,10 @@ impl Protocol {
             }
             Protocol::PrimCast => {
                 employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
+            }
+            Protocol::FastCast => {
+                let settings = fastcast_settings(settings);
+                employer.employ(move |process, boot| FastCast::new(process, cluster.clone(), boot, settings, planted))
             }
         }
     }

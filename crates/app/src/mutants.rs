@@ -85,6 +85,11 @@ const fn rare(name: &'static str, mutant: Mutant, breaks: &'static [&'static str
     Row { is_rare: true, ..swarm(name, mutant, breaks) }
 }
 
+/// The same in FastCast, whose logs are cut at once here: what goes wrong in a transfer is seen.
+const fn fastcast(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
+    Row { protocol: Protocol::FastCast, is_tight: true, ..swarm(name, mutant, breaks) }
+}
+
 /// A bug that lets a group, or two of them, take different turns shows in any of these: which one depends on who
 /// is the first to notice.
 const ORDER: &[&str] =
@@ -159,6 +164,29 @@ const ROWS: &[Row] = &[
         conflicts: true,
         ..swarm("primcast-forgets-early-deliveries", Mutant::PrimCastForgetsEarlyDeliveries, &["integrity"])
     },
+    Row {
+        is_rare: true,
+        first: 300,
+        ..fastcast("consensus-acknowledges-early", Mutant::ConsensusAcknowledgesEarly, ORDER_OR_PROGRESS)
+    },
+    fastcast("consensus-takes-the-second-log", Mutant::ConsensusTakesTheSecondLog, ORDER),
+    fastcast("consensus-decides-by-a-minority", Mutant::ConsensusDecidesByAMinority, ORDER_OR_PROGRESS),
+    fastcast("consensus-follows-two-leaders", Mutant::ConsensusFollowsTwoLeaders, ORDER_OR_PROGRESS),
+    fastcast("consensus-resumes-as-leader", Mutant::ConsensusResumesAsLeader, ORDER_OR_PROGRESS),
+    fastcast("consensus-adopts-without-cutting", Mutant::ConsensusAdoptsWithoutCutting, ORDER),
+    fastcast("consensus-votes-without-memory", Mutant::ConsensusVotesWithoutMemory, ORDER_OR_PROGRESS),
+    fastcast("fastcast-ignores-the-clock", Mutant::FastCastIgnoresTheClock, ORDER),
+    fastcast("fastcast-ignores-pending-stamps", Mutant::FastCastIgnoresPendingStamps, ORDER),
+    fastcast("fastcast-believes-guesses", Mutant::FastCastBelievesGuesses, ORDER),
+    Row {
+        expiry: Some(60),
+        ..fastcast("fastcast-refuses-alone", Mutant::FastCastRefusesAlone, &["liveness", "agreement"])
+    },
+    fastcast("fastcast-forgets-what-it-follows", Mutant::FastCastForgetsWhatItFollows, &["sender order"]),
+    fastcast("fastcast-forgets-too-early", Mutant::FastCastForgetsTooEarly, &["liveness", "agreement"]),
+    fastcast("fastcast-forgets-windows", Mutant::FastCastForgetsWindows, ORDER),
+    fastcast("fastcast-reads-alone", Mutant::FastCastReadsAlone, &["read point"]),
+    fastcast("fastcast-reads-too-soon", Mutant::FastCastReadsTooSoon, &["read point"]),
 ];
 
 /// What the hunt for one bug came to.

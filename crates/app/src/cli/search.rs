@@ -419,6 +419,8 @@ mod tests {
             (Protocol::Skeen, 1, 2, 2, 139),
             (Protocol::PrimCast, 2, 1, 2, 4_247),
             (Protocol::PrimCast, 1, 3, 1, 192),
+            (Protocol::FastCast, 2, 1, 2, 1_147),
+            (Protocol::FastCast, 1, 3, 1, 364),
         ] {
             let report = search_of(protocol, &Scope::calm(groups, replicas, messages), Variant::PLAIN, |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());
