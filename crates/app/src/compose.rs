@@ -13,6 +13,7 @@ use skein_order::Planted;
 use skein_order::fastcast::{self, FastCast};
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_order::skeen::{self, Skeen};
+use skein_order::whitebox::{self, WhiteBox};
 use skein_service::Near;
 use skein_service::settling::Settling;
 use skein_sim::check::{Claims, RealTime};
@@ -31,6 +32,9 @@ pub enum Protocol {
     /// FastCast: a consensus in each group; four steps, survives every fault of the swarm.
     #[value(name = "fastcast")]
     FastCast,
+    /// White-Box: four steps, three to the leaders; survives every fault of the swarm.
+    #[value(name = "whitebox")]
+    WhiteBox,
 }
 
 /// What the timestamps of a protocol follow.
@@ -182,6 +186,13 @@ fn fastcast_settings(settings: Settings) -> fastcast::Settings {
     }
 }
 
+/// What of it White-Box has: its clocks are logical, and nothing overtakes.
+fn whitebox_settings(settings: Settings) -> whitebox::Settings {
+    let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
+        settings;
+    whitebox::Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records }
+}
+
 fn clock_kind(clock: Clock) -> ClockKind {
     match clock {
         Clock::Logical => ClockKind::Logical,
@@ -202,7 +213,8 @@ pub trait Employer {
 
 impl Protocol {
     /// All of them, in the order in which tables list them.
-    pub const ALL: [Protocol; 4] = [Protocol::Skeen, Protocol::SkeenExtended, Protocol::PrimCast, Protocol::FastCast];
+    pub const ALL: [Protocol; 5] =
+        [Protocol::Skeen, Protocol::SkeenExtended, Protocol::PrimCast, Protocol::WhiteBox, Protocol::FastCast];
 
     /// What it promises and needs.
     pub fn nature(self) -> Nature {
@@ -235,6 +247,17 @@ impl Protocol {
                 commuting_steps: Some((3, 3)),
             },
             Protocol::FastCast => Nature {
+                survives_faults: true,
+                needs_majorities: true,
+                genuine: Some(SETTLING),
+                real_time: None,
+                modes: &[Mode::Ordered],
+                safe_time: true,
+                steps: (4, 6),
+                hybrid_steps: None,
+                commuting_steps: None,
+            },
+            Protocol::WhiteBox => Nature {
                 survives_faults: true,
                 needs_majorities: true,
                 genuine: Some(SETTLING),
@@ -304,6 +327,10 @@ impl Protocol {
             Protocol::FastCast => {
                 let settings = fastcast_settings(settings);
                 employer.employ(move |process, boot| FastCast::new(process, cluster.clone(), boot, settings, planted))
+            }
+            Protocol::WhiteBox => {
+                let settings = whitebox_settings(settings);
+                employer.employ(move |process, boot| WhiteBox::new(process, cluster.clone(), boot, settings, planted))
             }
         }
     }

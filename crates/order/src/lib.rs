@@ -17,5 +17,6 @@ mod mutant;
 pub mod parts;
 pub mod primcast;
 pub mod skeen;
+pub mod whitebox;
 
 pub use mutant::{Mutant, Planted};

@@ -113,6 +113,62 @@ pub enum Mutant {
     FastCastReadsAlone,
     /// A point to read at is told before everything up to it is delivered.
     FastCastReadsTooSoon,
+    /// A replica acknowledges before what it has accepted is on its disk.
+    WhiteBoxAcknowledgesEarly,
+    /// Acknowledgements count whichever ballots they name.
+    WhiteBoxMixesBallots,
+    /// A message is committed with one acknowledgement less than a quorum of each destination.
+    WhiteBoxCountsOneVoteLess,
+    /// Whoever accepts does not move its clock past the proposals of the others.
+    WhiteBoxForgetsToRaise,
+    /// A leader delivers what is committed although something with a lower local timestamp is on the way.
+    WhiteBoxSkipsTheWait,
+    /// A message is accepted although the one of its session that comes before is not.
+    WhiteBoxAcceptsWithGaps,
+    /// A leader proposes a message although it does not know the one of its session that comes before.
+    WhiteBoxForgetsWhatItFollows,
+    /// After it has promised a new epoch, a replica still accepts what the old leader proposes.
+    WhiteBoxFollowsTwoLeaders,
+    /// A restarted process goes on as the leader that it was.
+    WhiteBoxResumesAsLeader,
+    /// After a restart the clock stands at zero, below its ceiling.
+    WhiteBoxRestartsBelowItsCeiling,
+    /// A new leader takes over what was accepted in the oldest epoch that it was promised from.
+    WhiteBoxTakesAnOldState,
+    /// A new leader does not begin above the clocks that it was promised.
+    WhiteBoxBeginsAtItsOwnClock,
+    /// The quorum clock is that of a single replica.
+    WhiteBoxCountsAMinority,
+    /// Clocks count even when they come with a promise to a later epoch.
+    WhiteBoxCountsLaterClocks,
+    /// A leader tells that everything up to its own clock is delivered, whatever the clocks of its group.
+    WhiteBoxTellsItsOwnClock,
+    /// A leader delivers what another group says is decided before a quorum of its own has passed it.
+    WhiteBoxBelievesAnyFact,
+    /// What the deposed leader of another group shows is believed, like what any leader shows.
+    WhiteBoxHearsDeposedLeaders,
+    /// One group refuses a late message that another has proposed.
+    WhiteBoxRefusesAlone,
+    /// What was delivered is forgotten before the other destinations have learned it.
+    WhiteBoxForgetsFacts,
+    /// What other groups have proposed is forgotten with the next epoch.
+    WhiteBoxForgetsProposals,
+    /// Now and then the window of a session is forgotten.
+    WhiteBoxForgetsWindows,
+    /// A follower delivers what it holds of a message, whichever proposal brought it.
+    WhiteBoxDeliversAnyPayload,
+    /// A leader shows its proposals to groups that they do not concern.
+    WhiteBoxTellsBystanders,
+    /// A replica that lost its disk promises like any other.
+    WhiteBoxVotesWithoutMemory,
+    /// A replica that lost its disk tells its clock to those who want to read.
+    WhiteBoxRepliesWithoutMemory,
+    /// Whoever wants to read asks nobody: the own clock is enough.
+    WhiteBoxReadsAlone,
+    /// A reply to an earlier question counts for the next one.
+    WhiteBoxReadsOnOldReplies,
+    /// A point to read at is told before everything up to it is delivered.
+    WhiteBoxReadsTooSoon,
 }
 
 /// The bug that a machine was built with, if any.
