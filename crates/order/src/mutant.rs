@@ -151,8 +151,6 @@ pub enum Mutant {
     WhiteBoxRefusesAlone,
     /// What was delivered is forgotten before the other destinations have learned it.
     WhiteBoxForgetsFacts,
-    /// What other groups have proposed is forgotten with the next epoch.
-    WhiteBoxForgetsProposals,
     /// Now and then the window of a session is forgotten.
     WhiteBoxForgetsWindows,
     /// A follower delivers what it holds of a message, whichever proposal brought it.

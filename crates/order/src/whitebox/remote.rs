@@ -11,7 +11,6 @@ use super::Effects;
 use super::record::Outcome;
 use super::replica::{Replica, Settling, Track};
 use super::wire::{Message, Question, Start};
-use crate::Mutant;
 use crate::parts::{Mark, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
@@ -179,7 +178,10 @@ impl Replica {
                 for process in self.cluster.members(group).iter().filter(|process| **process != self.me) {
                     let has_voted = ballots.is_some() && track.votes.get(process) == ballots.as_ref();
                     let is_ready = group != self.group || self.takes(*process);
-                    if !has_voted && is_ready {
+                    // One of each group is asked in any case: it may have delivered the message since, and show its
+                    // proposal no more to those here who have lost it.
+                    let is_asked = group != self.group && *process == self.whom(group, track.tries - 1);
+                    if (!has_voted || is_asked) && is_ready {
                         missing.entry((group, *process)).or_default().push(*id);
                     }
                 }
@@ -214,7 +216,7 @@ impl Replica {
                 sender: track.sender.unwrap_or(self.me),
                 proposed: Some((self.held, entry.timestamp)),
             };
-            out.send(self.whom(group, track.tries.saturating_sub(1)), Message::Start(start));
+            out.send(self.whom(group, track.tries - 1), Message::Start(start));
         }
     }
 
@@ -238,11 +240,10 @@ impl Replica {
     /// Forgets what other groups have shown and this one never proposed, as far as that is over.
     pub(super) fn drop_what_is_over(&mut self) {
         let (windows, remotes) = (&self.windows, &self.remotes);
-        let forgets_too_much = self.planted.is(Mutant::WhiteBoxForgetsProposals);
         self.tracks.retain(|id, track| {
             let mut others = track.offers.iter().filter(|offer| remotes.get(offer.group).is_some());
             let is_shown = others.any(|offer| offer.timestamp > remotes[offer.group].settled);
-            let is_open = windows.delivered(*id).is_none() && is_shown && !forgets_too_much;
+            let is_open = windows.delivered(*id).is_none() && is_shown;
             track.own.is_some() || track.message.is_some() || is_open
         });
     }
