@@ -80,6 +80,10 @@ const fn swarm(name: &'static str, mutant: Mutant, breaks: &'static [&'static st
     }
 }
 
+const fn whitebox(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
+    Row { protocol: Protocol::WhiteBox, ..swarm(name, mutant, breaks) }
+}
+
 /// One that shows only when several things go wrong at once.
 const fn rare(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     Row { is_rare: true, ..swarm(name, mutant, breaks) }
@@ -187,6 +191,32 @@ const ROWS: &[Row] = &[
     fastcast("fastcast-forgets-windows", Mutant::FastCastForgetsWindows, ORDER),
     fastcast("fastcast-reads-alone", Mutant::FastCastReadsAlone, &["read point"]),
     fastcast("fastcast-reads-too-soon", Mutant::FastCastReadsTooSoon, &["read point"]),
+    whitebox("whitebox-mixes-ballots", Mutant::WhiteBoxMixesBallots, ORDER_OR_PROGRESS),
+    whitebox("whitebox-counts-one-vote-less", Mutant::WhiteBoxCountsOneVoteLess, ORDER_OR_PROGRESS),
+    Row { hunt: Hunt::Steps, ..whitebox("whitebox-forgets-to-raise", Mutant::WhiteBoxForgetsToRaise, &["step bound"]) },
+    whitebox("whitebox-skips-the-wait", Mutant::WhiteBoxSkipsTheWait, ORDER),
+    Row {
+        hunt: Hunt::Search(2, 2),
+        ..whitebox("whitebox-skips-the-wait, searched", Mutant::WhiteBoxSkipsTheWait, ORDER)
+    },
+    whitebox("whitebox-forgets-what-it-follows", Mutant::WhiteBoxForgetsWhatItFollows, &["sender order"]),
+    whitebox("whitebox-follows-two-leaders", Mutant::WhiteBoxFollowsTwoLeaders, ORDER_OR_PROGRESS),
+    whitebox("whitebox-resumes-as-leader", Mutant::WhiteBoxResumesAsLeader, ORDER),
+    whitebox("whitebox-restarts-below-its-ceiling", Mutant::WhiteBoxRestartsBelowItsCeiling, &["read point"]),
+    whitebox("whitebox-takes-an-old-state", Mutant::WhiteBoxTakesAnOldState, ORDER_OR_PROGRESS),
+    whitebox("whitebox-tells-its-own-clock", Mutant::WhiteBoxTellsItsOwnClock, &["safe time"]),
+    Row { expiry: Some(60), ..whitebox("whitebox-refuses-alone", Mutant::WhiteBoxRefusesAlone, &["liveness"]) },
+    Row {
+        expiry: Some(60),
+        ..whitebox("whitebox-delivers-any-payload", Mutant::WhiteBoxDeliversAnyPayload, &["integrity"])
+    },
+    Row { is_tight: true, ..whitebox("whitebox-forgets-facts", Mutant::WhiteBoxForgetsFacts, &["liveness"]) },
+    whitebox("whitebox-forgets-windows", Mutant::WhiteBoxForgetsWindows, ORDER_OR_PROGRESS),
+    whitebox("whitebox-tells-bystanders", Mutant::WhiteBoxTellsBystanders, &["genuineness"]),
+    whitebox("whitebox-votes-without-memory", Mutant::WhiteBoxVotesWithoutMemory, ORDER_OR_PROGRESS),
+    whitebox("whitebox-reads-alone", Mutant::WhiteBoxReadsAlone, &["read point"]),
+    whitebox("whitebox-reads-on-old-replies", Mutant::WhiteBoxReadsOnOldReplies, &["read point"]),
+    whitebox("whitebox-reads-too-soon", Mutant::WhiteBoxReadsTooSoon, &["read point"]),
 ];
 
 /// What the hunt for one bug came to.

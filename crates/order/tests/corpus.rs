@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use skein_machine::wire::{VERSION, Wire, WireError, examine, from_bytes, to_bytes};
-use skein_order::{fastcast, primcast, skeen};
+use skein_order::{fastcast, primcast, skeen, whitebox};
 
 mod fastcast_kinds;
 mod primcast_kinds;
+mod whitebox_kinds;
 
 fn folder_of(target: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus").join(target)
@@ -63,4 +64,12 @@ fn fastcast() {
     corpus_of::<fastcast::Message>("fastcast");
     seeds_of("fastcast_record", fastcast_kinds::KINDS_OF_RECORDS, fastcast_kinds::records());
     corpus_of::<fastcast::Record>("fastcast_record");
+}
+
+#[test]
+fn whitebox() {
+    seeds_of("whitebox", whitebox_kinds::KINDS_OF_MESSAGES, whitebox_kinds::messages());
+    corpus_of::<whitebox::Message>("whitebox");
+    seeds_of("whitebox_record", whitebox_kinds::KINDS_OF_RECORDS, whitebox_kinds::records());
+    corpus_of::<whitebox::Record>("whitebox_record");
 }

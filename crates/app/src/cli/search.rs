@@ -421,6 +421,8 @@ mod tests {
             (Protocol::PrimCast, 1, 3, 1, 192),
             (Protocol::FastCast, 2, 1, 2, 1_147),
             (Protocol::FastCast, 1, 3, 1, 364),
+            (Protocol::WhiteBox, 2, 1, 2, 1),
+            (Protocol::WhiteBox, 1, 3, 1, 1),
         ] {
             let report = search_of(protocol, &Scope::calm(groups, replicas, messages), Variant::PLAIN, |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());

@@ -146,6 +146,10 @@ impl Replica {
         self.acknowledge(out);
         self.pursue_reads(out);
         self.tell_safe_time(out);
+        if !self.held.is_first() && self.said.as_ref().is_none_or(|said| said.held != self.held) {
+            // Its leader waits for a quorum that holds the epoch.
+            self.say_heartbeat(out);
+        }
         self.ask_for_checkpoint(out);
     }
 
