@@ -149,6 +149,8 @@ pub enum Mutant {
     WhiteBoxHearsDeposedLeaders,
     /// One group refuses a late message that another has proposed.
     WhiteBoxRefusesAlone,
+    /// A leader asks only those of another group who owe it an acknowledgement.
+    WhiteBoxAsksNobodyElse,
     /// What was delivered is forgotten before the other destinations have learned it.
     WhiteBoxForgetsFacts,
     /// Now and then the window of a session is forgotten.
@@ -157,6 +159,8 @@ pub enum Mutant {
     WhiteBoxDeliversAnyPayload,
     /// A leader shows its proposals to groups that they do not concern.
     WhiteBoxTellsBystanders,
+    /// A replica that is given a state of the epoch that it holds forgets what it has acknowledged in it.
+    WhiteBoxForgetsItsVotes,
     /// A replica that lost its disk promises like any other.
     WhiteBoxVotesWithoutMemory,
     /// A replica that lost its disk tells its clock to those who want to read.

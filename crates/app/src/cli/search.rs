@@ -421,8 +421,9 @@ mod tests {
             (Protocol::PrimCast, 1, 3, 1, 192),
             (Protocol::FastCast, 2, 1, 2, 1_147),
             (Protocol::FastCast, 1, 3, 1, 364),
-            (Protocol::WhiteBox, 2, 1, 2, 1),
-            (Protocol::WhiteBox, 1, 3, 1, 1),
+            (Protocol::WhiteBox, 2, 1, 2, 943),
+            (Protocol::WhiteBox, 2, 1, 3, 87_131),
+            (Protocol::WhiteBox, 1, 3, 1, 37),
         ] {
             let report = search_of(protocol, &Scope::calm(groups, replicas, messages), Variant::PLAIN, |_| {}).unwrap();
             assert!(report.is_complete && report.failure.is_none());

@@ -7,9 +7,10 @@ use alloc::vec::Vec;
 use skein_machine::{MessageId, Position, ProcessId, Up};
 
 use super::Effects;
-use super::record::{Delivered, Record, State};
+use super::record::{Delivered, Entry, Record, State};
 use super::replica::Replica;
 use super::wire::{Message, Reign};
+use crate::Mutant;
 use crate::parts::Rebirth;
 
 /// So many deliveries travel in one message,
@@ -147,8 +148,13 @@ impl Replica {
         let is_held = self.held == reign.epoch;
         // The ceiling travels with the checkpoint.
         let _ = self.clock.raise(state.ceiling.max(reign.clock));
-        let State { accepted, forgotten, .. } = &state;
-        let (accepted, forgotten) = (accepted.clone(), *forgotten);
+        let (mut accepted, forgotten) = (state.accepted.clone(), state.forgotten);
+        if is_held && !self.planted.is(Mutant::WhiteBoxForgetsItsVotes) {
+            // What this replica has acknowledged in this epoch binds it, though its leader may not have accepted it.
+            let is_new = |own: &Entry| accepted.iter().all(|entry| entry.message.id != own.message.id);
+            let own: Vec<Entry> = self.accepted().into_iter().filter(is_new).collect();
+            accepted.extend(own);
+        }
         self.load(state);
         let was_established = self.is_established && is_held;
         self.switch_to(reign, accepted, forgotten);

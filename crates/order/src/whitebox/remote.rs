@@ -11,6 +11,7 @@ use super::Effects;
 use super::record::Outcome;
 use super::replica::{Replica, Settling, Track};
 use super::wire::{Message, Question, Start};
+use crate::Mutant;
 use crate::parts::{Mark, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
@@ -180,7 +181,9 @@ impl Replica {
                     let is_ready = group != self.group || self.takes(*process);
                     // One of each group is asked in any case: it may have delivered the message since, and show its
                     // proposal no more to those here who have lost it.
-                    let is_asked = group != self.group && *process == self.whom(group, track.tries - 1);
+                    let is_asked = group != self.group
+                        && *process == self.whom(group, track.tries - 1)
+                        && !self.planted.is(Mutant::WhiteBoxAsksNobodyElse);
                     if (!has_voted || is_asked) && is_ready {
                         missing.entry((group, *process)).or_default().push(*id);
                     }

@@ -59,11 +59,22 @@ impl Room {
         Room::with(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, 1)
     }
 
+    /// The same with a rule broken.
+    #[cfg(feature = "mutants")]
+    pub(crate) fn with_bug(settings: Settings, planted: Planted) -> Room {
+        let processes: Vec<ProcessId> = cluster().processes().collect();
+        Room::of(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, 1, planted)
+    }
+
     /// The same with other links and disks.
     pub(crate) fn with(settings: Settings, latency: Latency, disks: DiskHabits, seed: u64) -> Room {
+        Room::of(settings, latency, disks, seed, Planted::NONE)
+    }
+
+    fn of(settings: Settings, latency: Latency, disks: DiskHabits, seed: u64, planted: Planted) -> Room {
         let cluster = cluster();
         let processes: Vec<ProcessId> = cluster.processes().collect();
-        let maker = move |process, boot: Boot| WhiteBox::new(process, cluster.clone(), boot, settings, Planted::NONE);
+        let maker = move |process, boot: Boot| WhiteBox::new(process, cluster.clone(), boot, settings, planted);
         let mut world = World::new(&processes, latency, disks, seed, Box::new(maker));
         world.start();
         Room { world, deliveries: BTreeMap::new(), said: Vec::new(), applied: BTreeMap::new() }
