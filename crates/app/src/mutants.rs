@@ -170,27 +170,42 @@ const ROWS: &[Row] = &[
     },
     Row {
         is_rare: true,
-        first: 300,
-        ..fastcast("consensus-acknowledges-early", Mutant::ConsensusAcknowledgesEarly, ORDER_OR_PROGRESS)
+        is_tight: true,
+        ..whitebox("whitebox-acknowledges-early", Mutant::WhiteBoxAcknowledgesEarly, ORDER_OR_PROGRESS)
     },
-    fastcast("consensus-takes-the-second-log", Mutant::ConsensusTakesTheSecondLog, ORDER),
-    fastcast("consensus-decides-by-a-minority", Mutant::ConsensusDecidesByAMinority, ORDER_OR_PROGRESS),
-    fastcast("consensus-follows-two-leaders", Mutant::ConsensusFollowsTwoLeaders, ORDER_OR_PROGRESS),
-    fastcast("consensus-resumes-as-leader", Mutant::ConsensusResumesAsLeader, ORDER_OR_PROGRESS),
-    fastcast("consensus-adopts-without-cutting", Mutant::ConsensusAdoptsWithoutCutting, ORDER),
-    fastcast("consensus-votes-without-memory", Mutant::ConsensusVotesWithoutMemory, ORDER_OR_PROGRESS),
-    fastcast("fastcast-ignores-the-clock", Mutant::FastCastIgnoresTheClock, ORDER),
-    fastcast("fastcast-ignores-pending-stamps", Mutant::FastCastIgnoresPendingStamps, ORDER),
-    fastcast("fastcast-believes-guesses", Mutant::FastCastBelievesGuesses, ORDER),
     Row {
-        expiry: Some(60),
-        ..fastcast("fastcast-refuses-alone", Mutant::FastCastRefusesAlone, &["liveness", "agreement"])
+        is_rare: true,
+        is_tight: true,
+        first: 1400,
+        ..whitebox("whitebox-accepts-with-gaps", Mutant::WhiteBoxAcceptsWithGaps, &["sender order"])
     },
-    fastcast("fastcast-forgets-what-it-follows", Mutant::FastCastForgetsWhatItFollows, &["sender order"]),
-    fastcast("fastcast-forgets-too-early", Mutant::FastCastForgetsTooEarly, &["liveness", "agreement"]),
-    fastcast("fastcast-forgets-windows", Mutant::FastCastForgetsWindows, ORDER),
-    fastcast("fastcast-reads-alone", Mutant::FastCastReadsAlone, &["read point"]),
-    fastcast("fastcast-reads-too-soon", Mutant::FastCastReadsTooSoon, &["read point"]),
+    Row {
+        is_rare: true,
+        is_tight: true,
+        first: 2000,
+        ..whitebox(
+            "whitebox-begins-at-its-own-clock",
+            Mutant::WhiteBoxBeginsAtItsOwnClock,
+            &["safe time", "read point"],
+        )
+    },
+    Row {
+        is_rare: true,
+        is_tight: true,
+        ..whitebox("whitebox-counts-a-minority", Mutant::WhiteBoxCountsAMinority, &["safe time"])
+    },
+    Row {
+        is_rare: true,
+        is_tight: true,
+        shape: (1, 3),
+        ..whitebox("whitebox-replies-without-memory", Mutant::WhiteBoxRepliesWithoutMemory, &["read point"])
+    },
+    Row {
+        is_rare: true,
+        is_tight: true,
+        first: 0,
+        ..whitebox("whitebox-asks-nobody-else", Mutant::WhiteBoxAsksNobodyElse, &["liveness"])
+    },
     whitebox("whitebox-mixes-ballots", Mutant::WhiteBoxMixesBallots, ORDER_OR_PROGRESS),
     whitebox("whitebox-counts-one-vote-less", Mutant::WhiteBoxCountsOneVoteLess, ORDER_OR_PROGRESS),
     Row { hunt: Hunt::Steps, ..whitebox("whitebox-forgets-to-raise", Mutant::WhiteBoxForgetsToRaise, &["step bound"]) },
@@ -217,6 +232,29 @@ const ROWS: &[Row] = &[
     whitebox("whitebox-reads-alone", Mutant::WhiteBoxReadsAlone, &["read point"]),
     whitebox("whitebox-reads-on-old-replies", Mutant::WhiteBoxReadsOnOldReplies, &["read point"]),
     whitebox("whitebox-reads-too-soon", Mutant::WhiteBoxReadsTooSoon, &["read point"]),
+    Row {
+        is_rare: true,
+        first: 300,
+        ..fastcast("consensus-acknowledges-early", Mutant::ConsensusAcknowledgesEarly, ORDER_OR_PROGRESS)
+    },
+    fastcast("consensus-takes-the-second-log", Mutant::ConsensusTakesTheSecondLog, ORDER),
+    fastcast("consensus-decides-by-a-minority", Mutant::ConsensusDecidesByAMinority, ORDER_OR_PROGRESS),
+    fastcast("consensus-follows-two-leaders", Mutant::ConsensusFollowsTwoLeaders, ORDER_OR_PROGRESS),
+    fastcast("consensus-resumes-as-leader", Mutant::ConsensusResumesAsLeader, ORDER_OR_PROGRESS),
+    fastcast("consensus-adopts-without-cutting", Mutant::ConsensusAdoptsWithoutCutting, ORDER),
+    fastcast("consensus-votes-without-memory", Mutant::ConsensusVotesWithoutMemory, ORDER_OR_PROGRESS),
+    fastcast("fastcast-ignores-the-clock", Mutant::FastCastIgnoresTheClock, ORDER),
+    fastcast("fastcast-ignores-pending-stamps", Mutant::FastCastIgnoresPendingStamps, ORDER),
+    fastcast("fastcast-believes-guesses", Mutant::FastCastBelievesGuesses, ORDER),
+    Row {
+        expiry: Some(60),
+        ..fastcast("fastcast-refuses-alone", Mutant::FastCastRefusesAlone, &["liveness", "agreement"])
+    },
+    fastcast("fastcast-forgets-what-it-follows", Mutant::FastCastForgetsWhatItFollows, &["sender order"]),
+    fastcast("fastcast-forgets-too-early", Mutant::FastCastForgetsTooEarly, &["liveness", "agreement"]),
+    fastcast("fastcast-forgets-windows", Mutant::FastCastForgetsWindows, ORDER),
+    fastcast("fastcast-reads-alone", Mutant::FastCastReadsAlone, &["read point"]),
+    fastcast("fastcast-reads-too-soon", Mutant::FastCastReadsTooSoon, &["read point"]),
 ];
 
 /// What the hunt for one bug came to.
