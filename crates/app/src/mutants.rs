@@ -192,6 +192,12 @@ const ROWS: &[Row] = &[
     Row {
         is_rare: true,
         is_tight: true,
+        first: 500,
+        ..whitebox("whitebox-counts-later-clocks", Mutant::WhiteBoxCountsLaterClocks, &["safe time"])
+    },
+    Row {
+        is_rare: true,
+        is_tight: true,
         ..whitebox("whitebox-counts-a-minority", Mutant::WhiteBoxCountsAMinority, &["safe time"])
     },
     Row {
@@ -199,12 +205,6 @@ const ROWS: &[Row] = &[
         is_tight: true,
         shape: (1, 3),
         ..whitebox("whitebox-replies-without-memory", Mutant::WhiteBoxRepliesWithoutMemory, &["read point"])
-    },
-    Row {
-        is_rare: true,
-        is_tight: true,
-        first: 0,
-        ..whitebox("whitebox-asks-nobody-else", Mutant::WhiteBoxAsksNobodyElse, &["liveness"])
     },
     whitebox("whitebox-mixes-ballots", Mutant::WhiteBoxMixesBallots, ORDER_OR_PROGRESS),
     whitebox("whitebox-counts-one-vote-less", Mutant::WhiteBoxCountsOneVoteLess, ORDER_OR_PROGRESS),

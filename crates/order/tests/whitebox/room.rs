@@ -59,11 +59,10 @@ impl Room {
         Room::with(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, 1)
     }
 
-    /// The same with a rule broken.
-    #[cfg(feature = "mutants")]
-    pub(crate) fn with_bug(settings: Settings, planted: Planted) -> Room {
+    /// The same with a rule broken, perhaps.
+    pub(crate) fn with_bug(settings: Settings, seed: u64, planted: Planted) -> Room {
         let processes: Vec<ProcessId> = cluster().processes().collect();
-        Room::of(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, 1, planted)
+        Room::of(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, seed, planted)
     }
 
     /// The same with other links and disks.
