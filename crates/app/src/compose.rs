@@ -55,7 +55,13 @@ pub enum Mode {
     Ordered,
     /// Answers that clients get respect real time. They may wait for it, and deliveries never do.
     Linearizable,
+    /// The same as long as no hardware clock is further from true time than a bound: answers wait for that alone, and
+    /// nobody is asked.
+    LinearizableClock,
 }
+
+/// How far simulated clocks may be from true time in the mode that relies on a bound.
+pub const CLOCK_ERROR: Duration = Duration::from_millis(50);
 
 /// Which of its variants a protocol runs as.
 #[derive(Clone, Copy, Debug, Default)]
@@ -64,6 +70,8 @@ pub struct Variant {
     pub mode: Mode,
     /// What timestamps follow.
     pub clock: Clock,
+    /// How far hardware clocks may be from true time, in a mode that relies on it.
+    pub clock_error: Duration,
     /// Its log is cut at once, and keeps next to nothing for those behind.
     pub is_tight: bool,
     /// Which messages must be delivered in one order everywhere; `None`: all of them.
@@ -79,6 +87,7 @@ impl Variant {
     pub const PLAIN: Variant = Variant {
         mode: Mode::Ordered,
         clock: Clock::Logical,
+        clock_error: CLOCK_ERROR,
         is_tight: false,
         conflicts: None,
         planted: Planted::NONE,
@@ -120,7 +129,7 @@ impl Nature {
     pub fn real_time_in(self, mode: Mode) -> Option<RealTime> {
         match mode {
             Mode::Ordered => self.real_time,
-            Mode::Linearizable => Some(RealTime::Answers),
+            Mode::Linearizable | Mode::LinearizableClock => Some(RealTime::Answers),
         }
     }
 
@@ -140,9 +149,14 @@ impl Mode {
     /// it shares messages only by way of others.
     fn is_genuine(self) -> bool {
         match self {
-            Mode::Ordered => true,
+            Mode::Ordered | Mode::LinearizableClock => true,
             Mode::Linearizable => false,
         }
+    }
+
+    /// Whether it relies on a bound on the errors of hardware clocks.
+    pub fn needs_clocks(self) -> bool {
+        self == Mode::LinearizableClock
     }
 }
 
@@ -157,10 +171,11 @@ const STRETCH: usize = 8;
 /// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen. With payloads
 /// as long as they usually are it is cut for their bytes, and when it is tight, for its entries.
 fn primcast_settings(variant: Variant) -> Settings {
-    let Variant { clock, is_tight, conflicts, .. } = variant;
+    let Variant { mode, clock, is_tight, conflicts, clock_error, .. } = variant;
     let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
     Settings {
-        clock: clock_kind(clock),
+        clock: clock_kind(if mode.needs_clocks() { Clock::Hybrid } else { clock }),
+        clock_error: mode.needs_clocks().then_some(clock_error),
         checkpoint_every,
         checkpoint_bytes: 5 << 10,
         checkpoint_stretch: 1,
@@ -238,7 +253,7 @@ impl Protocol {
                 needs_majorities: true,
                 genuine: Some(SETTLING),
                 real_time: None,
-                modes: &[Mode::Ordered, Mode::Linearizable],
+                modes: &[Mode::Ordered, Mode::Linearizable, Mode::LinearizableClock],
                 safe_time: true,
                 steps: (3, 5),
                 // min(5 steps, 4 steps and twice the clock error): thesis 4.4.1.

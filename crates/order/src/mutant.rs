@@ -81,6 +81,10 @@ pub enum Mutant {
     PrimCastRepliesWithoutMemory,
     /// A point to read at is told before everything up to it is delivered.
     PrimCastReadsTooSoon,
+    /// An answer leaves when its timestamp is past by the error of one clock instead of two.
+    PrimCastWaitsHalfAsLong,
+    /// A primary that all others can tell has a wrong clock proposes and answers as if it were right.
+    PrimCastTrustsItsClock,
     /// A follower reports entries before they are on its disk.
     ConsensusAcknowledgesEarly,
     /// A new leader takes the second newest of the logs that it was promised.

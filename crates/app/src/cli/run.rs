@@ -7,12 +7,12 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use skein_machine::{Boot, Ordering, ProcessId};
 use skein_sim::clients::{ClientsPlan, Habits};
-use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Trace, run_seed};
+use skein_sim::{Load, Mix, Nanos, Outcome, Plan, SECOND, Trace, run_seed};
 
 use super::served::{Served, counted, served_of};
 use super::settings::{self, name_of};
 use super::{Mistake, ScenarioName, Shape, Verdict, output, thousands};
-use crate::compose::{Clock, Employer, Mode, Protocol, Variant};
+use crate::compose::{CLOCK_ERROR, Clock, Employer, Mode, Protocol, Variant};
 use crate::fleet::{Fleet, Report};
 
 /// More processes than this are not run as outsiders: two entries that are no replica.
@@ -263,7 +263,7 @@ impl Arguments {
             scenario,
             duration: self.seconds * SECOND,
             claims: nature.claims(scenario, self.mode, conflicts),
-            clock_bound: None,
+            clock_bound: self.mode.needs_clocks().then_some(CLOCK_ERROR.as_nanos() as Nanos),
             severity: self.severity,
         })
     }

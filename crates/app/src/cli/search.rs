@@ -5,14 +5,16 @@
 use std::hash::Hash;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use skein_machine::{Boot, Cluster, GroupSet, Ordering, ProcessId};
+use skein_machine::{Boot, Cluster, Conflicts, GroupSet, Ordering, ProcessId};
 use skein_service::Planted;
 use skein_sim::search::{
-    Counterexample, Kind, MOST_PARTITIONS, Moment, MomentKind, Report, Scope, ServiceScope, Wish, Wishes, search,
+    Clocks, Counterexample, Kind, MOST_PARTITIONS, Moment, MomentKind, Report, Scope, ServiceScope, Wish, Wishes,
+    search,
 };
 
 use super::searched::search_service_of;
@@ -163,7 +165,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
     let report = match arguments.service {
         None => {
             let scope = arguments.scope()?;
-            let variant = Variant { mode: arguments.mode, conflicts: scope.conflicts, ..Variant::PLAIN };
+            let variant = variant_of(arguments.mode, scope.conflicts);
             search_of(arguments.protocol, &scope, variant, told)?
         }
         Some(_) => search_service_of(arguments.protocol, &arguments.service_scope()?, Planted::NONE, told)?,
@@ -181,6 +183,18 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         arguments.print(&report);
     }
     Ok(is_well)
+}
+
+/// So much time passes at once in a search: less than any timer of a protocol takes, so none but those that wait for
+/// a clock fire in it.
+const UNIT: Duration = Duration::from_micros(50);
+
+/// What hardware clocks show in the mode that relies on them: they err by a unit.
+pub(crate) const CLOCKS: Clocks = Clocks { unit: UNIT, error: 1, passes: 3, ahead: 0 };
+
+/// What is searched in a mode.
+pub(crate) fn variant_of(mode: Mode, conflicts: Option<Conflicts>) -> Variant {
+    Variant { mode, conflicts, clock_error: CLOCKS.unit * CLOCKS.error, ..Variant::PLAIN }
 }
 
 /// Does the work on a thread with room for long paths.
@@ -227,6 +241,7 @@ impl Arguments {
             only: (!only.is_empty()).then_some(only),
             crashes: self.crashes,
             timers: self.timers,
+            clocks: self.mode.needs_clocks().then_some(CLOCKS),
             real_time: nature.real_time_in(self.mode),
             conflicts: settings::relation(self.protocol, self.conflicts)?,
             max_states: self.max_states,
@@ -526,5 +541,26 @@ mod tests {
             let failure = report.failure.unwrap_or_else(|| panic!("{mutant:?} survived {} states", report.states));
             assert_eq!(failure.violations[0].property, "real-time order");
         }
+    }
+
+    /// An answer that waits for the error of one clock is too early where another clock errs the other way.
+    #[test]
+    #[cfg(feature = "mutants")]
+    fn answers_that_wait_half_as_long_are_found() {
+        let only = Some([0b01, 0b10, 0b11].map(GroupSet::from_bits).to_vec());
+        let scope = Scope { only, clocks: Some(CLOCKS), real_time: Some(RealTime::Answers), ..Scope::calm(2, 1, 3) };
+        let planted = skein_order::Planted::bug(skein_order::Mutant::PrimCastWaitsHalfAsLong);
+        let variant = Variant { planted, ..variant_of(Mode::LinearizableClock, None) };
+        let report = search_of(Protocol::PrimCast, &scope, variant, |_| {}).unwrap();
+        let failure = report.failure.unwrap_or_else(|| panic!("it survived {} states", report.states));
+        assert_eq!(failure.violations[0].property, "real-time order");
+    }
+
+    /// Where time passes and clocks err, whatever is delivered is answered, and in order.
+    #[test]
+    fn answers_that_wait_for_clocks_leave_in_the_end() {
+        let scope = Scope { clocks: Some(CLOCKS), real_time: Some(RealTime::Answers), ..Scope::calm(2, 1, 1) };
+        let report = search_of(Protocol::PrimCast, &scope, variant_of(Mode::LinearizableClock, None), |_| {}).unwrap();
+        assert!(report.is_complete && report.failure.is_none(), "{:?}", report.failure);
     }
 }

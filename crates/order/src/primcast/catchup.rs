@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use skein_machine::{Position, ProcessId, Up};
+use skein_machine::{Position, ProcessId};
 
 use super::Effects;
 use super::record::{Outcome, Record, State};
@@ -226,7 +226,7 @@ impl Replica {
         out.checkpoint(Record::Checkpoint(Box::new(self.state())));
         // Where messages commute, no count says whether the user holds all that is in a newer state.
         if takes_user && (self.position > delivered || self.settings.conflicts.is_some()) {
-            out.emit(Up::Install { position: self.kept(), bytes: self.user.clone() });
+            self.hand_over_user(out);
             self.deliver_again(self.position, self.kept(), out);
         } else {
             self.deliver_again(delivered, told, out);

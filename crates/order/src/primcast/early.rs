@@ -116,6 +116,9 @@ impl Replica {
             self.early.since.push_back(stamp);
         }
         self.closed.push(stamp.id);
+        if self.settings.clock_error.is_some() {
+            self.past.wait_for(stamp);
+        }
         let message = self.log.get(index).expect("what the user hears of is kept").message.clone();
         out.emit(Up::Deliver(Delivery { position, timestamp: stamp.timestamp, message }));
     }

@@ -39,11 +39,19 @@ impl Replica {
         self.election.start(seed, !is_alone);
         self.written = self.delivered();
         if self.kept() > 0 {
-            out.emit(Up::Install { position: self.kept(), bytes: self.user.clone() });
+            self.hand_over_user(out);
         }
         self.deliver_again(self.position, self.kept(), out);
         // Replicas that start together do not tick together.
         out.arm(Timer::Tick, Duration::from_millis(self.election.random().between(1, TICK.as_millis() as u64)));
+    }
+
+    /// Gives the user the state that is kept here. Its messages may not be answered before the newest delivery.
+    pub(super) fn hand_over_user(&mut self, out: &mut Effects) {
+        out.emit(Up::Install { position: self.kept(), bytes: self.user.clone() });
+        if let Some(newest) = self.newest.filter(|_| self.settings.clock_error.is_some()) {
+            self.past.wait_for(newest);
+        }
     }
 
     /// Tells the user once more what it may have lost: what has had its turn since `from`, as far as the user,
@@ -94,6 +102,7 @@ impl Replica {
             Message::Outcomes(position, outcomes) => self.on_outcomes(position, outcomes, out),
             Message::Rejoin(incarnation) => self.on_rejoin(from, incarnation, out),
             Message::Stand => self.on_stand(from, out),
+            Message::Ahead => self.on_ahead(from),
             Message::Primary(_) | Message::Done(..) | Message::Refused(..) => {
                 unreachable!("the sender hears these")
             }
@@ -151,6 +160,7 @@ impl Replica {
         if self.election.is_amnesiac() {
             return;
         }
+        self.mind_the_clocks(now, out);
         self.say_heartbeat(now, out);
         self.help_those_behind(out);
         self.announce_settled(out);

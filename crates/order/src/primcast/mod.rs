@@ -32,6 +32,7 @@ mod life;
 mod merge;
 mod normal;
 mod notes;
+mod past;
 mod reads;
 mod record;
 mod remote;
@@ -91,6 +92,9 @@ pub struct Settings {
     pub tail_bytes: usize,
     /// Which messages must be delivered in one order everywhere (thesis 4.4.3); `None`: all of them.
     pub conflicts: Option<Conflicts>,
+    /// How far any hardware clock may be from true time, if answers wait until their timestamp is past on all of them
+    /// ([`Up::Settled`]). It takes hybrid clocks.
+    pub clock_error: Option<Duration>,
     /// Whether what is persisted can ever be read again. A host that keeps nothing spares the machine putting it
     /// together.
     pub keeps_records: bool,
@@ -118,6 +122,7 @@ impl Settings {
         tail: 1024,
         tail_bytes: 1 << 26,
         conflicts: None,
+        clock_error: None,
         keeps_records: true,
     };
 }
@@ -131,6 +136,8 @@ pub enum Timer {
     Look,
     /// A replica says what could wait.
     Later,
+    /// A replica looks whether answers may leave.
+    Past,
 }
 
 /// One process that runs PrimCast: a sender, and a replica if it is in a group.
@@ -147,6 +154,8 @@ impl PrimCast {
     /// A process of this cluster that comes to life in this way.
     pub fn new(me: ProcessId, cluster: Arc<Cluster>, boot: Boot, settings: Settings, planted: Planted) -> PrimCast {
         assert!(cluster.contains(me), "{me} is no process of the cluster");
+        let follows_time = settings.clock != ClockKind::Logical;
+        assert!(settings.clock_error.is_none() || follows_time, "logical clocks do not show what is past");
         let replica = cluster.group_of(me).map(|group| Replica::new(me, group, &cluster, boot, settings, planted));
         PrimCast { me, settings, sender: Sender::new(me, cluster.clone()), cluster, replica }
     }
@@ -264,7 +273,8 @@ impl Machine for PrimCast {
             (Timer::Look, _) => self.sender.look(out),
             (Timer::Tick, Some(replica)) => replica.tick(now, out),
             (Timer::Later, Some(replica)) => replica.speak_later(now, out),
-            (Timer::Tick | Timer::Later, None) => panic!("only replicas have that timer"),
+            (Timer::Past, Some(replica)) => replica.past.look_again(),
+            (Timer::Tick | Timer::Later | Timer::Past, None) => panic!("only replicas have that timer"),
         }
     }
 
@@ -284,6 +294,7 @@ impl Machine for PrimCast {
         }
         replica.advance(now, out);
         replica.pursue_reads(now, out);
+        replica.release_what_is_past(now, out);
         replica.speak(now, out);
         if self.sender.open() > 0 {
             replica.closed.iter().for_each(|id| {

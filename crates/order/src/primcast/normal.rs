@@ -61,6 +61,10 @@ impl Replica {
                 return;
             }
         }
+        if self.has_wrong_clock(now) {
+            // Its timestamp would lie in the past: whoever leads next proposes it.
+            return;
+        }
         let is_shown = asker.is_some() || known.is_some_and(|spot| self.is_shown(self.track(id, spot)));
         let timestamp = self.next_timestamp(now, message.floor);
         let is_late = timestamp > message.expiry;
@@ -202,7 +206,7 @@ impl Replica {
     /// Messages that other groups have proposed and that can only be void by now need no payload:
     /// they are proposed as soon as it is their turn.
     pub(super) fn propose_what_is_void(&mut self, now: Time, out: &mut Effects) {
-        if !self.may_propose() || self.planted.is(Mutant::PrimCastRefusesAlone) {
+        if !self.may_propose() || self.has_wrong_clock(now) || self.planted.is(Mutant::PrimCastRefusesAlone) {
             return;
         }
         let clock = self.clock.value();

@@ -15,6 +15,7 @@ use super::audience::Unsaid;
 use super::early::Early;
 use super::heads::Heads;
 use super::notes::places_of;
+use super::past::Past;
 use super::reads::Reads;
 use super::record::{Outcome, Record};
 use super::wire::{Message, Promise, Report};
@@ -92,6 +93,10 @@ pub(super) struct Replica {
     /// and the bytes of their payloads.
     pub(super) appended_bytes: usize,
 
+    /// What may not be answered yet.
+    pub(super) past: Past,
+    /// Others can tell that its hardware clock is wrong.
+    pub(super) is_fenced: bool,
     /// What it has last said of itself to those of its group who wait for it.
     pub(super) said: Option<Report>,
     /// Groups that must be told how far it holds the log.
@@ -236,6 +241,8 @@ impl Replica {
             unshown: None,
             appended: 0,
             appended_bytes: 0,
+            past: Past::default(),
+            is_fenced: false,
             said: None,
             acknowledge: GroupSet::EMPTY,
             is_clock_awaited: false,
@@ -305,6 +312,7 @@ impl Replica {
         tell("is_settled", u64::from(self.is_settled_in()));
         tell("is_without_memory", u64::from(!self.remembers()));
         tell("clock", self.clock.value().0);
+        tell("clock_is_fenced", u64::from(self.is_fenced));
         tell("safe_time", self.safe_time().0);
         tell("log_last", self.log.last());
         tell("log_decided", self.decided);

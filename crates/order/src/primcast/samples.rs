@@ -66,6 +66,7 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
             .prop_map(|(position, outcomes)| Message::Outcomes(position, outcomes)),
         any::<u32>().prop_map(Message::Rejoin),
         Just(Message::Stand),
+        Just(Message::Ahead),
     ];
     prop_oneof![between_sender_and_group, inside_a_group, between_groups, in_an_election]
 }

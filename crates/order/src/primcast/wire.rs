@@ -103,6 +103,8 @@ pub enum Message {
     Rejoin(u32),
     /// From a primary that is about to stop: stand for election.
     Stand,
+    /// Inside a group: your hardware clock is ahead of mine by more than both may err.
+    Ahead,
 }
 
 /// A message on its way to be ordered.
@@ -194,14 +196,15 @@ const REJOIN: u8 = 19;
 const STAND: u8 = 20;
 const INQUIRE: u8 = 21;
 const REPLY: u8 = 22;
+const AHEAD: u8 = 23;
 
-/// From this version on there are [`Message::Inquire`] and [`Message::Reply`].
+/// From this version on there are [`Message::Inquire`], [`Message::Reply`] and [`Message::Ahead`].
 const READS: Version = 2;
 
 impl Wire for Message {
     fn since(&self) -> Version {
         match self {
-            Message::Inquire { .. } | Message::Reply { .. } => READS,
+            Message::Inquire { .. } | Message::Reply { .. } | Message::Ahead => READS,
             _ => OLDEST,
         }
     }
@@ -302,6 +305,7 @@ impl Wire for Message {
                 writer.u32(*incarnation);
             }
             Message::Stand => writer.u8(STAND),
+            Message::Ahead => writer.u8(AHEAD),
         }
     }
 
@@ -351,6 +355,7 @@ impl Wire for Message {
             REPLY if reader.version() >= READS => {
                 Message::Reply { name: reader.u64()?, report: Report::decode(reader)? }
             }
+            AHEAD if reader.version() >= READS => Message::Ahead,
             tag => return Err(WireError::UnknownTag { what: "PrimCast's messages", tag }),
         })
     }

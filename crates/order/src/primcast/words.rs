@@ -55,6 +55,7 @@ impl fmt::Debug for Message {
             Message::Outcomes(position, outcomes) => write!(f, "OUTCOMES from #{position}: {outcomes:?}"),
             Message::Rejoin(incarnation) => write!(f, "REJOIN as incarnation {incarnation}"),
             Message::Stand => f.write_str("STAND for election"),
+            Message::Ahead => f.write_str("AHEAD is your clock"),
         }
     }
 }

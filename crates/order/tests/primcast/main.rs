@@ -10,6 +10,7 @@ mod commute;
 mod findings;
 mod memory;
 mod outlook;
+mod past;
 mod reads;
 mod rebirth;
 mod recovery;

@@ -10,7 +10,7 @@ use skein_order::primcast::{
 };
 
 /// The number of each kind is the first byte of its encoding; these are all there are.
-pub(crate) const KINDS_OF_MESSAGES: u8 = 22;
+pub(crate) const KINDS_OF_MESSAGES: u8 = 23;
 /// The same for records.
 pub(crate) const KINDS_OF_RECORDS: u8 = 7;
 
@@ -83,6 +83,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("stand", Message::Stand),
         ("inquire", Message::Inquire { name: 11, clock: Timestamp(7) }),
         ("reply", Message::Reply { name: 11, report }),
+        ("ahead", Message::Ahead),
     ]
 }
 

@@ -28,7 +28,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use skein_machine::{Boot, Cluster, ClusterError, Conflicts, GroupId, GroupSet, MessageId, Ordering, ProcessId};
+use skein_machine::{Boot, Cluster, ClusterError, Conflicts, GroupId, GroupSet, MessageId, Ordering, ProcessId, Time};
 
 use self::explore::explore;
 use self::messages::Messages;
@@ -55,6 +55,8 @@ pub struct Scope {
     pub crashes: u32,
     /// How many timers fire on one path, at most.
     pub timers: u32,
+    /// What hardware clocks show, if time passes at any moment; else they show nothing.
+    pub clocks: Option<Clocks>,
     /// Which real-time order must hold, if any. Then messages are sent at any moment, else all at first.
     pub real_time: Option<RealTime>,
     /// Which messages conflict, if only those must be in one order. Then each says a letter.
@@ -64,6 +66,31 @@ pub struct Scope {
     pub skips_equal_orders: bool,
     /// Stop after this many states.
     pub max_states: u64,
+}
+
+/// Hardware clocks that err as much as they may: some are ahead of true time by as much, and the others behind. All
+/// choices are tried.
+#[derive(Clone, Copy, Debug)]
+pub struct Clocks {
+    /// So much time passes at once.
+    pub unit: Duration,
+    /// So many units a clock may be off.
+    pub error: u32,
+    /// So often time passes while something is on its way, at most.
+    pub passes: u32,
+    /// Which processes, by their place, have a clock that is ahead: one bit each. The search sets it.
+    pub ahead: u64,
+}
+
+impl Clocks {
+    /// What a clock shows when time has passed so often. It has run for a while when a search begins.
+    fn read(self, place: usize, passed: u32) -> Time {
+        const BEGINNING: u32 = 1 << 10;
+        let is_ahead = self.ahead >> place & 1 == 1;
+        let units = BEGINNING + passed;
+        let units = if is_ahead { units + self.error } else { units - self.error };
+        Time::ZERO.after(self.unit * units)
+    }
 }
 
 /// What was found.
@@ -140,6 +167,7 @@ impl Scope {
             only: None,
             crashes: 0,
             timers: 0,
+            clocks: None,
             real_time: None,
             conflicts: None,
             skips_equal_orders: true,
@@ -152,6 +180,7 @@ impl Scope {
             crashes: self.crashes,
             timers: self.timers,
             patience: Duration::ZERO,
+            clocks: self.clocks,
             has_disks: true,
             skips_equal_orders: self.skips_equal_orders,
             max_states: self.max_states,
@@ -187,10 +216,14 @@ where
         }
         report.workloads += 1;
         let messages = Messages::new(scope, cluster, workload);
-        explore(Setting::new(scope.limits(), cluster, &messages, &maker), &mut report, &mut told);
-        if report.failure.is_some() || report.states >= scope.max_states {
-            report.is_complete = false;
-            return ControlFlow::Break(());
+        let choices = if scope.clocks.is_some() { 1u64 << (scope.groups * scope.replicas) } else { 1 };
+        for ahead in 0..choices {
+            let limits = Limits { clocks: scope.clocks.map(|clocks| Clocks { ahead, ..clocks }), ..scope.limits() };
+            explore(Setting::new(limits, cluster, &messages, &maker), &mut report, &mut told);
+            if report.failure.is_some() || report.states >= scope.max_states {
+                report.is_complete = false;
+                return ControlFlow::Break(());
+            }
         }
         ControlFlow::Continue(())
     });

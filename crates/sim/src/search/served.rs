@@ -84,6 +84,7 @@ where
         crashes: 0,
         timers: scope.timers,
         patience: PATIENCE,
+        clocks: None,
         has_disks: false,
         skips_equal_orders: scope.skips_equal_orders,
         max_states: scope.max_states,

@@ -12,8 +12,8 @@ use foldhash::quality::FixedState;
 use skein_machine::wire::{self, VERSION};
 use skein_machine::{Boot, Cluster, Effect, Machine, Out, ProcessId, Time};
 
-use super::MomentKind;
 use super::outside::{Outside, Story, note_lost, note_sent, tell, tell_heard};
+use super::{Clocks, MomentKind};
 use crate::check::Violation;
 
 /// Time passes so often on one path at most: no timer is due again and again while somebody has a right to wait.
@@ -28,6 +28,8 @@ pub(super) struct Limits {
     pub(super) timers: u32,
     /// Where somebody waits and nothing else can happen, timers fire that were armed for no longer than this.
     pub(super) patience: Duration,
+    /// What hardware clocks show, if time passes at any moment.
+    pub(super) clocks: Option<Clocks>,
     /// Whether what is written down can ever be read again.
     pub(super) has_disks: bool,
     /// Whether orders that cannot matter to each other are tried once.
@@ -59,6 +61,8 @@ pub(super) enum Transition {
     },
     /// Time passes, until the first timers are due.
     Wait,
+    /// A little time passes on all clocks, whatever is on its way.
+    Pass,
     Crash(u8),
     Restart(u8),
     Lose {
@@ -75,6 +79,7 @@ pub(super) struct State<M: Machine, O: Outside<M>> {
     crashes: u32,
     timers_fired: u32,
     waited: u32,
+    passed: u32,
 }
 
 struct Node<M: Machine> {
@@ -82,7 +87,7 @@ struct Node<M: Machine> {
     machine: Option<Arc<M>>,
     hash: (u64, u64),
     records: Vec<Bytes>,
-    /// With how long they were armed for, where that matters.
+    /// With how long they were armed for, where that matters; or, where time passes, until when.
     timers: BTreeMap<M::Timer, Duration>,
     life: u32,
 }
@@ -96,6 +101,7 @@ impl<M: Machine, O: Outside<M>> Clone for State<M, O> {
             crashes: self.crashes,
             timers_fired: self.timers_fired,
             waited: self.waited,
+            passed: self.passed,
         }
     }
 }
@@ -161,6 +167,7 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
             crashes: 0,
             timers_fired: 0,
             waited: 0,
+            passed: 0,
         };
         for place in 0..setting.processes.len() {
             state.boot(setting, place as u8, Boot::First, story);
@@ -186,6 +193,9 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
         if self.may_wait(setting) {
             next.push(Transition::Wait);
         }
+        if self.may_pass(setting) {
+            next.push(Transition::Pass);
+        }
         for (place, node) in self.nodes.iter().enumerate() {
             let at = place as u8;
             if node.machine.is_none() {
@@ -205,7 +215,7 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
 
     /// Whether nothing is left to do but to crash.
     pub(super) fn is_at_rest(&self, setting: &Setting<'_, M, O>) -> bool {
-        self.is_silent(setting) && !self.may_wait(setting)
+        self.is_silent(setting) && !self.may_wait(setting) && !self.may_pass(setting)
     }
 
     fn is_silent(&self, setting: &Setting<'_, M, O>) -> bool {
@@ -218,6 +228,19 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
             && self.is_silent(setting)
             && !setting.outside.is_all_answered(&self.memory)
             && self.first_due().is_some_and(|after| after <= setting.limits.patience)
+    }
+
+    /// Whether time may pass: as often as is asked for, and when all is silent until nobody has to wait for that alone.
+    fn may_pass(&self, setting: &Setting<'_, M, O>) -> bool {
+        setting.limits.clocks.is_some_and(|clocks| {
+            let longest = clocks.passes + 4 * clocks.error + 2;
+            self.passed < clocks.passes || (self.passed < longest && self.is_silent(setting))
+        })
+    }
+
+    /// What the clock of a process shows.
+    fn now(&self, setting: &Setting<'_, M, O>, at: u8) -> Time {
+        setting.limits.clocks.map_or(Time::ZERO, |clocks| clocks.read(usize::from(at), self.passed))
     }
 
     /// How long it takes until the first timer fires.
@@ -235,7 +258,8 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
         match transition {
             Transition::Ask(nth) => {
                 let (place, command) = setting.outside.ask(nth, &mut self.memory, story);
-                self.step(setting, place, story, |machine, out| machine.on_command(Time::ZERO, command, out));
+                let now = self.now(setting, place);
+                self.step(setting, place, story, |machine, out| machine.on_command(now, command, out));
             }
             Transition::Deliver { from, to } => {
                 let link = self.links.get_mut(&(from, to)).expect("only a link with something on it delivers");
@@ -256,6 +280,16 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
                 let after = self.first_due().expect("time passes for somebody");
                 for at in 0..self.nodes.len() as u8 {
                     let due = self.nodes[usize::from(at)].timers.iter().filter(|(_, other)| **other == after);
+                    let due: Vec<M::Timer> = due.map(|(timer, _)| timer.clone()).collect();
+                    due.into_iter().for_each(|timer| self.fire(setting, at, timer, story));
+                }
+            }
+            Transition::Pass => {
+                self.passed += 1;
+                let clocks = setting.limits.clocks.expect("time passes where there are clocks");
+                let now = clocks.unit * self.passed;
+                for at in 0..self.nodes.len() as u8 {
+                    let due = self.nodes[usize::from(at)].timers.iter().filter(|(_, until)| **until <= now);
                     let due: Vec<M::Timer> = due.map(|(timer, _)| timer.clone()).collect();
                     due.into_iter().for_each(|timer| self.fire(setting, at, timer, story));
                 }
@@ -294,7 +328,8 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
     fn fire(&mut self, setting: &Setting<'_, M, O>, at: u8, timer: M::Timer, story: &mut Story) {
         self.nodes[usize::from(at)].timers.remove(&timer);
         tell(story, MomentKind::Timer, setting.process(at), || format!("finds {timer:?} due"));
-        self.step(setting, at, story, |machine, out| machine.on_timer(Time::ZERO, timer, out));
+        let now = self.now(setting, at);
+        self.step(setting, at, story, |machine, out| machine.on_timer(now, timer, out));
     }
 
     /// What is wrong with what has been seen so far. `is_over` when nothing more will come.
@@ -312,7 +347,7 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
         let machines: Vec<Option<(u64, u64)>> =
             self.nodes.iter().map(|node| node.machine.is_some().then_some(node.hash)).collect();
         let kept: Vec<_> = self.nodes.iter().map(|node| (&node.records, &node.timers)).collect();
-        let rest = (&self.links, &self.memory, self.crashes, self.timers_fired, self.waited);
+        let rest = (&self.links, &self.memory, self.crashes, self.timers_fired, self.waited, self.passed);
         let (high, low) = hashes(&(machines, kept, rest));
         u128::from(high) << 64 | u128::from(low)
     }
@@ -336,17 +371,20 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
         setting.outside.begins_to_live(at, &mut self.memory);
         node.machine = Some(Arc::new(machine));
         let seed = u64::from(at) + 1;
-        self.step(setting, at, story, |machine, out| machine.start(Time::ZERO, seed, out));
+        let now = self.now(setting, at);
+        self.step(setting, at, story, |machine, out| machine.start(now, seed, out));
     }
 
     fn reconnect(&mut self, setting: &Setting<'_, M, O>, at: u8, peer: u8, story: &mut Story) {
         let peer = setting.process(peer);
-        self.step(setting, at, story, |machine, out| machine.on_reconnect(Time::ZERO, peer, out));
+        let now = self.now(setting, at);
+        self.step(setting, at, story, |machine, out| machine.on_reconnect(now, peer, out));
     }
 
     fn hear(&mut self, setting: &Setting<'_, M, O>, from: u8, to: u8, bytes: Bytes, story: &mut Story) {
         let (sender, message) = understand(setting, from, to, bytes, story);
-        self.step(setting, to, story, |machine, out| machine.on_message(Time::ZERO, sender, message, out));
+        let now = self.now(setting, to);
+        self.step(setting, to, story, |machine, out| machine.on_message(now, sender, message, out));
     }
 
     /// One step of one machine, and then what it tells itself, in the order told, until it is silent.
@@ -355,7 +393,8 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
         self.step_once(setting, at, &mut to_itself, story, act);
         while let Some(bytes) = to_itself.pop_front() {
             let (sender, message) = understand(setting, at, at, bytes, story);
-            let act = |machine: &mut M, out: &mut Out<M>| machine.on_message(Time::ZERO, sender, message, out);
+            let now = self.now(setting, at);
+            let act = |machine: &mut M, out: &mut Out<M>| machine.on_message(now, sender, message, out);
             self.step_once(setting, at, &mut to_itself, story, act);
         }
         let machine = self.nodes[usize::from(at)].machine.as_deref().expect("it has just taken a step");
@@ -372,10 +411,11 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
         act: impl FnOnce(&mut M, &mut Out<M>),
     ) {
         let mut out = Out::new();
+        let now = self.now(setting, at);
         let node = &mut self.nodes[usize::from(at)];
         let machine = Arc::make_mut(node.machine.as_mut().expect("only a process that is up takes steps"));
         act(machine, &mut out);
-        machine.finish(Time::ZERO, &mut out);
+        machine.finish(now, &mut out);
         machine.check();
         for effect in out.drain() {
             self.perform(setting, at, effect, to_itself, story);
@@ -397,7 +437,12 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
             Effect::Checkpoint(record) | Effect::Compact(record) => node.records = vec![wire::to_bytes(&record)],
             Effect::Arm(timer, after) => {
                 let is_counted = setting.limits.patience > Duration::ZERO;
-                node.timers.insert(timer, if is_counted { after } else { Duration::ZERO });
+                let until = match setting.limits.clocks {
+                    Some(clocks) => clocks.unit * self.passed + after,
+                    None if is_counted => after,
+                    None => Duration::ZERO,
+                };
+                node.timers.insert(timer, until);
             }
             Effect::Disarm(timer) => {
                 node.timers.remove(&timer);

@@ -113,6 +113,7 @@ fn golden_vectors_inside_a_group() {
 #[test]
 fn golden_vectors_of_those_who_read() {
     holds_since(2, &Message::Inquire { name: 3, clock: Timestamp(4) }, &Layout::of(21).u64(3).u64(4));
+    holds_since(2, &Message::Ahead, &Layout::of(23));
     let report = Report {
         incarnation: 1,
         held: epoch(2, 3),
@@ -202,7 +203,7 @@ fn golden_vectors_of_an_election() {
 
 #[test]
 fn an_unknown_kind_is_refused() {
-    for tag in [0, 23, 255] {
+    for tag in [0, 24, 255] {
         let refused = from_bytes::<Message>(Bytes::from(vec![tag; 80]), VERSION);
         assert_eq!(refused, Err(WireError::UnknownTag { what: "PrimCast's messages", tag }));
     }
