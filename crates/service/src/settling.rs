@@ -213,7 +213,7 @@ impl<M: Ordering> Machine for Settling<M> {
         let command = match (command, &self.member) {
             (Down::Checkpointed { position, bytes }, Some(member)) => {
                 let envelope = Envelope { newest: member.newest, settled: member.settled.clone(), user: bytes };
-                Down::Checkpointed { position, bytes: wire::to_bytes(&envelope).into() }
+                Down::Checkpointed { position, bytes: wire::to_bytes(&envelope) }
             }
             (command, _) => command,
         };
