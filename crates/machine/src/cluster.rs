@@ -95,6 +95,17 @@ impl Cluster {
         Cluster::new(ClusterId(1), groups, numbers.take(outsiders).collect())
     }
 
+    /// The replicas of these groups, taken for one group. It may be larger than any that a person describes, since
+    /// those who agree in it need not all talk to each other.
+    #[must_use]
+    pub fn joined(&self, groups: GroupSet) -> Cluster {
+        let group = GroupId::new(0).expect("0 is a group");
+        let members: Vec<ProcessId> = self.replicas(groups).collect();
+        let mut home: Vec<(ProcessId, Option<GroupId>)> = members.iter().map(|member| (*member, Some(group))).collect();
+        home.sort_unstable();
+        Cluster { id: self.id, groups: [members].into(), outsiders: Vec::new(), home }
+    }
+
     /// Which cluster this is.
     pub fn id(&self) -> ClusterId {
         self.id
@@ -282,6 +293,15 @@ mod tests {
 
     fn refusal(groups: &[&[u16]], outsiders: &[u16]) -> String {
         cluster(groups, outsiders).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn groups_are_taken_for_one() {
+        let joined = Cluster::regular(4, 5, 2).unwrap().joined(GroupSet::from_bits(0b1101));
+        let group = joined.groups().iter().next().unwrap();
+        assert_eq!((joined.groups().len(), joined.members(group).len(), joined.quorum(group)), (1, 15, 8));
+        assert_eq!(joined.group_of(ProcessId(10)), Some(group));
+        assert!(!joined.contains(ProcessId(5)) && joined.outsiders().is_empty());
     }
 
     #[test]

@@ -303,6 +303,11 @@ impl<E: Content, S: Content> Consensus<E, S> {
         self.members().filter(move |member| *member != me)
     }
 
+    /// Ticks since a replica of the group was heard.
+    pub fn silence_of(&self, process: ProcessId) -> u32 {
+        self.election.silence_of(process)
+    }
+
     /// So many replicas decide.
     pub fn quorum(&self) -> usize {
         self.cluster.quorum(self.group)

@@ -98,6 +98,31 @@ impl<E: Content, S: Content> Consensus<E, S> {
         }
     }
 
+    /// Of the log up to a place nobody needs anything any more but this state, in which the owner keeps next to nothing.
+    /// What is kept for those who are behind is bounded by the tail. Answers whether anything was cut.
+    pub fn trim(&mut self, wanted: Index, tail: Tail, state: impl FnOnce(&E) -> S) -> bool {
+        let slowest = self.peers.values().map(|peer| peer.index).min().unwrap_or(0);
+        let spare = slowest.max(self.log.newest(tail.entries, tail.bytes));
+        let place = self.applied.min(wanted).min(spare);
+        if place <= self.log.base() {
+            return false;
+        }
+        let state = state(&self.log.get(place).expect("what is applied and not cut is there").content);
+        self.log.cut(place);
+        self.log.sift(|_, _| Fate::Removed);
+        self.kept = Some((place, state));
+        true
+    }
+
+    /// Everything that must not be forgotten, as a record that makes all earlier ones of it superfluous.
+    pub fn portrait(&self) -> State<E, S> {
+        match self.kept.clone() {
+            Some((at, state)) => self.state_with(at, Some(state)),
+            // The log goes back to the beginning, so there is a state that needs no words.
+            None => self.state_with(0, None),
+        }
+    }
+
     // ---- Other replicas.
 
     pub(super) fn send_snapshot<O: Owner<E, S>>(&mut self, to: ProcessId, out: &mut Out<O>) {
@@ -108,12 +133,7 @@ impl<E: Content, S: Content> Consensus<E, S> {
         }
         peer.pause.begin(length);
         let reign = Reign { epoch: self.held, rebirths: self.election.rebirths() };
-        let state = match self.kept.clone() {
-            Some((at, state)) => self.state_with(at, Some(state)),
-            // The log goes back to the beginning, so there is a state that needs no words.
-            None => self.state_with(0, None),
-        };
-        out.send(to, Message::Snapshot(reign, Box::new(state)).into());
+        out.send(to, Message::Snapshot(reign, Box::new(self.portrait())).into());
     }
 
     /// The leader offers everything.

@@ -13,8 +13,8 @@ use core::time::Duration;
 
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{
-    Busy, Cluster, Down, GroupId, MAX_PAYLOAD, MessageId, Multicast, Ordering, Out, Outlook, ProcessId, SessionId,
-    Timestamp, Up, Want, Wire,
+    Busy, Cluster, Down, GroupId, GroupSet, MAX_PAYLOAD, MessageId, Multicast, Ordering, Out, Outlook, ProcessId,
+    SessionId, Timestamp, Up, Want, Wire,
 };
 
 use smallvec::SmallVec;
@@ -67,6 +67,8 @@ pub struct Sender {
     share: Load,
     /// The newest epoch heard of in each group; its leader is whom to ask.
     leaders: ByGroup<Epoch>,
+    /// Where messages are ordered for several groups at once, if the protocol does so.
+    desks: Vec<Desk>,
     open: Table<MessageId, Open>,
     /// Their numbers in each session, as far as it sends to the same groups, rising. Most have one on the way.
     sequences: Table<Stream, SmallVec<[u64; 2]>>,
@@ -79,6 +81,15 @@ pub struct Sender {
     is_looking: bool,
     /// The highest timestamp that a group has told this process.
     newest: Timestamp,
+}
+
+/// Processes that order messages to some groups for all of them, under one leader.
+#[derive(Clone, Debug, Hash)]
+struct Desk {
+    groups: GroupSet,
+    members: Vec<ProcessId>,
+    /// The newest epoch heard of.
+    epoch: Epoch,
 }
 
 /// How much is on the way.
@@ -123,6 +134,7 @@ impl Sender {
             me,
             share,
             leaders,
+            desks: Vec::new(),
             open: Table::new(),
             sequences: Table::new(),
             load: cluster.groups().iter().map(|group| (group, Load::default())).collect(),
@@ -132,6 +144,18 @@ impl Sender {
             is_looking: false,
             newest: Timestamp::ZERO,
         }
+    }
+
+    /// The same for a protocol that orders a message in one place for all its destinations: at the first of these
+    /// desks that serves them all. Each is led by its first member at first.
+    #[must_use]
+    pub fn with_desks(mut self, desks: impl Iterator<Item = (GroupSet, Vec<ProcessId>)>) -> Sender {
+        let desk = |(groups, members): (GroupSet, Vec<ProcessId>)| {
+            let epoch = Epoch::first(members[0]);
+            Desk { groups, members, epoch }
+        };
+        self.desks = desks.map(desk).collect();
+        self
     }
 
     /// How many messages are on the way.
@@ -222,6 +246,11 @@ impl Sender {
         let open = self.open.at_mut(spot, &id).expect("what is sent is open");
         open.copies = open.copies.saturating_add(1);
         let Open { message, follows, tries, .. } = self.open.at(spot, &id).expect("it was just found");
+        if let Some(number) = self.desk_of(id.destinations) {
+            let Desk { members, epoch, .. } = &self.desks[number];
+            out.send_early(next_of(members, epoch.leader, *tries), M::say_start(message.clone(), *follows, self.me));
+            return;
+        }
         for group in id.destinations.iter().filter(|group| only.is_none_or(|only| only == *group)) {
             out.send_early(self.whom(group, *tries), M::say_start(message.clone(), *follows, self.me));
         }
@@ -229,10 +258,25 @@ impl Sender {
 
     /// The believed primary at first, then one replica after the other: whoever is not it passes START on.
     fn whom(&self, group: GroupId, tries: u32) -> ProcessId {
-        let members = self.cluster.members(group);
-        let leader = self.leaders[group].leader;
-        let place = members.iter().position(|member| *member == leader).unwrap_or(0);
-        members[(place + tries as usize) % members.len()]
+        next_of(self.cluster.members(group), self.leaders[group].leader, tries)
+    }
+
+    /// Where a message to these groups is ordered, if that is one place.
+    fn desk_of(&self, destinations: GroupSet) -> Option<usize> {
+        self.desks.iter().position(|desk| destinations.within(desk.groups))
+    }
+
+    /// A newer epoch of the processes at a desk: what is on the way to it goes to its leader, too.
+    pub fn believe_desk<M: Starts>(&mut self, number: usize, epoch: Epoch, out: &mut Out<M>) {
+        if epoch <= self.desks[number].epoch {
+            return;
+        }
+        self.desks[number].epoch = epoch;
+        for id in self.waiting().filter(|id| self.desk_of(id.destinations) == Some(number)).collect::<Vec<_>>() {
+            let open = self.open.get_mut(&id).expect("it was just found");
+            (open.age, open.tries, open.asks_again) = (0, 0, true);
+            self.start(id, None, out);
+        }
     }
 
     /// A newer epoch of a group: what is on the way to it goes to its leader, too.
@@ -346,7 +390,15 @@ impl Sender {
 
     /// What was on its way to this process may be lost.
     pub fn on_reconnect<M: Starts>(&mut self, peer: ProcessId, out: &mut Out<M>) {
-        let Some(group) = self.cluster.group_of(peer) else { return };
+        for id in self.waiting().collect::<Vec<_>>() {
+            let Some(number) = self.desk_of(id.destinations) else { break };
+            let tries = self.open.get(&id).expect("it was just found").tries;
+            let Desk { members, epoch, .. } = &self.desks[number];
+            if next_of(members, epoch.leader, tries) == peer {
+                self.start(id, None, out);
+            }
+        }
+        let Some(group) = self.cluster.group_of(peer).filter(|_| self.desks.is_empty()) else { return };
         for id in self.to(group) {
             let tries = self.open.get(&id).expect("it was just found").tries;
             if self.whom(group, tries) == peer {
@@ -402,6 +454,12 @@ impl Sender {
             assert!(fits, "{load:?} is on the way to {group}, where {:?} may be", self.share);
         }
     }
+}
+
+/// The leader at first, then one after the other.
+fn next_of(members: &[ProcessId], leader: ProcessId, tries: u32) -> ProcessId {
+    let place = members.iter().position(|member| *member == leader).unwrap_or(0);
+    members[(place + tries as usize) % members.len()]
 }
 
 impl Wire for Refusal {
