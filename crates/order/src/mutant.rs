@@ -175,6 +175,24 @@ pub enum Mutant {
     WhiteBoxReadsOnOldReplies,
     /// A point to read at is told before everything up to it is delivered.
     WhiteBoxReadsTooSoon,
+    /// At one process the merge takes one instance more of each ring in a round than at the others.
+    MultiRingTakesOneTooMany,
+    /// A coordinator takes instances for skipped before the ring has agreed on it.
+    MultiRingSkipsWithoutAgreement,
+    /// What one process of each group has in a checkpoint is trimmed.
+    MultiRingTrimsAtAMinority,
+    /// Whoever hands a vote on along the ring is taken for one who has voted.
+    MultiRingCountsVotesTwice,
+    /// Now and then the window of a session is forgotten.
+    MultiRingForgetsWindows,
+    /// A message gets the next instance, whatever floor its session brings along.
+    MultiRingIgnoresTheFloor,
+    /// The coordinator does not look at which message of its session comes before.
+    MultiRingForgetsWhatItFollows,
+    /// Whoever wants to read asks nobody: how far its own ring is here will do.
+    MultiRingReadsAlone,
+    /// A point to read at is told before everything up to it is delivered.
+    MultiRingReadsTooSoon,
 }
 
 /// The bug that a machine was built with, if any.

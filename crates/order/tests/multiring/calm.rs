@@ -1,0 +1,79 @@
+//! When nothing breaks: what a multicast looks like, and who waits for whom.
+
+use skein_machine::{Down, Timestamp, Up};
+use skein_order::multiring::Settings;
+use skein_sim::{SECOND, Trace};
+
+use super::room::{CLIENT, DELAY, G, H, Room, TO_BOTH, TO_G, TO_H, compare, message};
+
+fn quiet_room() -> Room {
+    let mut room = Room::new(Settings::DEFAULT);
+    room.run_until(2 * SECOND);
+    room.run_to_a_quiet_moment(20);
+    room
+}
+
+/// START, the value along the ring with the votes behind it, and beside it the rings that have to skip.
+#[test]
+fn a_message_to_one_group_goes_along_its_ring() {
+    let mut room = quiet_room();
+    room.world.set_trace(Trace::brief());
+    let m = message(1, 1, TO_G, "m");
+    room.multicast(CLIENT, m.clone());
+    room.run(20);
+    assert!(G.iter().all(|process| room.delivery(*process, m.id).is_some()), "a destination has not delivered");
+    assert!(H.iter().all(|process| room.delivery(*process, m.id).is_none()), "a bystander has");
+    assert!(room.said.contains(&(CLIENT, Up::Done { id: m.id, timestamp: Timestamp(3) })), "{:?}", room.said);
+    let is_shown = |line: &str| [" p0 ", " p1 ", " p2 ", "p6"].iter().any(|word| line.contains(word));
+    compare("multiring_lone_message.txt", &room.lines(is_shown));
+}
+
+/// No link carries a value twice: in a ring of six it crosses five.
+#[test]
+fn a_value_crosses_each_link_once() {
+    let mut room = quiet_room();
+    room.world.set_trace(Trace::brief());
+    let m = message(1, 1, TO_BOTH, "m");
+    room.multicast(CLIENT, m.clone());
+    room.run(20);
+    let values = room.lines(|line| line.contains("PASS ring 2: APPEND") && line.contains("s1.1"));
+    assert_eq!(values.lines().count(), 5, "{values}");
+    for process in G.into_iter().chain(H) {
+        let (_, delivery) = room.delivery(process, m.id).expect("every destination delivers");
+        assert_eq!(delivery.timestamp, room.delivery(G[0], m.id).unwrap().1.timestamp, "at {process}");
+    }
+}
+
+/// Messages to one group, the other and both, as fast as they come: the merge is the same at all learners of a group.
+#[test]
+fn learners_merge_the_rings_in_one_way() {
+    let mut room = quiet_room();
+    for sequence in 1..=20 {
+        for (session, groups) in [(1, TO_G), (2, TO_H), (3, TO_BOTH), (4, TO_BOTH)] {
+            room.multicast(if session == 4 { H[1] } else { CLIENT }, message(session, sequence, groups, ""));
+        }
+        room.run(sequence % 4);
+    }
+    room.run_until(room.world.now() + SECOND);
+    for group in [G, H] {
+        let order =
+            |process| -> Vec<_> { room.deliveries[&process].iter().map(|(_, delivery)| delivery.clone()).collect() };
+        assert_eq!(order(group[0]).len(), 60);
+        assert!(group.iter().all(|process| order(*process) == order(group[0])), "learners differ");
+    }
+}
+
+/// A group that has nothing to say does not stop the others, nor whoever waits for it to pass a timestamp.
+#[test]
+fn a_ring_without_messages_skips() {
+    let mut room = quiet_room();
+    room.world.command(H[2], Down::RaiseClock(Timestamp(1_000)));
+    room.run(40);
+    let told = |(process, up): &_| *process == H[2] && matches!(up, Up::SafeTime(safe) if safe.0 >= 1_000);
+    assert!(room.said.iter().any(told), "{:?}", room.said);
+    let m = message(1, 1, TO_G, "m");
+    room.multicast(CLIENT, m.clone());
+    room.run(40);
+    let (at, _) = room.delivery(G[2], m.id).expect("g0 need not wait for g1");
+    assert!(room.world.now() - at >= 20 * DELAY);
+}
