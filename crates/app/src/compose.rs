@@ -11,6 +11,7 @@ use clap::ValueEnum;
 use skein_machine::{Boot, Cluster, Conflicts, Ordering, ProcessId};
 use skein_order::Planted;
 use skein_order::fastcast::{self, FastCast};
+use skein_order::multiring::{self, MultiRing, Rings};
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_order::skeen::{self, Skeen};
 use skein_order::whitebox::{self, WhiteBox};
@@ -32,6 +33,9 @@ pub enum Protocol {
     /// FastCast: a consensus in each group; four steps, survives every fault of the swarm.
     #[value(name = "fastcast")]
     FastCast,
+    /// Multi-Ring Paxos: logs that learners merge; by ring length, not genuine, survives every fault of the swarm.
+    #[value(name = "multiring")]
+    MultiRing,
     /// White-Box: four steps, three to the leaders; survives every fault of the swarm.
     #[value(name = "whitebox")]
     WhiteBox,
@@ -201,6 +205,13 @@ fn fastcast_settings(settings: Settings) -> fastcast::Settings {
     }
 }
 
+/// What of it rings have.
+fn multiring_settings(settings: Settings) -> multiring::Settings {
+    let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
+        settings;
+    multiring::Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records }
+}
+
 /// What of it White-Box has: its clocks are logical, and nothing overtakes.
 fn whitebox_settings(settings: Settings) -> whitebox::Settings {
     let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
@@ -228,8 +239,14 @@ pub trait Employer {
 
 impl Protocol {
     /// All of them, in the order in which tables list them.
-    pub const ALL: [Protocol; 5] =
-        [Protocol::Skeen, Protocol::SkeenExtended, Protocol::PrimCast, Protocol::WhiteBox, Protocol::FastCast];
+    pub const ALL: [Protocol; 6] = [
+        Protocol::Skeen,
+        Protocol::SkeenExtended,
+        Protocol::PrimCast,
+        Protocol::WhiteBox,
+        Protocol::FastCast,
+        Protocol::MultiRing,
+    ];
 
     /// What it promises and needs.
     pub fn nature(self) -> Nature {
@@ -269,6 +286,18 @@ impl Protocol {
                 modes: &[Mode::Ordered],
                 safe_time: true,
                 steps: (4, 6),
+                hybrid_steps: None,
+                commuting_steps: None,
+            },
+            Protocol::MultiRing => Nature {
+                survives_faults: true,
+                needs_majorities: true,
+                genuine: None,
+                real_time: None,
+                modes: &[Mode::Ordered],
+                safe_time: true,
+                // Two groups of three share a ring with a third: a value and its votes go around nine processes.
+                steps: (12, 14),
                 hybrid_steps: None,
                 commuting_steps: None,
             },
@@ -338,6 +367,12 @@ impl Protocol {
             }
             Protocol::PrimCast => {
                 employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
+            }
+            Protocol::MultiRing => {
+                let (settings, rings) = (multiring_settings(settings), Arc::new(Rings::of(&cluster)));
+                employer.employ(move |process, boot| {
+                    MultiRing::new(process, cluster.clone(), &rings, boot, settings, planted)
+                })
             }
             Protocol::FastCast => {
                 let settings = fastcast_settings(settings);

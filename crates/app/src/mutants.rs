@@ -89,6 +89,11 @@ const fn rare(name: &'static str, mutant: Mutant, breaks: &'static [&'static str
     Row { is_rare: true, ..swarm(name, mutant, breaks) }
 }
 
+/// The same in rings, whose logs are cut at once too.
+const fn multiring(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
+    Row { protocol: Protocol::MultiRing, is_tight: true, ..swarm(name, mutant, breaks) }
+}
+
 /// The same in FastCast, whose logs are cut at once here: what goes wrong in a transfer is seen.
 const fn fastcast(name: &'static str, mutant: Mutant, breaks: &'static [&'static str]) -> Row {
     Row { protocol: Protocol::FastCast, is_tight: true, ..swarm(name, mutant, breaks) }
@@ -232,6 +237,14 @@ const ROWS: &[Row] = &[
     whitebox("whitebox-reads-alone", Mutant::WhiteBoxReadsAlone, &["read point"]),
     whitebox("whitebox-reads-on-old-replies", Mutant::WhiteBoxReadsOnOldReplies, &["read point"]),
     whitebox("whitebox-reads-too-soon", Mutant::WhiteBoxReadsTooSoon, &["read point"]),
+    multiring("multiring-takes-one-too-many", Mutant::MultiRingTakesOneTooMany, ORDER),
+    multiring("multiring-skips-without-agreement", Mutant::MultiRingSkipsWithoutAgreement, ORDER_OR_PROGRESS),
+    multiring("multiring-counts-votes-twice", Mutant::MultiRingCountsVotesTwice, ORDER_OR_PROGRESS),
+    multiring("multiring-forgets-windows", Mutant::MultiRingForgetsWindows, ORDER),
+    multiring("multiring-ignores-the-floor", Mutant::MultiRingIgnoresTheFloor, &["sender order"]),
+    multiring("multiring-forgets-what-it-follows", Mutant::MultiRingForgetsWhatItFollows, &["sender order"]),
+    multiring("multiring-reads-alone", Mutant::MultiRingReadsAlone, &["read point"]),
+    multiring("multiring-reads-too-soon", Mutant::MultiRingReadsTooSoon, &["read point"]),
     Row {
         is_rare: true,
         first: 300,

@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use skein_machine::wire::{VERSION, Wire, WireError, examine, from_bytes, to_bytes};
-use skein_order::{fastcast, primcast, skeen, whitebox};
+use skein_order::{fastcast, multiring, primcast, skeen, whitebox};
 
 mod fastcast_kinds;
+mod multiring_kinds;
 mod primcast_kinds;
 mod whitebox_kinds;
 
@@ -64,6 +65,14 @@ fn fastcast() {
     corpus_of::<fastcast::Message>("fastcast");
     seeds_of("fastcast_record", fastcast_kinds::KINDS_OF_RECORDS, fastcast_kinds::records());
     corpus_of::<fastcast::Record>("fastcast_record");
+}
+
+#[test]
+fn multiring() {
+    seeds_of("multiring", multiring_kinds::KINDS_OF_MESSAGES, multiring_kinds::messages());
+    corpus_of::<multiring::Message>("multiring");
+    seeds_of("multiring_record", multiring_kinds::KINDS_OF_RECORDS, multiring_kinds::records());
+    corpus_of::<multiring::Record>("multiring_record");
 }
 
 #[test]

@@ -436,6 +436,8 @@ mod tests {
             (Protocol::PrimCast, 1, 3, 1, 192),
             (Protocol::FastCast, 2, 1, 2, 1_147),
             (Protocol::FastCast, 1, 3, 1, 364),
+            (Protocol::MultiRing, 2, 1, 2, 395),
+            (Protocol::MultiRing, 1, 3, 1, 316),
             (Protocol::WhiteBox, 2, 1, 2, 943),
             (Protocol::WhiteBox, 2, 1, 3, 87_131),
             (Protocol::WhiteBox, 1, 3, 1, 37),

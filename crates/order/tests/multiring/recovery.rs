@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
-use skein_machine::{Cluster, Down};
+use skein_machine::{Cluster, Down, ProcessId};
 use skein_order::Planted;
 use skein_order::multiring::{MultiRing, Rings, Settings};
 use skein_sim::check::Claims;
-use skein_sim::{Load, Mix, Outcome, Plan, SECOND, Scenario, Trace, run_seed};
+use skein_sim::{DiskHabits, Latency, Load, Mix, Outcome, Plan, SECOND, Scenario, Trace, run_seed};
 
-use super::room::{CLIENT, DELAY, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, message};
+use super::room::{CLIENT, DELAY, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
 
 /// Until the ring closes over it, heartbeats carry what it does not; then the ring is as fast as ever.
 #[test]
@@ -100,6 +100,51 @@ fn a_process_that_lost_its_disk_is_taken_in_again() {
     assert!(room.world.remembers(G[2]));
     busy(&mut room, 2);
     assert_eq!(room.applied(G[2]), 80);
+}
+
+/// Of g0 only p0 hears what the ring of everybody says, takes it and has it in a checkpoint; then it loses its disk.
+/// The others still get it from the ring, which has not trimmed what one of a group alone had. Answers how much p1 has
+/// applied of what was to reach it.
+fn lose_the_only_one_who_has_taken_it(planted: Planted) -> (u64, u64) {
+    let settings = Settings { checkpoint_every: 4, tail: 2, ..SMALL };
+    let processes: Vec<ProcessId> = cluster().processes().collect();
+    let mut room = Room::with_bug(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, 1, planted);
+    room.run_until(2 * SECOND);
+    room.world.command(G[0], Down::Retire);
+    room.run_until(3 * SECOND);
+    let links: Vec<(ProcessId, ProcessId)> =
+        H.into_iter().chain([G[0]]).flat_map(|from| [(from, G[1]), (from, G[2])]).collect();
+    for (from, to) in &links {
+        room.world.set_cut(*from, *to, true);
+    }
+    for sequence in 1..=40 {
+        for (session, groups) in [(1, TO_G), (2, TO_BOTH), (3, TO_H)] {
+            room.multicast(CLIENT, message(session, sequence, groups, ""));
+        }
+        room.run(50);
+    }
+    assert!(room.applied(G[0]) > room.applied(G[1]), "p1 lacks nothing");
+    room.world.crash(G[0]);
+    room.world.lose_disk(G[0]);
+    room.world.restart(G[0]);
+    for (from, to) in &links {
+        room.world.set_cut(*from, *to, false);
+    }
+    room.run_until(room.world.now() + 20 * SECOND);
+    (room.applied(G[1]), room.applied(G[0]))
+}
+
+#[test]
+fn what_one_of_a_group_has_taken_is_not_trimmed() {
+    assert_eq!(lose_the_only_one_who_has_taken_it(Planted::NONE), (80, 80));
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn what_is_trimmed_at_a_minority_is_lost() {
+    let bug = Planted::bug(skein_order::Mutant::MultiRingTrimsAtAMinority);
+    let (applied, _) = lose_the_only_one_who_has_taken_it(bug);
+    assert!(applied < 80, "the bug does no harm");
 }
 
 /// So many replicas in a group, so many groups, logs that are cut so often, so much weather.

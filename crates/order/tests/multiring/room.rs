@@ -61,11 +61,22 @@ impl Room {
 
     /// The same with other links and disks.
     pub(crate) fn with(settings: Settings, latency: Latency, disks: DiskHabits, seed: u64) -> Room {
+        Room::with_bug(settings, latency, disks, seed, Planted::NONE)
+    }
+
+    /// The same with a rule broken.
+    pub(crate) fn with_bug(
+        settings: Settings,
+        latency: Latency,
+        disks: DiskHabits,
+        seed: u64,
+        planted: Planted,
+    ) -> Room {
         let cluster = cluster();
         let processes: Vec<ProcessId> = cluster.processes().collect();
         let rings = Arc::new(Rings::of(&cluster));
         let maker =
-            move |process, boot: Boot| MultiRing::new(process, cluster.clone(), &rings, boot, settings, Planted::NONE);
+            move |process, boot: Boot| MultiRing::new(process, cluster.clone(), &rings, boot, settings, planted);
         let mut world = World::new(&processes, latency, disks, seed, Box::new(maker));
         world.start();
         Room { world, deliveries: BTreeMap::new(), said: Vec::new(), applied: BTreeMap::new() }

@@ -1,0 +1,151 @@
+//! One message and one record of every kind, with something in every field:
+//! what a fuzzer begins with, since it would hardly guess them.
+
+use bytes::Bytes;
+use skein_machine::{MessageId, Multicast, ProcessId, Timestamp};
+use skein_order::consensus::{self, Candidacy, Promise, Reign, Report, Slot};
+use skein_order::multiring::{
+    Agreement, Delivered, Entry, Kept, Message, Pass, Progress, Proposal, Record, Start, State,
+};
+use skein_order::parts::{Epoch, Outline, Rebirth, Refusal, Run, Windows};
+
+/// The number of each kind is the first byte of its encoding; these are all there are.
+pub(crate) const KINDS_OF_MESSAGES: u8 = 12;
+/// The same for records.
+pub(crate) const KINDS_OF_RECORDS: u8 = 3;
+
+/// Messages with the names of their files.
+pub(crate) fn messages() -> Vec<(&'static str, Message)> {
+    let append = consensus::Message::Append { epoch: epoch(2), previous: 8, entries: entries() };
+    let pass = Pass { values: vec![(4, append)], votes: vec![(ProcessId(5), report())] };
+    let mut all = vec![
+        ("start", Message::Start(Start { message: multicast(), follows: 1, sender: ProcessId(3) })),
+        ("primary", Message::Primary(1, epoch(2))),
+        ("done", Message::Done(id(), Timestamp(3))),
+        ("refused-expired", Message::Refused(id(), Refusal::Expired)),
+        ("refused-full", Message::Refused(id(), Refusal::Full)),
+        ("pass", Message::Pass(2, Box::new(pass))),
+        ("raise", Message::Raise(1, Timestamp(3))),
+        ("safe", Message::Safe(Timestamp(3))),
+        ("fetch", Message::Fetch(Timestamp(3))),
+        ("learned", Message::Learned(Box::new(learned()))),
+        ("inquire", Message::Inquire(11)),
+        ("reply", Message::Reply(11, 12)),
+    ];
+    all.extend(agreements().into_iter().map(|(name, agreement)| (name, Message::Agreement(1, Box::new(agreement)))));
+    all
+}
+
+/// What is said in a ring.
+fn agreements() -> Vec<(&'static str, Agreement)> {
+    use consensus::Message;
+    let promise = Promise {
+        epoch: epoch(3),
+        incarnation: 1,
+        held: epoch(2),
+        outline: outline(),
+        rebirths: rebirths(),
+        agreement: Some(2),
+        entries: entries(),
+        state: None,
+    };
+    let apart = Promise { agreement: None, state: Some(Box::new(state())), ..promise.clone() };
+    let new_state = Message::NewState { reign: reign(), previous: 2, previous_epoch: epoch(1), entries: entries() };
+    vec![
+        ("report", Message::Report(report())),
+        ("canvass", Message::Canvass),
+        ("silent", Message::Silent),
+        ("new-epoch", Message::NewEpoch(Candidacy { epoch: epoch(3), outline: outline(), rebirths: rebirths() })),
+        ("promise", Message::Promise(Box::new(promise))),
+        ("promise-apart", Message::Promise(Box::new(apart))),
+        ("new-state", new_state),
+        ("snapshot", Message::Snapshot(reign(), Box::new(state()))),
+        ("rejoin", Message::Rejoin(2)),
+        ("stand", Message::Stand),
+    ]
+}
+
+/// Records with the names of their files.
+pub(crate) fn records() -> Vec<(&'static str, Record)> {
+    let empty = consensus::State { state: None, entries: Vec::new(), ..state() };
+    let kept = [
+        ("reborn", Kept::Reborn(1)),
+        ("promised", Kept::Promised(epoch(3), rebirths())),
+        ("entries", Kept::Entries(entries())),
+        ("value", Kept::Entries(entries()[..1].to_vec())),
+        ("skip", Kept::Entries(entries()[1..].to_vec())),
+        ("adopted", Kept::Adopted(reign(), 10, entries())),
+        ("trimmed", Kept::Checkpoint(Box::new(state()))),
+        ("untrimmed", Kept::Checkpoint(Box::new(empty.clone()))),
+    ];
+    let kept = kept.into_iter().map(|(name, kept)| (name, Record::Ring(2, kept)));
+    let whole = [
+        ("learned", Record::Learned(Box::new(learned()))),
+        ("checkpoint", Record::Checkpoint(Box::new(learned()), vec![(0, state()), (2, empty)])),
+    ];
+    kept.chain(whole).collect()
+}
+
+fn report() -> Report {
+    Report { incarnation: 1, held: epoch(2), index: 4, promised: epoch(3), is_leader: true }
+}
+
+fn id() -> MessageId {
+    MessageId::new(1, 2, 0b11)
+}
+
+fn epoch(round: u32) -> Epoch {
+    Epoch { round, leader: ProcessId(6) }
+}
+
+fn multicast() -> Multicast {
+    Multicast { id: id(), floor: Timestamp(4), expiry: Timestamp(5), payload: Bytes::from_static(b"x") }
+}
+
+/// One with a message, and one without.
+fn entries() -> Vec<Slot<Entry>> {
+    let proposal = Proposal { message: multicast(), sender: ProcessId(3) };
+    let all = [Entry { instance: 7, proposal: Some(proposal) }, Entry { instance: 9, proposal: None }];
+    all.into_iter().map(|content| Slot { epoch: epoch(2), content }).collect()
+}
+
+fn outline() -> Outline {
+    let runs = vec![Run { epoch: epoch(1), last: 3 }, Run { epoch: epoch(2), last: 5 }];
+    Outline { base: 2, base_epoch: epoch(0), runs }
+}
+
+fn rebirths() -> Vec<Rebirth> {
+    vec![Rebirth { process: ProcessId(2), incarnation: 3 }]
+}
+
+fn reign() -> Reign {
+    Reign { epoch: epoch(3), rebirths: rebirths() }
+}
+
+fn learned() -> State {
+    let mut windows = Windows::new();
+    for session in 1..=2 {
+        windows.note(MessageId::new(session, 2, 0b11), Timestamp(7), Timestamp::MAX, &[]);
+    }
+    State {
+        merged: Timestamp(50),
+        position: 8,
+        user: Bytes::from_static(b"user"),
+        since: vec![Delivered { timestamp: Timestamp(49), message: multicast() }],
+        windows,
+    }
+}
+
+fn state() -> consensus::State<Entry, Progress> {
+    consensus::State {
+        incarnation: 1,
+        rebirths: rebirths(),
+        held: epoch(2),
+        promised: epoch(3),
+        at: 10,
+        state: Some(Progress(6)),
+        base: 10,
+        base_epoch: epoch(1),
+        entries: entries(),
+    }
+}
