@@ -115,6 +115,11 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
             "fastcast-tight",
             "sim run --protocol fastcast --tight --severity 3 --expiry 60 --seconds 20 --seeds 0..150",
         ),
+        skein("multiring-swarm", "sim run --protocol multiring --seeds 0..100"),
+        skein(
+            "multiring-tight",
+            "sim run --protocol multiring --tight --severity 3 --expiry 60 --seconds 20 --seeds 0..150",
+        ),
 
         skein("answers-swarm", "sim run --protocol primcast --mode linearizable --seeds 0..100"),
         skein(

@@ -43,7 +43,9 @@ fn mistakes_are_explained() {
     assert!(unknown.contains("line 3") && unknown.contains("storrage"), "{unknown}");
     assert!(mistake("00000000000000ab", "ab").contains("sixteen hexadecimal digits"));
     assert!(mistake("\"memory\"", "\"tape\"").contains("line 3"));
-    assert!(mistake("storage =", "protocol = \"paxos\"\nstorage =").contains("there are skeen, skeen-extended, primcast"));
+    assert!(
+        mistake("storage =", "protocol = \"paxos\"\nstorage =").contains("there are skeen, skeen-extended, primcast")
+    );
     assert!(mistake("[\"b\"]", "[\"d\"]").contains("there is no such node: there are a, b, c"));
     assert!(mistake("[\"b\"]", "[\"a\", \"b\"]").contains("take one more or one less"));
     assert!(mistake("[\"b\"]", "[\"a\", \"b\", \"a\"]").contains("would die together"));
