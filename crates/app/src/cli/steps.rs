@@ -108,7 +108,7 @@ fn subjects(protocol: Protocol) -> Vec<Subject> {
 
 /// Measures one protocol on three groups of three. Their hardware clocks show the true time.
 pub(crate) fn steps_of(protocol: Protocol, variant: Variant, promised: (u64, u64)) -> Steps {
-    struct Measure<'a>(&'a Arc<Cluster>, (u64, u64), Option<Conflicts>);
+    struct Measure<'a>(&'a Arc<Cluster>, (u64, u64), bool, Option<Conflicts>);
     impl Employer for Measure<'_> {
         type Answer = Steps;
 
@@ -116,11 +116,15 @@ pub(crate) fn steps_of(protocol: Protocol, variant: Variant, promised: (u64, u64
         where
             M: Ordering + Clone + Hash + 'static,
         {
-            measure(self.0, self.1, self.2, maker)
+            measure(self.0, self.1, self.2, self.3, maker)
         }
     }
     let cluster = Arc::new(Cluster::regular(3, 3, 2).expect("three groups of three are a cluster"));
-    protocol.employ(&cluster, variant, Measure(&cluster, promised, variant.conflicts))
+    protocol.employ(
+        &cluster,
+        variant,
+        Measure(&cluster, promised, protocol.nature().genuine.is_some(), variant.conflicts),
+    )
 }
 
 #[cfg(test)]

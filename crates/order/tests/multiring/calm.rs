@@ -1,7 +1,11 @@
 //! When nothing breaks: what a multicast looks like, and who waits for whom.
 
-use skein_machine::{Down, Timestamp, Up};
-use skein_order::multiring::Settings;
+use std::sync::Arc;
+
+use skein_machine::{Cluster, Down, Timestamp, Up};
+use skein_order::Planted;
+use skein_order::multiring::{MultiRing, Rings, Settings};
+use skein_sim::steps::measure;
 use skein_sim::{SECOND, Trace};
 
 use super::room::{CLIENT, DELAY, G, H, Room, TO_BOTH, TO_G, TO_H, compare, message};
@@ -76,4 +80,17 @@ fn a_ring_without_messages_skips() {
     room.run(40);
     let (at, _) = room.delivery(G[2], m.id).expect("g0 need not wait for g1");
     assert!(room.world.now() - at >= 20 * DELAY);
+}
+
+/// Three groups of three: a lone message takes as many steps as the ring of everybody needs. One that shares rings with
+/// others may wait for what these have yet to skip.
+#[test]
+fn steps_go_by_the_length_of_rings() {
+    let cluster = Arc::new(Cluster::regular(3, 3, 2).unwrap());
+    let (rings, same) = (Arc::new(Rings::of(&cluster)), cluster.clone());
+    let maker =
+        move |process, boot| MultiRing::new(process, same.clone(), &rings, boot, Settings::DEFAULT, Planted::NONE);
+    let steps = measure(&cluster, (12, 14), false, None, maker);
+    assert_eq!((steps.collision_free, steps.worst), (12, 14));
+    assert_eq!(steps.violations, []);
 }
