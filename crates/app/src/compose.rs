@@ -60,7 +60,7 @@ pub enum Mode {
     /// Answers that clients get respect real time. They may wait for it, and deliveries never do.
     Linearizable,
     /// The same as long as no hardware clock is further from true time than a bound: answers wait for that alone, and
-    /// nobody is asked.
+    /// nobody is asked. Timestamps follow hardware clocks then.
     LinearizableClock,
 }
 

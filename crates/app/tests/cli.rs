@@ -102,6 +102,17 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
         ("sim run --protocol skeen --scenario calm --conflicts --seeds 0..5", "leave out --conflicts"),
         ("sim search --protocol skeen --groups 2 --messages 2 --conflicts", "leave out --conflicts"),
         ("sim run --protocol skeen --scenario calm --mode linearizable --seeds 0..5", "does not offer the mode"),
+        (
+            "sim run --protocol primcast --mode linearizable --service lists --seeds 0..5",
+            "leave out --mode linearizable",
+        ),
+        ("sim run --protocol primcast --mode linearizable-clock --conflicts --seeds 0..5", "the order of all messages"),
+        (
+            "sim search --protocol primcast --mode linearizable --service lists --groups 2 --replicas 1 --messages 2",
+            "or --service",
+        ),
+        ("sim search --protocol primcast --groups 2 --replicas 1 --destinations 0,2", "there is no group g2"),
+        ("sim search --protocol primcast --groups 2 --replicas 1 --destinations 0,x", "`x` is no set of groups"),
         ("sim run --protocol skeen --scenario calm --seeds 0..5 --resume /no/such/folder/file", "cannot open"),
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 99", "too many"),
         ("sim search --protocol skeen --groups 2 --replicas 1 --messages 2 --crashes 1", "survives no crash"),

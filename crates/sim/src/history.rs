@@ -15,7 +15,7 @@ use skein_machine::{
 
 use crate::Nanos;
 use crate::check::{READ_POINT, ReadPoint, SAFE_TIME, Violation};
-use crate::releases::{Release, Releases};
+use crate::releases::Releases;
 use crate::safe_times::{SafeTimes, Word};
 use crate::states::States;
 
@@ -270,14 +270,14 @@ impl History {
     }
 
     /// A process said that answers up to this place may leave.
-    pub fn settled(&mut self, now: Nanos, process: ProcessId, stamp: Stamp) {
+    pub fn settled(&mut self, process: ProcessId, stamp: Stamp) {
         let moment = self.tick();
         let seen = self.seen.get_mut(&process).expect("only a replica releases answers");
-        seen.released.note(stamp, Release { at: now, moment });
+        seen.released.note(stamp, moment);
     }
 
-    /// When a process said that the answer to a message at this place may leave.
-    pub fn released(&self, process: ProcessId, stamp: Stamp) -> Option<Release> {
+    /// The moment at which a process said that the answer to a message at this place may leave.
+    pub(crate) fn released(&self, process: ProcessId, stamp: Stamp) -> Option<u64> {
         self.seen.get(&process)?.released.of(stamp)
     }
 

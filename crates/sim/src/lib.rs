@@ -43,7 +43,6 @@ pub use disk::{Disk, DiskHabits};
 pub use history::{Cast, Entry, History, Sent};
 pub use latency::{Latency, PLANET, Region};
 pub use network::Network;
-pub use releases::Release;
 pub use run::{Counts, Outcome, Plan, Scenario, run_seed};
 pub use sessions::{Load, Mix};
 pub use trace::{Trace, golden};

@@ -3,32 +3,21 @@
 
 use skein_machine::Stamp;
 
-use crate::Nanos;
-
-/// When an answer might leave.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Release {
-    /// When.
-    pub at: Nanos,
-    /// The same in moments, which order everything observed.
-    pub moment: u64,
-}
-
-/// What one process has released.
+/// What one process has released, and at which moments.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Releases(Vec<(Stamp, Release)>);
+pub(crate) struct Releases(Vec<(Stamp, u64)>);
 
 impl Releases {
     /// Answers up to this place may leave. What an earlier life said is said again, and is no news.
-    pub(crate) fn note(&mut self, upto: Stamp, release: Release) {
+    pub(crate) fn note(&mut self, upto: Stamp, moment: u64) {
         if self.0.last().is_none_or(|(last, _)| *last < upto) {
-            self.0.push((upto, release));
+            self.0.push((upto, moment));
         }
     }
 
-    /// When the answer at this place might leave.
-    pub(crate) fn of(&self, stamp: Stamp) -> Option<Release> {
+    /// The moment at which the answer at this place might leave.
+    pub(crate) fn of(&self, stamp: Stamp) -> Option<u64> {
         let first = self.0.partition_point(|(upto, _)| *upto < stamp);
-        self.0.get(first).map(|(_, release)| *release)
+        self.0.get(first).map(|(_, moment)| *moment)
     }
 }

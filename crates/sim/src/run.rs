@@ -382,7 +382,7 @@ impl<M: Ordering + 'static> Run<M> {
                     askers.answered(process, life, round);
                 }
             }
-            Up::Settled(stamp) => self.history.settled(now, process, stamp),
+            Up::Settled(stamp) => self.history.settled(process, stamp),
         }
     }
 }

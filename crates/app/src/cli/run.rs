@@ -225,6 +225,7 @@ pub(crate) fn jobs(asked: Option<u16>) -> usize {
 impl Arguments {
     fn plan(&self) -> Result<Plan, Mistake> {
         settings::check_mode(self.protocol, self.mode, self.clock)?;
+        settings::check_company(self.mode, self.service.is_some(), self.conflicts)?;
         let conflicts = settings::relation(self.protocol, self.conflicts)?;
         // A service is used through its replicas.
         let outsiders = if self.service.is_some() { 0 } else { OUTSIDERS };

@@ -190,7 +190,7 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
 const UNIT: Duration = Duration::from_micros(50);
 
 /// What hardware clocks show in the mode that relies on them: they err by a unit.
-pub(crate) const CLOCKS: Clocks = Clocks { unit: UNIT, error: 1, passes: 3, ahead: 0 };
+pub(crate) const CLOCKS: Clocks = Clocks { unit: UNIT, error: 1, passes: 3 };
 
 /// What is searched in a mode.
 pub(crate) fn variant_of(mode: Mode, conflicts: Option<Conflicts>) -> Variant {
@@ -257,6 +257,7 @@ impl Arguments {
     /// How many messages or operations there are, if all orders of so many can be tried.
     fn check_size(&self) -> Result<usize, Mistake> {
         settings::check_mode(self.protocol, self.mode, Clock::Logical)?;
+        settings::check_company(self.mode, self.service.is_some(), self.conflicts)?;
         let too_many = |what: &str, asked: usize, most: usize| {
             Mistake(format!("{asked} {what} are too many to try all orders; choose at most {most}"))
         };

@@ -172,6 +172,25 @@ pub(crate) fn check_mode(protocol: Protocol, mode: Mode, clock: Clock) -> Result
     Ok(())
 }
 
+/// Refuses a mode where it would change nothing, or where no judge could say whether it holds.
+pub(crate) fn check_company(mode: Mode, has_service: bool, some_commute: bool) -> Result<(), Mistake> {
+    if mode == Mode::Ordered {
+        return Ok(());
+    }
+    let mode = name_of(&mode);
+    if has_service {
+        return Err(Mistake(format!(
+            "a service holds its own answers back until they are linearizable; leave out --mode {mode}, or --service"
+        )));
+    }
+    if some_commute {
+        return Err(Mistake(format!(
+            "{mode} is about the order of all messages; leave out --mode {mode}, or --conflicts"
+        )));
+    }
+    Ok(())
+}
+
 /// The relation of a run whose messages may commute, if the protocol can make use of that.
 pub(crate) fn relation(protocol: Protocol, is_asked: bool) -> Result<Option<Conflicts>, Mistake> {
     if is_asked && protocol.nature().commuting_steps.is_none() {

@@ -93,7 +93,7 @@ fn over(history: &History, id: MessageId, kind: RealTime) -> Option<u64> {
         RealTime::Completions => at_every_destination(&delivered),
         RealTime::Answers => {
             let stamp = history.replicas().find_map(entry)?.stamp();
-            at_every_destination(&|process| history.released(process, stamp).map(|release| release.moment))
+            at_every_destination(&|process| history.released(process, stamp))
         }
     }
 }
@@ -176,8 +176,8 @@ mod tests {
         pen.cast(1, 1, 0b01).deliver(0, 1, 1, 5).cast(2, 1, 0b10).deliver(1, 2, 1, 4);
         let found = check(&pen.history, RealTime::Answers, true);
         assert!(found[0].detail.contains("never releases its answer"), "{}", found[0]);
-        pen.history.settled(0, ProcessId(0), stamp(1, 5));
-        pen.history.settled(0, ProcessId(1), Stamp { id: MessageId::new(2, 1, 0b10), ..stamp(2, 4) });
+        pen.history.settled(ProcessId(0), stamp(1, 5));
+        pen.history.settled(ProcessId(1), Stamp { id: MessageId::new(2, 1, 0b10), ..stamp(2, 4) });
         assert!(check(&pen.history, RealTime::Answers, true).is_empty());
         // Whatever is multicast now comes later, though its timestamp says otherwise: no chain leads back.
         pen.cast(3, 1, 0b01).deliver(0, 3, 1, 6);

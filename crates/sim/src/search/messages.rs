@@ -222,7 +222,7 @@ impl<M: Ordering> Outside<M> for Messages<'_> {
                     history.delivered(at as u64, self.processes[usize::from(*place)], *life, delivery);
                 }
                 Seen::Settled { place, stamp } => {
-                    history.settled(at as u64, self.processes[usize::from(*place)], *stamp);
+                    history.settled(self.processes[usize::from(*place)], *stamp);
                 }
             }
         }

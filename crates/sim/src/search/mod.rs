@@ -78,15 +78,12 @@ pub struct Clocks {
     pub error: u32,
     /// So often time passes while something is on its way, at most.
     pub passes: u32,
-    /// Which processes, by their place, have a clock that is ahead: one bit each. The search sets it.
-    pub ahead: u64,
 }
 
 impl Clocks {
     /// What a clock shows when time has passed so often. It has run for a while when a search begins.
-    fn read(self, place: usize, passed: u32) -> Time {
+    fn read(self, is_ahead: bool, passed: u32) -> Time {
         const BEGINNING: u32 = 1 << 10;
-        let is_ahead = self.ahead >> place & 1 == 1;
         let units = BEGINNING + passed;
         let units = if is_ahead { units + self.error } else { units - self.error };
         Time::ZERO.after(self.unit * units)
@@ -181,6 +178,7 @@ impl Scope {
             timers: self.timers,
             patience: Duration::ZERO,
             clocks: self.clocks,
+            ahead: 0,
             has_disks: true,
             skips_equal_orders: self.skips_equal_orders,
             max_states: self.max_states,
@@ -218,7 +216,7 @@ where
         let messages = Messages::new(scope, cluster, workload);
         let choices = if scope.clocks.is_some() { 1u64 << (scope.groups * scope.replicas) } else { 1 };
         for ahead in 0..choices {
-            let limits = Limits { clocks: scope.clocks.map(|clocks| Clocks { ahead, ..clocks }), ..scope.limits() };
+            let limits = Limits { ahead, ..scope.limits() };
             explore(Setting::new(limits, cluster, &messages, &maker), &mut report, &mut told);
             if report.failure.is_some() || report.states >= scope.max_states {
                 report.is_complete = false;

@@ -85,6 +85,7 @@ where
         timers: scope.timers,
         patience: PATIENCE,
         clocks: None,
+        ahead: 0,
         has_disks: false,
         skips_equal_orders: scope.skips_equal_orders,
         max_states: scope.max_states,
