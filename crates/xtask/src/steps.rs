@@ -57,14 +57,11 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         cargo("fmt", "fmt --all -- --check"),
         Step { name: "tidy".to_owned(), work: Work::Tidy },
         cargo("clippy", "clippy --workspace --all-targets --all-features -- -D warnings"),
-        cargo("test", "test --workspace"),
-        // What only a build with planted bugs can test. Nodes behave in it as in any other.
-        cargo("test-mutants", "test -p skein-order -p skein-service --all-features"),
-        cargo(
-            "test-mutants-app",
-            "test -p skein --features mutants --lib --test cli --test torture -- \
-             --skip a_sound_ --skip _forgets_is_found_out --skip nodes_die_with --skip every_bug_is_caught",
-        ),
+        // The build that everybody else has. What it does is what the release does, further down.
+        cargo("check", "check --workspace --all-targets"),
+        // With all that tests can see: bugs are planted only where a test asks for one. One build serves all of it,
+        // and the hunt at the end.
+        cargo("test", "test --workspace --all-features"),
         cargo("doc", "doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
         cargo("build", "build --release --bin skein"),
 
@@ -157,7 +154,7 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
 
         // Not a release: what is needed was built for the tests, and no step that runs the release can pick up a
         // binary with bugs in it.
-        cargo("sim-mutants", "run -p skein --features mutants --bin skein -- sim mutants"),
+        cargo("sim-mutants", "run --all-features --bin skein -- sim mutants"),
     ];
     steps.extend(examples(around));
     steps
@@ -173,7 +170,7 @@ fn examples(around: &Surroundings) -> Vec<Step> {
         .examples
         .iter()
         .map(|(package, example)| {
-            let arguments = format!("run --example {example} -p {package}");
+            let arguments = format!("run --all-features --example {example} -p {package}");
             step(&format!("example-{package}-{example}"), order("cargo", &arguments))
         })
         .collect()
@@ -280,7 +277,7 @@ mod tests {
         let steps = steps(&around(&[("skein-sim", "tour")]));
         let expected = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps";
         assert_eq!(command("doc", &steps), expected);
-        let expected = "cargo run --example tour -p skein-sim";
+        let expected = "cargo run --all-features --example tour -p skein-sim";
         assert_eq!(command("example-skein-sim-tour", &steps), expected);
         assert!(command("sim-steps", &steps).starts_with("target/release/skein sim"));
         assert!(!command("sim-mutants", &steps).contains("release"));

@@ -126,18 +126,3 @@ pub(crate) fn steps_of(protocol: Protocol, variant: Variant, promised: (u64, u64
         Measure(&cluster, promised, protocol.nature().genuine.is_some(), variant.conflicts),
     )
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What the step table of the documentation says.
-    #[test]
-    fn every_protocol_takes_the_steps_that_it_promises() {
-        for Subject { name, protocol, variant, promised } in Protocol::ALL.into_iter().flat_map(subjects) {
-            let steps = steps_of(protocol, variant, promised);
-            assert_eq!((steps.collision_free, steps.worst), promised, "{name}");
-            assert_eq!(steps.violations, [], "{name}");
-        }
-    }
-}

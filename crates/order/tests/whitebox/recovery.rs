@@ -1,5 +1,6 @@
 //! When something breaks: a leader dies, a disk is lost, a follower was away for long.
 
+use skein_machine::{Down, Machine, Timestamp, Up};
 #[cfg(feature = "mutants")]
 use skein_order::Mutant;
 use skein_order::Planted;
@@ -161,4 +162,49 @@ fn a_state_of_the_own_epoch_takes_back_no_acknowledgement() {
 fn one_that_forgets_its_votes_loses_the_message() {
     let bug = Planted::bug(Mutant::WhiteBoxForgetsItsVotes);
     assert!(!a_state_comes_after_an_acknowledgement(Room::with_bug(SMALL, 1, bug)));
+}
+
+/// p0 and p2 have said that nothing is proposed up to 500 any more, and p0 has told its user so. p1 has heard none of it
+/// when p0 goes, and leads. Answers whether what it proposes is above.
+fn a_successor_has_not_heard_what_was_told(planted: Planted) -> bool {
+    const SAFE: Timestamp = Timestamp(500);
+    let mut room = Room::with_bug(Settings::DEFAULT, P1_STANDS, planted);
+    room.run_until(2 * SECOND);
+    let cut = |room: &mut Room, is_cut| {
+        for (from, to) in [(G[0], G[1]), (G[1], G[0]), (G[2], G[1])] {
+            room.world.set_cut(from, to, is_cut);
+        }
+    };
+    cut(&mut room, true);
+    room.world.command(G[0], Down::RaiseClock(SAFE));
+    room.run(5);
+    assert!(
+        room.said.iter().any(|said| matches!(said, (process, Up::SafeTime(safe)) if *process == G[0] && *safe >= SAFE))
+    );
+    room.world.crash(G[0]);
+    cut(&mut room, false);
+    let m = message(1, 1, TO_G, "m");
+    room.multicast(CLIENT, m.clone());
+    room.run_until(room.world.now() + 10 * SECOND);
+    let mut leader = None;
+    room.world
+        .machine(G[2])
+        .unwrap()
+        .gauges(&mut |name, value| leader = leader.or((name == "leader").then_some(value)));
+    assert_eq!(leader, Some(1), "p1 was to lead");
+    room.delivery(G[2], m.id).expect("two of three are a quorum").1.timestamp > SAFE
+}
+
+/// With this seed p1 loses its patience first.
+const P1_STANDS: u64 = 7;
+
+#[test]
+fn a_successor_begins_where_a_quorum_has_come_to() {
+    assert!(a_successor_has_not_heard_what_was_told(Planted::NONE));
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn one_that_begins_at_its_own_clock_breaks_what_was_told() {
+    assert!(!a_successor_has_not_heard_what_was_told(Planted::bug(Mutant::WhiteBoxBeginsAtItsOwnClock)));
 }
