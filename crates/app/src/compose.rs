@@ -62,6 +62,9 @@ pub enum Mode {
     /// The same as long as no hardware clock is further from true time than a bound: answers wait for that alone, and
     /// nobody is asked. Timestamps follow hardware clocks then.
     LinearizableClock,
+    /// Deliveries respect real time: nothing that was multicast after any delivery of a message comes before it. They
+    /// wait for certificates of the other destinations.
+    GlobalOrder,
 }
 
 /// How far simulated clocks may be from true time in the mode that relies on a bound.
@@ -134,6 +137,7 @@ impl Nature {
         match mode {
             Mode::Ordered => self.real_time,
             Mode::Linearizable | Mode::LinearizableClock => Some(RealTime::Answers),
+            Mode::GlobalOrder => Some(RealTime::Deliveries),
         }
     }
 
@@ -153,7 +157,7 @@ impl Mode {
     /// it shares messages only by way of others.
     fn is_genuine(self) -> bool {
         match self {
-            Mode::Ordered | Mode::LinearizableClock => true,
+            Mode::Ordered | Mode::LinearizableClock | Mode::GlobalOrder => true,
             Mode::Linearizable => false,
         }
     }
@@ -186,6 +190,7 @@ fn primcast_settings(variant: Variant) -> Settings {
         tail,
         tail_bytes: 2 << 10,
         conflicts,
+        waits_for_certificates: mode == Mode::GlobalOrder,
         keeps_records: true,
     }
 }
@@ -270,7 +275,7 @@ impl Protocol {
                 needs_majorities: true,
                 genuine: Some(SETTLING),
                 real_time: None,
-                modes: &[Mode::Ordered, Mode::Linearizable, Mode::LinearizableClock],
+                modes: &[Mode::Ordered, Mode::Linearizable, Mode::LinearizableClock, Mode::GlobalOrder],
                 safe_time: true,
                 steps: (3, 5),
                 // min(5 steps, 4 steps and twice the clock error): thesis 4.4.1.

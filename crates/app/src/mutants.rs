@@ -38,6 +38,8 @@ struct Row {
     hunt: Hunt,
     /// How many groups, and replicas in each.
     shape: (usize, usize),
+    /// What is promised about real time.
+    mode: Mode,
     /// Messages expire so many timestamps above their session's floor.
     expiry: Option<u64>,
     /// Logs are cut at once, and faults strike twice as often.
@@ -71,6 +73,7 @@ const fn swarm(name: &'static str, mutant: Mutant, breaks: &'static [&'static st
         protocol,
         hunt,
         shape: (2, 3),
+        mode: Mode::Ordered,
         expiry: None,
         is_tight: false,
         conflicts: false,
@@ -172,6 +175,11 @@ const ROWS: &[Row] = &[
     Row {
         conflicts: true,
         ..swarm("primcast-forgets-early-deliveries", Mutant::PrimCastForgetsEarlyDeliveries, &["integrity"])
+    },
+    Row {
+        shape: (3, 3),
+        mode: Mode::GlobalOrder,
+        ..swarm("primcast-forgets-what-is-in-front", Mutant::PrimCastForgetsWhatIsInFront, &["real-time order"])
     },
     Row {
         is_rare: true,
@@ -385,7 +393,7 @@ impl Row {
     }
 
     fn variant(&self, variant: Variant) -> Variant {
-        Variant { is_tight: self.is_tight, conflicts: self.conflicts(), ..variant }
+        Variant { mode: self.mode, is_tight: self.is_tight, conflicts: self.conflicts(), ..variant }
     }
 
     fn conflicts(&self) -> Option<Conflicts> {
@@ -409,7 +417,7 @@ impl Row {
             cluster,
             scenario,
             duration: 20 * SECOND,
-            claims: nature.claims(scenario, Mode::Ordered, self.conflicts()),
+            claims: nature.claims(scenario, self.mode, self.conflicts()),
             clock_bound: None,
             severity: if self.is_tight { 2.0 } else { 1.0 },
         }

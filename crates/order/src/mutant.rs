@@ -83,6 +83,10 @@ pub enum Mutant {
     PrimCastReadsTooSoon,
     /// An answer leaves when its timestamp is past by the error of one clock instead of two.
     PrimCastWaitsHalfAsLong,
+    /// A certificate does not say what of the log is still to come.
+    PrimCastForgetsWhatIsInFront,
+    /// The clock of one replica certifies what later primaries will propose.
+    PrimCastCertifiesByAMinority,
     /// A primary that all others can tell has a wrong clock proposes and answers as if it were right.
     PrimCastTrustsItsClock,
     /// A follower reports entries before they are on its disk.

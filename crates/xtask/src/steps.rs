@@ -129,6 +129,11 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
             "sim search --protocol primcast --mode linearizable-clock --groups 3 --replicas 1 --messages 4 \
              --max-states 300000",
         ),
+        skein("global-swarm", "sim run --protocol primcast --mode global-order --groups 3 --seeds 0..100"),
+        skein(
+            "global-search",
+            "sim search --protocol primcast --mode global-order --groups 3 --replicas 1 --messages 4 --max-states 300000",
+        ),
         skein(
             "lists-search",
             "sim search --protocol primcast --service lists --groups 3 --replicas 1 --operations yz,xy,x,z",

@@ -235,6 +235,7 @@ impl Replica {
         for (group, remote) in self.remotes.iter() {
             if !remote.owed.is_empty() {
                 self.acknowledge.insert(group);
+                self.certificates.owe(group);
             }
         }
     }

@@ -269,6 +269,7 @@ impl Replica {
         for (group, remote) in self.remotes.iter() {
             if !remote.owed.is_empty() {
                 self.acknowledge.insert(group);
+                self.certificates.owe(group);
             }
         }
     }
@@ -296,6 +297,9 @@ impl Replica {
         }
         for group in self.cluster.groups().iter().filter(|group| *group != self.group) {
             self.tell_everything_owed(group, self.cluster.clone().members(group), out);
+            if !self.remotes[group].owed.is_empty() {
+                self.certificates.owe(group);
+            }
         }
     }
 

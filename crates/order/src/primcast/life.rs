@@ -103,6 +103,8 @@ impl Replica {
             Message::Rejoin(incarnation) => self.on_rejoin(from, incarnation, out),
             Message::Stand => self.on_stand(from, out),
             Message::Ahead => self.on_ahead(from),
+            Message::Standing(standing) => self.on_standing(from, &standing),
+            Message::Certify(timestamp) => self.on_certify(from, timestamp, out),
             Message::Primary(_) | Message::Done(..) | Message::Refused(..) => {
                 unreachable!("the sender hears these")
             }
@@ -120,7 +122,12 @@ impl Replica {
                 let is_mine = message.id.destinations.contains(group);
                 is_mine.then_some(()).ok_or_else(|| format!("{from} sent {} to {group}, no destination", message.id))
             }
-            Message::Headers { .. } | Message::Acknowledge { .. } | Message::Settled(_) | Message::Ask(_) => {
+            Message::Headers { .. }
+            | Message::Acknowledge { .. }
+            | Message::Settled(_)
+            | Message::Ask(_)
+            | Message::Standing(_)
+            | Message::Certify(_) => {
                 let is_other = speaker.is_some_and(|speaker| speaker != group);
                 is_other.then_some(()).ok_or_else(|| format!("{from} says to {group} what only other groups may"))
             }
@@ -138,6 +145,7 @@ impl Replica {
             Message::Snapshot(reign, state) => self.on_snapshot(from, reign, *state, out),
             Message::Headers { epoch, settled, headers } => self.on_headers(from, epoch, settled, headers, out),
             Message::Acknowledge { held, index, settled } => self.on_acknowledge(from, held, index, settled),
+            Message::Standing(standing) => self.on_standing(from, &standing),
             Message::NewEpoch(candidacy) if self.planted.is(Mutant::PrimCastVotesWithoutMemory) => {
                 self.on_new_epoch(now, from, candidacy, out);
             }
@@ -166,6 +174,7 @@ impl Replica {
         self.announce_settled(out);
         self.ask_other_groups(out);
         self.propose_what_is_void(now, out);
+        self.ask_for_certificates(out);
         self.inquire_again(now, out);
         self.pursue_target(now, out);
         if self.ticks.is_multiple_of(TICKS_BETWEEN_SAFE_TIMES) {
@@ -184,6 +193,7 @@ impl Replica {
         }
         if group != self.group {
             self.tell_everything_owed(group, &[peer], out);
+            self.certify_again(peer, group, out);
             return;
         }
         out.send(peer, Message::Report(self.report(now)));

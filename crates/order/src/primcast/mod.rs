@@ -8,7 +8,7 @@
 //! who wait for it (`audience.rs`); what
 //! a quorum holds is decided (`reports.rs`). The highest local timestamp is the final one,
 //! and a message is delivered when nothing can come before it (`replica.rs`), or nothing
-//! that matters (`early.rs`).
+//! that matters (`early.rs`), and where real time is to be kept, when others say so (`certificates.rs`).
 //! Instead of agreeing on a clock, replicas report their clocks: a new primary
 //! begins above what any quorum has reported (`election.rs`).
 //!
@@ -22,6 +22,7 @@
 
 mod audience;
 mod catchup;
+mod certificates;
 mod checkpoint;
 mod early;
 mod election;
@@ -44,7 +45,7 @@ mod wire;
 mod words;
 
 pub use record::{Kept, Outcome, Record, Settlement, State};
-pub use wire::{Candidacy, Header, Message, Promise, Question, Reign, Report, Start};
+pub use wire::{Candidacy, Header, Message, Promise, Question, Reign, Report, Standing, Start};
 
 pub use crate::parts::{MAX_PENDING, MAX_PENDING_BYTES, Rebirth, Refusal};
 
@@ -95,6 +96,9 @@ pub struct Settings {
     /// How far any hardware clock may be from true time, if answers wait until their timestamp is past on all of them
     /// ([`Up::Settled`]). It takes hybrid clocks.
     pub clock_error: Option<Duration>,
+    /// Whether a message is delivered only when every destination has certified that all in front of it was delivered
+    /// somewhere: then none that was multicast after any delivery comes before it. All messages conflict.
+    pub waits_for_certificates: bool,
     /// Whether what is persisted can ever be read again. A host that keeps nothing spares the machine putting it
     /// together.
     pub keeps_records: bool,
@@ -123,6 +127,7 @@ impl Settings {
         tail_bytes: 1 << 26,
         conflicts: None,
         clock_error: None,
+        waits_for_certificates: false,
         keeps_records: true,
     };
 }
@@ -156,6 +161,8 @@ impl PrimCast {
         assert!(cluster.contains(me), "{me} is no process of the cluster");
         let follows_time = settings.clock != ClockKind::Logical;
         assert!(settings.clock_error.is_none() || follows_time, "logical clocks do not show what is past");
+        let is_one_order = settings.conflicts.is_none();
+        assert!(!settings.waits_for_certificates || is_one_order, "certificates are about an order of all messages");
         let replica = cluster.group_of(me).map(|group| Replica::new(me, group, &cluster, boot, settings, planted));
         PrimCast { me, settings, sender: Sender::new(me, cluster.clone()), cluster, replica }
     }
@@ -296,6 +303,7 @@ impl Machine for PrimCast {
         replica.pursue_reads(now, out);
         replica.release_what_is_past(now, out);
         replica.speak(now, out);
+        replica.certify(out);
         if self.sender.open() > 0 {
             replica.closed.iter().for_each(|id| {
                 self.sender.on_done(*id);

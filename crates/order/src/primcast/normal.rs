@@ -269,6 +269,7 @@ impl Replica {
         }
         self.acknowledge = self.acknowledge.or(owed);
         self.queue.raise(id, spot, &mut track.place, track.heads.highest_decided().max(timestamp));
+        self.certify_if_shown(id);
         spot
     }
 }

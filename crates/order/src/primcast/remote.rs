@@ -78,6 +78,7 @@ impl Replica {
                     remote.open.insert((epoch, index), (id, spot));
                     track.heads.insert(head);
                     track.terms = Some(Terms { floor, expiry, follows });
+                    self.certify_if_shown(id);
                 }
             }
         }

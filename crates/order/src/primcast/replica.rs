@@ -12,6 +12,7 @@ use skein_machine::{
 };
 
 use super::audience::Unsaid;
+use super::certificates::Certificates;
 use super::early::Early;
 use super::heads::Heads;
 use super::notes::places_of;
@@ -95,6 +96,8 @@ pub(super) struct Replica {
 
     /// What may not be answered yet.
     pub(super) past: Past,
+    /// What deliveries wait for, where they wait for other groups.
+    pub(super) certificates: Certificates,
     /// Others can tell that its hardware clock is wrong.
     pub(super) is_fenced: bool,
     /// What it has last said of itself to those of its group who wait for it.
@@ -242,6 +245,7 @@ impl Replica {
             appended: 0,
             appended_bytes: 0,
             past: Past::default(),
+            certificates: Certificates::default(),
             is_fenced: false,
             said: None,
             acknowledge: GroupSet::EMPTY,
@@ -390,6 +394,9 @@ impl Replica {
             let Some(outcome) = self.outcome(first.id, spot) else { break };
             let leader_may_come_before = waits_for_leader && self.leader_clock() < outcome.timestamp;
             if leader_may_come_before || quorum_clock < outcome.timestamp {
+                break;
+            }
+            if !self.uncertified(Stamp { timestamp: outcome.timestamp, id: outcome.id }).is_empty() {
                 break;
             }
             self.deliver_at(spot, outcome, out);

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Multicast, ProcessId, Stamp, Time, Timestamp};
 
 use super::record::{Kept, Outcome, Record, Settlement, State};
-use super::wire::{Candidacy, Header, Message, Promise, Question, Reign, Report, Start};
+use super::wire::{Candidacy, Header, Message, Promise, Question, Reign, Report, Standing, Start};
 use crate::parts::{Entry, Epoch, Index, Mark, Outline, Rebirth, Refusal, Run, Windows};
 
 /// So many items at most in each list: enough for none, one and several.
@@ -38,19 +38,23 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         (any::<u64>(), timestamp()).prop_map(|(name, clock)| Message::Inquire { name, clock }),
         (any::<u64>(), report()).prop_map(|(name, report)| Message::Reply { name, report }),
     ];
-    let between_groups =
-        prop_oneof![
-            (epoch(), any::<Index>(), list(header(), 0..=MOST))
-                .prop_map(|(epoch, settled, headers)| Message::Headers { epoch, settled, headers }),
-            (epoch(), any::<Index>(), any::<Index>()).prop_map(|(held, index, settled)| Message::Acknowledge {
-                held,
-                index,
-                settled
-            }),
-            list(any::<Index>(), 0..=MOST).prop_map(Message::Settled),
-            list((any::<Index>(), id()).prop_map(|(index, id)| Question { index, id }), 0..=MOST)
-                .prop_map(Message::Ask),
-        ];
+    let between_groups = prop_oneof![
+        (epoch(), any::<Index>(), list(header(), 0..=MOST)).prop_map(|(epoch, settled, headers)| Message::Headers {
+            epoch,
+            settled,
+            headers
+        }),
+        (epoch(), any::<Index>(), any::<Index>()).prop_map(|(held, index, settled)| Message::Acknowledge {
+            held,
+            index,
+            settled
+        }),
+        list(any::<Index>(), 0..=MOST).prop_map(Message::Settled),
+        list((any::<Index>(), id()).prop_map(|(index, id)| Question { index, id }), 0..=MOST).prop_map(Message::Ask),
+        (epoch(), timestamp(), any::<bool>(), proptest::option::of(stamp()))
+            .prop_map(|(promised, clock, leads, front)| Message::Standing(Standing { promised, clock, leads, front })),
+        timestamp().prop_map(Message::Certify),
+    ];
     let in_an_election = prop_oneof![
         Just(Message::Canvass),
         Just(Message::Silent),

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use skein_machine::wire::{OLDEST, Reader, Version, WireError, Writer};
-use skein_machine::{MessageId, Multicast, Position, ProcessId, Time, Timestamp, Wire};
+use skein_machine::{MessageId, Multicast, Position, ProcessId, Stamp, Time, Timestamp, Wire};
 
 mod election;
 
@@ -105,6 +105,10 @@ pub enum Message {
     Stand,
     /// Inside a group: your hardware clock is ahead of mine by more than both may err.
     Ahead,
+    /// To another destination: what may still come before a message here. Since version 2.
+    Standing(Standing),
+    /// From another destination, which waits for a [`Message::Standing`]: is your clock there yet? Since version 2.
+    Certify(Timestamp),
 }
 
 /// A message on its way to be ordered.
@@ -159,6 +163,19 @@ pub struct Header {
     pub follows: u64,
 }
 
+/// Where a replica stands, for a group that waits until nothing can come before a message here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Standing {
+    /// It follows nobody below this epoch.
+    pub promised: Epoch,
+    /// It will promise no later epoch a lower clock.
+    pub clock: Timestamp,
+    /// Whether it leads that epoch, and proposes nothing at or below that clock any more.
+    pub leads: bool,
+    /// If so, what can come first here of what is not delivered, and not for the hearer.
+    pub front: Option<Stamp>,
+}
+
 /// A place in the speaker's log, and the message there.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Question {
@@ -197,14 +214,20 @@ const STAND: u8 = 20;
 const INQUIRE: u8 = 21;
 const REPLY: u8 = 22;
 const AHEAD: u8 = 23;
+const STANDING: u8 = 24;
+const CERTIFY: u8 = 25;
 
-/// From this version on there are [`Message::Inquire`], [`Message::Reply`] and [`Message::Ahead`].
+/// From this version on there are the messages that name it.
 const READS: Version = 2;
 
 impl Wire for Message {
     fn since(&self) -> Version {
         match self {
-            Message::Inquire { .. } | Message::Reply { .. } | Message::Ahead => READS,
+            Message::Inquire { .. }
+            | Message::Reply { .. }
+            | Message::Ahead
+            | Message::Standing(_)
+            | Message::Certify(_) => READS,
             _ => OLDEST,
         }
     }
@@ -306,6 +329,14 @@ impl Wire for Message {
             }
             Message::Stand => writer.u8(STAND),
             Message::Ahead => writer.u8(AHEAD),
+            Message::Standing(standing) => {
+                writer.u8(STANDING);
+                standing.encode(writer);
+            }
+            Message::Certify(timestamp) => {
+                writer.u8(CERTIFY);
+                timestamp.encode(writer);
+            }
         }
     }
 
@@ -356,6 +387,8 @@ impl Wire for Message {
                 Message::Reply { name: reader.u64()?, report: Report::decode(reader)? }
             }
             AHEAD if reader.version() >= READS => Message::Ahead,
+            STANDING if reader.version() >= READS => Message::Standing(Standing::decode(reader)?),
+            CERTIFY if reader.version() >= READS => Message::Certify(Timestamp::decode(reader)?),
             tag => return Err(WireError::UnknownTag { what: "PrimCast's messages", tag }),
         })
     }
@@ -442,6 +475,27 @@ impl Wire for Header {
             floor: Timestamp(floor),
             expiry: Timestamp(expiry),
             follows,
+        })
+    }
+}
+
+impl Wire for Standing {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.promised.encode(writer);
+        self.clock.encode(writer);
+        flag(self.leads, writer);
+        flag(self.front.is_some(), writer);
+        if let Some(front) = &self.front {
+            front.encode(writer);
+        }
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Standing, WireError> {
+        Ok(Standing {
+            promised: Epoch::decode(reader)?,
+            clock: Timestamp::decode(reader)?,
+            leads: read_flag(reader)?,
+            front: if read_flag(reader)? { Some(Stamp::decode(reader)?) } else { None },
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-use super::wire::{Candidacy, Header, Message, Promise, Question, Report, Start};
+use super::wire::{Candidacy, Header, Message, Promise, Question, Report, Standing, Start};
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,6 +56,14 @@ impl fmt::Debug for Message {
             Message::Rejoin(incarnation) => write!(f, "REJOIN as incarnation {incarnation}"),
             Message::Stand => f.write_str("STAND for election"),
             Message::Ahead => f.write_str("AHEAD is your clock"),
+            Message::Standing(Standing { promised, clock, leads, front }) => {
+                write!(f, "STANDING at {clock} in {promised}")?;
+                if *leads {
+                    f.write_str(", leads")?;
+                }
+                front.map_or(Ok(()), |front| write!(f, ", behind {front}"))
+            }
+            Message::Certify(timestamp) => write!(f, "CERTIFY up to {timestamp}"),
         }
     }
 }

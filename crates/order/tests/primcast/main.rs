@@ -6,6 +6,7 @@ mod alone;
 mod bounds;
 mod bytes;
 mod calm;
+mod certificates;
 mod commute;
 mod findings;
 mod memory;

@@ -6,11 +6,11 @@ use skein_machine::{GroupId, GroupSet, MessageId, Multicast, ProcessId, Stamp, T
 use skein_order::parts::{Entry, Epoch, Mark, Outline, Run, Windows};
 use skein_order::primcast::{
     Candidacy, Header, Kept, Message, Outcome, Promise, Question, Rebirth, Record, Refusal, Reign, Report, Settlement,
-    Start, State,
+    Standing, Start, State,
 };
 
 /// The number of each kind is the first byte of its encoding; these are all there are.
-pub(crate) const KINDS_OF_MESSAGES: u8 = 23;
+pub(crate) const KINDS_OF_MESSAGES: u8 = 25;
 /// The same for records.
 pub(crate) const KINDS_OF_RECORDS: u8 = 7;
 
@@ -55,6 +55,8 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         state: None,
     };
     let apart = Promise { agreement: None, state: Some(Box::new(state())), ..promise.clone() };
+    let standing = Standing { promised: epoch(3), clock: Timestamp(7), leads: true, front: None };
+    let front = Some(Stamp { timestamp: Timestamp(4), id: MessageId::new(1, 2, 0b11) });
     let question = Question { index: 3, id: MessageId::new(1, 2, 0b11) };
     let new_state =
         Message::NewState { reign: reign(), previous: 2, previous_epoch: epoch(1), entries: vec![entry(), entry()] };
@@ -84,6 +86,9 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("inquire", Message::Inquire { name: 11, clock: Timestamp(7) }),
         ("reply", Message::Reply { name: 11, report }),
         ("ahead", Message::Ahead),
+        ("standing", Message::Standing(Standing { front, ..standing })),
+        ("standing-clear", Message::Standing(standing)),
+        ("certify", Message::Certify(Timestamp(7))),
     ]
 }
 

@@ -114,6 +114,12 @@ fn golden_vectors_inside_a_group() {
 fn golden_vectors_of_those_who_read() {
     holds_since(2, &Message::Inquire { name: 3, clock: Timestamp(4) }, &Layout::of(21).u64(3).u64(4));
     holds_since(2, &Message::Ahead, &Layout::of(23));
+    let standing = Standing { promised: epoch(1, 2), clock: Timestamp(3), leads: true, front: None };
+    holds_since(2, &Message::Standing(standing), &Layout::of(24).u32(1).u16(2).u64(3).u8(1).u8(0));
+    let front = Some(Stamp { timestamp: Timestamp(4), id: MessageId::new(5, 6, 7) });
+    let golden = Layout::of(24).u32(1).u16(2).u64(3).u8(1).u8(1).u64(4).u64(5).u64(6).u64(7);
+    holds_since(2, &Message::Standing(Standing { front, ..standing }), &golden);
+    holds_since(2, &Message::Certify(Timestamp(3)), &Layout::of(25).u64(3));
     let report = Report {
         incarnation: 1,
         held: epoch(2, 3),
@@ -203,7 +209,7 @@ fn golden_vectors_of_an_election() {
 
 #[test]
 fn an_unknown_kind_is_refused() {
-    for tag in [0, 24, 255] {
+    for tag in [0, 26, 255] {
         let refused = from_bytes::<Message>(Bytes::from(vec![tag; 80]), VERSION);
         assert_eq!(refused, Err(WireError::UnknownTag { what: "PrimCast's messages", tag }));
     }
