@@ -21,6 +21,8 @@ pub enum Mutant {
     ReplicaRecallsTooLittle,
     /// Answers to questions leave although what they show is not settled.
     ReplicaReadsTheUnsettled,
+    /// Where clocks are relied on, a question sees what its own group knew, and not what is over elsewhere.
+    ReplicaReadsInThePast,
     /// A partition looks only after the watched keys that it owns: what others say of theirs counts for nothing.
     KvWatchesAlone,
     /// Of MSETNX each partition judges by its own keys.
@@ -35,7 +37,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// Every bug, by the name that people type.
-    pub const ALL: [(&'static str, Mutant); 14] = [
+    pub const ALL: [(&'static str, Mutant); 15] = [
         ("replica-settles-early", Mutant::ReplicaSettlesEarly),
         ("replica-reads-without-asking", Mutant::ReplicaReadsWithoutAsking),
         ("replica-shares-too-early", Mutant::ReplicaSharesTooEarly),
@@ -45,6 +47,7 @@ impl Mutant {
         ("replica-forgets-what-it-told", Mutant::ReplicaForgetsWhatItTold),
         ("replica-recalls-too-little", Mutant::ReplicaRecallsTooLittle),
         ("replica-reads-the-unsettled", Mutant::ReplicaReadsTheUnsettled),
+        ("replica-reads-in-the-past", Mutant::ReplicaReadsInThePast),
         ("kv-watches-alone", Mutant::KvWatchesAlone),
         ("kv-sets-alone", Mutant::KvSetsAlone),
         ("kv-moves-unnoticed", Mutant::KvMovesUnnoticed),

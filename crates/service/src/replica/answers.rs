@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use skein_machine::{GroupId, Ordering, ProcessId, Reply, Service, Timestamp, Told};
+use skein_machine::{GroupId, Ordering, ProcessId, Reply, Service, Time, Timestamp, Told};
 
 use super::sessions::{Found, Outcome};
 use super::wire::{Answer, Message, ParcelId};
@@ -37,11 +37,11 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             let now = timestamp.max(newest);
             let replies = read.queries.iter().map(|query| self.service.read(now, query)).collect();
             let shows_unsettled = !read.is_linearizable || self.planted.is(crate::Mutant::ReplicaReadsTheUnsettled);
-            let need = if shows_unsettled { Timestamp::ZERO } else { self.settled.need() };
+            let need = if shows_unsettled { Timestamp::ZERO } else { self.need_to_show(newest) };
             self.answer(need, Due::Reader(token, now, replies), out);
         }
         self.settled.advance(self.safe);
-        for due in self.held.release(self.settled.upto()) {
+        for due in self.held.release(self.may_show()) {
             self.tell(due, out);
         }
         let answered = self.inquiries.answer(self.safe);
@@ -51,9 +51,38 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         }
     }
 
+    /// What has to be settled, or past, before anybody may see the newest of what was delivered here.
+    fn need_to_show(&self, newest: Timestamp) -> Timestamp {
+        match self.settings.mode {
+            Mode::LinearizableClock(_) => newest,
+            Mode::Ordered | Mode::Linearizable => self.settled.need(),
+        }
+    }
+
+    /// Answers that need no more than this may leave.
+    fn may_show(&self) -> Timestamp {
+        match self.settings.mode {
+            Mode::Ordered => Timestamp::MAX,
+            Mode::Linearizable => self.settled.upto(),
+            Mode::LinearizableClock(_) => self.past,
+        }
+    }
+
+    /// Where clocks are relied on, nothing that is over anywhere has a higher timestamp than the present by a clock
+    /// that is behind: whoever asks now has to see all of that.
+    pub(super) fn raise_to_present(&mut self, now: Time) -> Option<Timestamp> {
+        let Mode::LinearizableClock(error) = self.settings.mode else { return None };
+        if self.planted.is(crate::Mutant::ReplicaReadsInThePast) {
+            return None;
+        }
+        let present = Timestamp(now.after(error).as_nanos());
+        self.reads.not_below(present);
+        Some(present)
+    }
+
     /// An answer leaves, now or when what it needs is settled.
     pub(super) fn answer(&mut self, need: Timestamp, due: Due, out: &mut Effects<M, S>) {
-        if need <= self.settled.upto() || self.settings.mode == Mode::Ordered {
+        if need <= self.may_show() {
             self.tell(due, out);
         } else {
             self.held.hold(need, due);
@@ -96,7 +125,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         match self.sessions.find(parcel.session, parcel.sequence) {
             Found::Outcome(timestamp, outcome) => {
                 // Nobody remembers what stood before it, but nothing above it did.
-                let (outcome, need) = (outcome.clone(), timestamp.min(self.settled.need()));
+                let (outcome, need) = (outcome.clone(), timestamp.min(self.need_to_show(timestamp)));
                 self.answer(need, Due::There(from, parcel, timestamp, outcome), out);
             }
             Found::Forgotten => out.send(from, Message::Answer(parcel, Timestamp::ZERO, Answer(None))),
@@ -114,7 +143,12 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     /// that is held, since nothing is settled here before.
     pub(super) fn waited_for(&self) -> Timestamp {
         let others = self.inquiries.waited_for();
-        others.max(self.reads.highest()).max(self.held.highest()).unwrap_or(Timestamp::ZERO)
+        others.max(self.reads.highest()).max(self.to_be_settled()).unwrap_or(Timestamp::ZERO)
+    }
+
+    /// What is held until others say how far they are; for what is past nobody has to do anything.
+    fn to_be_settled(&self) -> Option<Timestamp> {
+        self.held.highest().filter(|_| self.settings.mode == Mode::Linearizable)
     }
 
     /// Whether the order does not know of it yet.
@@ -124,7 +158,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
 
     /// Whoever waits asks: how far are those whose messages may stand before what is answered here?
     pub(super) fn ask_how_far_others_are(&mut self, out: &mut Effects<M, S>) {
-        for (process, upto) in self.inquiries.pursue(self.held.highest(), &self.settled, self.safe) {
+        for (process, upto) in self.inquiries.pursue(self.to_be_settled(), &self.settled, self.safe) {
             out.send(process, Message::AskStanding(upto));
         }
     }

@@ -8,6 +8,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::time::Duration;
 
 use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer, to_bytes};
@@ -133,15 +134,19 @@ impl Stage {
     }
 
     fn of(puppet: Puppet) -> Stage {
+        Stage::with(puppet, Mode::Linearizable, Planted::NONE)
+    }
+
+    fn with(puppet: Puppet, mode: Mode, planted: Planted) -> Stage {
         let cluster = Arc::new(Cluster::regular(3, 2, 0).unwrap());
         let near = Arc::new(Near::new(&cluster, |_, _| 0));
         let settings = Settings {
-            mode: Mode::Linearizable,
+            mode,
             follows_real_time: false,
             keeps_records: true,
             tells_everything: false,
         };
-        let mut replica = Replica::new(ME, cluster, near, puppet.clone(), Bag::default(), settings, Planted::NONE);
+        let mut replica = Replica::new(ME, cluster, near, puppet.clone(), Bag::default(), settings, planted);
         replica.start(Time::ZERO, 1, &mut Out::new());
         Stage { replica, puppet, next: 0 }
     }
@@ -282,6 +287,48 @@ fn the_order_is_asked_at_once_how_far_it_is_when_an_answer_waits_for_that_alone(
     assert!(answers(&stage.hears(THERE, standing(OTHER, 9, &[]))).is_empty());
     assert_eq!(answers(&stage.says([Up::SafeTime(Timestamp(5))])), [7]);
     assert_eq!(stage.puppet.asked.borrow().iter().filter(|down| raised(down)).count(), 1, "it was asked once");
+}
+
+/// Clocks err by ten, and it is zero o'clock.
+fn by_clocks(planted: Planted) -> Stage {
+    Stage::with(Puppet::default(), Mode::LinearizableClock(Duration::from_nanos(10)), planted)
+}
+
+#[test]
+fn by_clocks_an_answer_waits_for_what_the_order_calls_past_and_asks_nobody() {
+    let mut stage = by_clocks(Planted::NONE);
+    let effects = stage.delivers(5, &[OWN, OTHER], &[b"a"]);
+    assert!(answers(&effects).is_empty());
+    let asks = |effect: &Effect<_>| matches!(effect, Effect::Send(_, Message::AskStanding(_)));
+    assert!(!effects.iter().chain(&stage.ticks()).any(asks));
+    assert!(answers(&stage.hears(THERE, standing(OTHER, 20, &[]))).is_empty(), "that it is settled does not count");
+    assert_eq!(answers(&stage.says([Up::Settled(stamp(5, &[OWN, OTHER]))])), [5]);
+}
+
+/// What is over anywhere may have a timestamp of ten, and of what comes before it some may be on its way here. The own
+/// group has come to three. Answers at which time the world is shown.
+fn asked_at_zero(planted: Planted) -> Option<u64> {
+    let mut stage = by_clocks(planted);
+    stage.asks(Ask::Read { token: 0, freshness: Freshness::Linearizable, queries: vec![Bytes::new()] });
+    let mut effects = stage.says([Up::ReadPoint { round: 0, timestamp: Timestamp(3) }]);
+    for safe in 3..=10 {
+        effects.extend(stage.says([Up::SafeTime(Timestamp(safe))]));
+    }
+    effects.iter().find_map(|effect| match effect {
+        Effect::Emit(Told::Read { timestamp, .. }) => Some(timestamp.0),
+        _ => None,
+    })
+}
+
+#[test]
+fn by_clocks_a_question_sees_all_that_may_be_over_elsewhere() {
+    assert_eq!(asked_at_zero(Planted::NONE), Some(10));
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn one_that_reads_in_the_past_sees_only_what_its_group_knew() {
+    assert_eq!(asked_at_zero(Planted::bug(crate::Mutant::ReplicaReadsInThePast)), Some(3));
 }
 
 #[test]

@@ -36,6 +36,7 @@ impl<M: Ordering + Clone, S: Service + Clone> Clone for Replica<M, S> {
             hurry_is_armed,
             safe,
             settled,
+            past,
             held,
             inquiries,
             reads,
@@ -73,6 +74,7 @@ impl<M: Ordering + Clone, S: Service + Clone> Clone for Replica<M, S> {
             hurry_is_armed: *hurry_is_armed,
             safe: *safe,
             settled: settled.clone(),
+            past: *past,
             held: held.clone(),
             inquiries: inquiries.clone(),
             reads: reads.clone(),
@@ -116,6 +118,7 @@ impl<M: Ordering + Hash, S: Service + Hash> Hash for Replica<M, S> {
             hurry_is_armed,
             safe,
             settled,
+            past,
             held,
             inquiries,
             reads,
@@ -133,7 +136,7 @@ impl<M: Ordering + Hash, S: Service + Hash> Hash for Replica<M, S> {
         service.hash(state);
         (position, told_position, applied, line, sessions, exchange, owes_holds, blocked).hash(state);
         (entry, is_hurried, hurry_is_armed).hash(state);
-        (safe, settled, held, inquiries, reads, raised).hash(state);
+        (safe, settled, past, held, inquiries, reads, raised).hash(state);
         (*wants_checkpoint || snapshot.is_some(), latest, latest_applied, ahead, applied_bytes).hash(state);
         (is_followed, tick_is_armed, is_catching_up).hash(state);
     }

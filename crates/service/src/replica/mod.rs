@@ -92,6 +92,9 @@ pub enum Mode {
     Ordered,
     /// That everybody who asks from now on sees the world with it.
     Linearizable,
+    /// The same, as long as no hardware clock is further from true time than this. The order says which timestamps are
+    /// past on all of them ([`Up::Settled`]), and no other group is asked.
+    LinearizableClock(Duration),
 }
 
 /// The timers of a replica.
@@ -143,6 +146,8 @@ pub struct Replica<M: Ordering, S: Service> {
     /// Everything up to here was delivered.
     safe: Timestamp,
     settled: Settled,
+    /// Everything up to here is past on every clock, where answers wait for that.
+    past: Timestamp,
     held: Held<Due>,
     inquiries: Inquiries,
     reads: Reads,
@@ -200,6 +205,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             hurry_is_armed: false,
             safe: Timestamp::ZERO,
             settled: Settled::new(group).planted(planted),
+            past: Timestamp::ZERO,
             held: Held::new(),
             reads: Reads::default(),
             raised: Timestamp::ZERO,
@@ -401,7 +407,11 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
         if let Some(first) = self.line.first() {
             assert!(first >= applied, "{first} comes after {applied}, and is to be applied");
         }
-        assert!(self.held.highest().is_none_or(|need| need <= self.settled.need()), "an answer waits for nothing");
+        let most = match self.settings.mode {
+            Mode::LinearizableClock(_) => self.line.first().map_or(applied, |first| first.max(applied)),
+            Mode::Ordered | Mode::Linearizable => self.settled.need(),
+        };
+        assert!(self.held.highest().is_none_or(|need| need <= most), "an answer waits for nothing");
     }
 
     fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
@@ -474,10 +484,10 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         match up {
             Up::Deliver(delivery) => self.deliver(delivery, out),
             Up::SafeTime(safe) => self.safe = self.safe.max(safe),
-            Up::ReadPoint { round, timestamp } => self.reads.found(round, timestamp),
+            Up::ReadPoint { round, timestamp } => self.reads.found(round, timestamp.max(self.reads.least())),
             Up::WantCheckpoint => self.wants_checkpoint = true,
             Up::Install { position, bytes } => self.install(State { position, bytes }),
-            Up::Settled(_) => {}
+            Up::Settled(stamp) => self.past = self.past.max(stamp.timestamp),
             Up::Busy(busy) if parcel::is_ours(busy.id) => self.entry.turned_away(busy.id),
             Up::Expired(id) if parcel::is_ours(id) => {
                 let mut tell = Vec::new();
@@ -499,7 +509,10 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         assert!(delivery.position == next, "#{} is delivered where #{next} comes next", delivery.position);
         // What stands before this one has to be settled before it is answered, but not this one itself.
         let early = if self.planted.is(crate::Mutant::ReplicaSettlesEarly) { 8 } else { 0 };
-        let need = Timestamp(self.settled.need().0.saturating_sub(early));
+        let need = match self.settings.mode {
+            Mode::LinearizableClock(_) => delivery.timestamp,
+            Mode::Ordered | Mode::Linearizable => Timestamp(self.settled.need().0.saturating_sub(early)),
+        };
         self.settled.delivered(delivery.timestamp, delivery.message.id.destinations);
         let waiting = Waiting::new(&delivery, need);
         if (waiting.is_foreign() || self.is_followed) && !self.settings.tells_everything {
@@ -522,7 +535,10 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             out.arm(Timer::Hurry, HURRY);
         }
         downs.extend(messages.into_iter().map(Down::Multicast));
-        downs.extend(self.reads.question().map(Down::ReadPoint));
+        if let Some(round) = self.reads.question() {
+            downs.extend(self.raise_to_present(now).map(Down::RaiseClock));
+            downs.push(Down::ReadPoint(round));
+        }
         if self.waits_for_more() {
             self.raised = self.waited_for();
             downs.push(Down::RaiseClock(self.raised));

@@ -36,6 +36,8 @@ pub(super) struct Reads {
     pointless: VecDeque<(u64, Read)>,
     /// Those that wait until everything up to a timestamp is here.
     waiting: Vec<(Timestamp, Read)>,
+    /// No point lies below this.
+    least: Timestamp,
     /// How long all of them are.
     bytes: usize,
 }
@@ -83,6 +85,16 @@ impl Reads {
         }
         self.round += 1;
         Some(self.round - 1)
+    }
+
+    /// Whatever the order finds, a point lies here at least.
+    pub(super) fn not_below(&mut self, timestamp: Timestamp) {
+        self.least = self.least.max(timestamp);
+    }
+
+    /// See above.
+    pub(super) fn least(&self) -> Timestamp {
+        self.least
     }
 
     /// The order has found a point for this round, and for all before it.
