@@ -2,6 +2,8 @@
 //! do, and how its machines are made. Every other file of this crate works with
 //! any of them, and a new protocol adds one row and one arm here.
 
+mod rival;
+
 use std::fmt;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -19,6 +21,8 @@ use skein_service::Near;
 use skein_service::settling::Settling;
 use skein_sim::check::{Claims, RealTime};
 use skein_sim::{Nanos, SECOND, Scenario};
+
+use self::rival::{Of, Rival};
 
 /// A protocol that this build has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -195,6 +199,11 @@ fn primcast_settings(variant: Variant) -> Settings {
     }
 }
 
+/// What PrimCast has on real ground.
+fn real_settings(clock: Clock, keeps_records: bool) -> Settings {
+    Settings { clock: clock_kind(clock), checkpoint_stretch: STRETCH, keeps_records, ..Settings::DEFAULT }
+}
+
 /// The same for FastCast, whose log has about three entries for a message: so many times as long may it be.
 fn fastcast_settings(settings: Settings) -> fastcast::Settings {
     const ENTRIES: usize = 3;
@@ -325,7 +334,13 @@ impl Protocol {
         if variant.mode == Mode::Linearizable {
             return self.employ_settling(cluster, variant, employer);
         }
-        self.employ_with(cluster, primcast_settings(variant), variant.planted, employer)
+        self.employ_with(Makings::new(cluster, primcast_settings(variant), variant.planted), employer)
+    }
+
+    /// The same for somebody who puts services on them.
+    pub fn employ_to_serve<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
+        assert!(variant.mode != Mode::Linearizable, "a service holds its answers back itself");
+        self.serve_with(Makings::new(cluster, primcast_settings(variant), variant.planted), employer)
     }
 
     /// Makes machines for a cluster on real ground and hands them over.
@@ -338,56 +353,102 @@ impl Protocol {
         planted: Planted,
         employer: E,
     ) -> E::Answer {
-        let settings =
-            Settings { clock: clock_kind(clock), checkpoint_stretch: STRETCH, keeps_records, ..Settings::DEFAULT };
-        self.employ_with(cluster, settings, planted, employer)
+        self.employ_with(Makings::new(cluster, real_settings(clock, keeps_records), planted), employer)
     }
 
-    /// The same with answers that wait until they may leave.
-    fn employ_settling<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
-        assert!(self == Protocol::PrimCast, "{self} does not offer this mode");
-        let (cluster, near) = (cluster.clone(), Arc::new(Near::new(cluster, |_, _| 0)));
-        let (settings, Variant { planted, unsettled, .. }) = (primcast_settings(variant), variant);
-        employer.employ(move |process, boot| {
-            let order = PrimCast::new(process, cluster.clone(), boot, settings, planted);
-            Settling::new(process, &cluster, near.clone(), order, unsettled)
-        })
-    }
-
-    fn employ_with<E: Employer>(
+    /// The same for somebody who puts services on them.
+    pub fn employ_to_serve_for_real<E: Employer>(
         self,
         cluster: &Arc<Cluster>,
-        settings: Settings,
+        clock: Clock,
+        keeps_records: bool,
         planted: Planted,
         employer: E,
     ) -> E::Answer {
-        let cluster = cluster.clone();
+        self.serve_with(Makings::new(cluster, real_settings(clock, keeps_records), planted), employer)
+    }
+
+    /// Whether services can stand on it, and if not, why.
+    pub fn may_serve(self) -> Result<(), String> {
+        if self.nature().safe_time {
+            return Ok(());
+        }
+        Err(format!("{self} does not say what is safe to answer, and no service can stand on it"))
+    }
+
+    /// Machines whose answers wait until they may leave.
+    fn employ_settling<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
+        assert!(self == Protocol::PrimCast, "{self} does not offer this mode");
+        let makings = Makings::new(cluster, primcast_settings(variant), variant.planted);
+        let (cluster, near) = (cluster.clone(), Arc::new(Near::new(cluster, |_, _| 0)));
+        employer.employ(move |process, boot| {
+            let order = makings.primcast(process, boot);
+            Settling::new(process, &cluster, near.clone(), order, variant.unsettled)
+        })
+    }
+
+    fn employ_with<E: Employer>(self, makings: Makings, employer: E) -> E::Answer {
         match self {
             Protocol::Skeen | Protocol::SkeenExtended => {
-                let variant = match self {
-                    Protocol::SkeenExtended => skeen::Variant::Extended,
-                    _ => skeen::Variant::Original,
-                };
-                employer.employ(move |process, _| Skeen::new(process, cluster.clone(), variant, planted))
+                let is_extended = self == Protocol::SkeenExtended;
+                let variant = if is_extended { skeen::Variant::Extended } else { skeen::Variant::Original };
+                employer.employ(move |process, _| makings.skeen(process, variant))
             }
-            Protocol::PrimCast => {
-                employer.employ(move |process, boot| PrimCast::new(process, cluster.clone(), boot, settings, planted))
-            }
-            Protocol::MultiRing => {
-                let (settings, rings) = (multiring_settings(settings), Arc::new(Rings::of(&cluster)));
-                employer.employ(move |process, boot| {
-                    MultiRing::new(process, cluster.clone(), &rings, boot, settings, planted)
-                })
-            }
-            Protocol::FastCast => {
-                let settings = fastcast_settings(settings);
-                employer.employ(move |process, boot| FastCast::new(process, cluster.clone(), boot, settings, planted))
-            }
-            Protocol::WhiteBox => {
-                let settings = whitebox_settings(settings);
-                employer.employ(move |process, boot| WhiteBox::new(process, cluster.clone(), boot, settings, planted))
-            }
+            Protocol::PrimCast => employer.employ(move |process, boot| makings.primcast(process, boot)),
+            Protocol::WhiteBox => employer.employ(move |process, boot| makings.whitebox(process, boot)),
+            Protocol::FastCast => employer.employ(move |process, boot| makings.fastcast(process, boot)),
+            Protocol::MultiRing => employer.employ(move |process, boot| makings.multiring(process, boot)),
         }
+    }
+
+    /// What is employed to serve is compiled for two machines, and not for each protocol.
+    fn serve_with<E: Employer>(self, makings: Makings, employer: E) -> E::Answer {
+        let rival: fn(&Makings, ProcessId, Boot) -> Rival = match self {
+            Protocol::Skeen | Protocol::SkeenExtended => {
+                panic!("{self} does not say what is safe to answer: whoever asks for a service on it is told before")
+            }
+            Protocol::PrimCast => return employer.employ(move |process, boot| makings.primcast(process, boot)),
+            Protocol::WhiteBox => |makings, process, boot| Of::WhiteBox(makings.whitebox(process, boot)),
+            Protocol::FastCast => |makings, process, boot| Of::FastCast(makings.fastcast(process, boot)),
+            Protocol::MultiRing => |makings, process, boot| Of::MultiRing(makings.multiring(process, boot)),
+        };
+        employer.employ(move |process, boot| rival(&makings, process, boot))
+    }
+}
+
+/// What machines of every protocol are made of.
+#[derive(Clone)]
+struct Makings {
+    cluster: Arc<Cluster>,
+    rings: Arc<Rings>,
+    settings: Settings,
+    planted: Planted,
+}
+
+impl Makings {
+    fn new(cluster: &Arc<Cluster>, settings: Settings, planted: Planted) -> Makings {
+        Makings { cluster: cluster.clone(), rings: Arc::new(Rings::of(cluster)), settings, planted }
+    }
+
+    fn skeen(&self, process: ProcessId, variant: skeen::Variant) -> Skeen {
+        Skeen::new(process, self.cluster.clone(), variant, self.planted)
+    }
+
+    fn primcast(&self, process: ProcessId, boot: Boot) -> PrimCast {
+        PrimCast::new(process, self.cluster.clone(), boot, self.settings, self.planted)
+    }
+
+    fn whitebox(&self, process: ProcessId, boot: Boot) -> WhiteBox {
+        WhiteBox::new(process, self.cluster.clone(), boot, whitebox_settings(self.settings), self.planted)
+    }
+
+    fn fastcast(&self, process: ProcessId, boot: Boot) -> FastCast {
+        FastCast::new(process, self.cluster.clone(), boot, fastcast_settings(self.settings), self.planted)
+    }
+
+    fn multiring(&self, process: ProcessId, boot: Boot) -> MultiRing {
+        let settings = multiring_settings(self.settings);
+        MultiRing::new(process, self.cluster.clone(), &self.rings, boot, settings, self.planted)
     }
 }
 

@@ -111,6 +111,7 @@ impl Node {
         name: &str,
         make: impl Fn(GroupId) -> Box<dyn Service> + Send + Sync + 'static,
     ) -> Result<(Node, Entry), String> {
+        config.choices.protocol.may_serve()?;
         let (entry, tell) = Entry::new(config.store.as_ref().map(|store| store.timeout));
         let service = ServiceParts::new(config, Arc::new(make), tell);
         let node = Node::start_with(&Ground::default(), config, name, (false, None), Some(&service))?;
@@ -434,33 +435,6 @@ fn start(
     end: End,
     service: Option<ServiceParts>,
 ) -> Result<Running, String> {
-    struct Hire {
-        surroundings: Surroundings,
-        cluster: Arc<Cluster>,
-        service: Option<ServiceParts>,
-        multicasts: Multicasts,
-        planted: skein_service::Planted,
-        end: End,
-    }
-    impl Employer for Hire {
-        type Answer = Result<Running, String>;
-
-        fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + Send + 'static) -> Self::Answer
-        where
-            M: Ordering + Clone + Hash + 'static,
-        {
-            let Hire { surroundings, cluster, service, multicasts, planted, end } = self;
-            let me = surroundings.process;
-            let Some(ServiceParts { make, near, settings, tell }) = service else {
-                return launch(surroundings, move |boot| maker(me, boot), multicasts, end);
-            };
-            let group = cluster.group_of(me).expect("a replica is in a group");
-            let front = Counter::new(multicasts, tell());
-            let maker =
-                move |boot| service::Replica::new(me, cluster, near, maker(me, boot), make(group), settings, planted);
-            launch(surroundings, maker, front, end)
-        }
-    }
     let choices = config.choices;
     let surroundings = Surroundings {
         cluster: config.cluster.id(),
@@ -481,14 +455,71 @@ fn start(
     let keeps_records = choices.storage != config::Storage::Memory;
     let journal = ground.journals.as_ref().map(|folder| Journal::begin(folder, process)).transpose()?;
     // Of its commands a service tells nobody, unless somebody writes down all that happens.
-    let service = service.map(|mut service| {
-        service.settings.tells_everything = journal.is_some();
-        service
-    });
+    let tells_everything = journal.is_some();
     let multicasts = Multicasts::new(cluster.clone(), journal);
-    let planted = ground.planted_in_service;
-    let hire = Hire { surroundings, cluster: cluster.clone(), service, multicasts, planted, end };
-    choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire)
+    let Some(ServiceParts { make, near, settings, tell }) = service else {
+        let hire = Hire { surroundings, multicasts, end };
+        return choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire);
+    };
+    let hire = HireToServe {
+        surroundings,
+        cluster: cluster.clone(),
+        make,
+        near,
+        settings: service::Settings { tells_everything, ..settings },
+        planted: ground.planted_in_service,
+        front: Counter::new(multicasts, tell()),
+        end,
+    };
+    choices.protocol.employ_to_serve_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire)
+}
+
+/// Begins a replica that only orders.
+struct Hire {
+    surroundings: Surroundings,
+    multicasts: Multicasts,
+    end: End,
+}
+
+impl Employer for Hire {
+    type Answer = Result<Running, String>;
+
+    fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + Send + 'static) -> Self::Answer
+    where
+        M: Ordering + Clone + Hash + 'static,
+    {
+        let Hire { surroundings, multicasts, end } = self;
+        let me = surroundings.process;
+        launch(surroundings, move |boot| maker(me, boot), multicasts, end)
+    }
+}
+
+/// Begins a replica of a service.
+struct HireToServe {
+    surroundings: Surroundings,
+    cluster: Arc<Cluster>,
+    make: Make,
+    near: Arc<Near>,
+    settings: service::Settings,
+    planted: skein_service::Planted,
+    front: Counter,
+    end: End,
+}
+
+impl Employer for HireToServe {
+    type Answer = Result<Running, String>;
+
+    fn employ<M>(self, maker: impl Fn(ProcessId, Boot) -> M + Clone + Send + 'static) -> Self::Answer
+    where
+        M: Ordering + Clone + Hash + 'static,
+    {
+        let HireToServe { surroundings, cluster, make, near, settings, planted, front, end } = self;
+        let me = surroundings.process;
+        let group = cluster.group_of(me).expect("a replica is in a group");
+        let maker =
+            move |boot| service::Replica::new(me, cluster, near, maker(me, boot), make(group), settings, planted);
+        launch(surroundings, maker, front, end)
+    }
 }
 
 /// One machine on a thread of its own, and the way to it.

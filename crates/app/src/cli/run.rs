@@ -226,6 +226,9 @@ impl Arguments {
     fn plan(&self) -> Result<Plan, Mistake> {
         settings::check_mode(self.protocol, self.mode, self.clock)?;
         settings::check_company(self.mode, self.service.is_some(), self.conflicts)?;
+        if self.service.is_some() {
+            settings::check_service(self.protocol)?;
+        }
         let conflicts = settings::relation(self.protocol, self.conflicts)?;
         // A service is used through its replicas.
         let outsiders = if self.service.is_some() { 0 } else { OUTSIDERS };

@@ -295,10 +295,7 @@ impl Arguments {
         if self.service != Some(Served::Lists) {
             return Err(Mistake("all orders of the store are too many to try; choose --service lists".into()));
         }
-        if !self.protocol.nature().safe_time {
-            let protocol = self.protocol;
-            return Err(Mistake(format!("{protocol} does not say what is safe to answer; choose --protocol primcast")));
-        }
+        settings::check_service(self.protocol)?;
         if self.replicas != 1 || self.crashes > 0 || self.conflicts {
             return Err(Mistake(
                 "a service is searched with one replica in each group, without crashes and conflicts; say \

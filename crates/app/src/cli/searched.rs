@@ -49,7 +49,8 @@ pub(crate) fn search_service_of(
         }
     }
     let cluster = Arc::new(scope.cluster()?);
-    on_a_large_stack(|| protocol.employ(&cluster, Variant::PLAIN, Searcher(scope, &cluster, planted, told)))
+    let searcher = Searcher(scope, &cluster, planted, told);
+    on_a_large_stack(|| protocol.employ_to_serve(&cluster, Variant::PLAIN, searcher))
 }
 
 #[cfg(test)]

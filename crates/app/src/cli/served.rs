@@ -35,7 +35,11 @@ pub(crate) fn served_of(
     variant: Variant,
     planted: Planted,
 ) -> ClientsOutcome {
-    protocol.employ(&plan.cluster, variant, OneSeed { served, plan, seed, trace, clock: variant.clock, planted })
+    protocol.employ_to_serve(
+        &plan.cluster,
+        variant,
+        OneSeed { served, plan, seed, trace, clock: variant.clock, planted },
+    )
 }
 
 /// What a seed did, as all seeds are counted: what was asked for and what was answered.

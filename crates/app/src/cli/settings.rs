@@ -172,6 +172,11 @@ pub(crate) fn check_mode(protocol: Protocol, mode: Mode, clock: Clock) -> Result
     Ok(())
 }
 
+/// Refuses a service on a protocol that cannot carry one.
+pub(crate) fn check_service(protocol: Protocol) -> Result<(), Mistake> {
+    protocol.may_serve().map_err(|why| Mistake(format!("{why}; choose --protocol primcast")))
+}
+
 /// Refuses a mode where it would change nothing, or where no judge could say whether it holds.
 pub(crate) fn check_company(mode: Mode, has_service: bool, some_commute: bool) -> Result<(), Mistake> {
     if mode == Mode::Ordered {
