@@ -1,16 +1,11 @@
 //! Memory stays flat: nothing is kept for ever, however long a calm run is.
 
-use skein_machine::{Multicast, ProcessId, Random, Timestamp, Up};
-use skein_order::fastcast::{Holdings, Settings};
-use skein_sim::{DiskHabits, Latency};
+use skein_order::fastcast::{FastCast, Holdings, Settings};
 
-use super::room::{Room, TO_BOTH, TO_G, TO_H, cluster, message};
+use super::room::{OF_A_SESSION, calm_for_long, cluster};
 
 /// So many multicasts in all, one a millisecond.
 const MULTICASTS: u64 = 20_000;
-
-/// Each session sends so many, all to the same groups through the same process, and ends.
-const OF_A_SESSION: u64 = 10;
 
 /// They expire so far above the newest timestamp that their session knew when it began.
 const EXPIRY: u64 = 2_000;
@@ -36,41 +31,18 @@ const MOST: Holdings = {
 
 #[test]
 fn what_a_process_holds_does_not_grow() {
-    let processes: Vec<ProcessId> = cluster().processes().collect();
-    let latency = Latency::varied(&processes, &mut Random::new(7));
-    let mut room = Room::with(SETTINGS, latency, DiskHabits::GOOD, 7);
-    room.run(1000);
     // All of its state in words, for whatever the holdings do not count.
     let (mut most, mut words) = (Holdings::default(), [0; 2]);
-    let (mut newest, mut expiry) = (Timestamp::ZERO, Timestamp::ZERO);
-    for nth in 0..MULTICASTS {
-        let (session, sequence) = (nth / OF_A_SESSION + 1, nth % OF_A_SESSION + 1);
-        if sequence == 1 {
-            expiry = Timestamp(newest.0 + EXPIRY);
-        }
-        let groups = [TO_G, TO_BOTH, TO_H, TO_BOTH][(session % 4) as usize];
-        let sender = processes[session as usize % processes.len()];
-        room.multicast(sender, Multicast { expiry, ..message(session, sequence, groups, "x") });
-        room.run(1);
-        room.world.take_traffic();
-        for (_, delivered) in std::mem::take(&mut room.deliveries) {
-            newest = newest.max(delivered.last().expect("something was delivered").1.timestamp);
-        }
+    calm_for_long::<FastCast>(SETTINGS, MULTICASTS, EXPIRY, |nth, room| {
         let half = (nth / (MULTICASTS / 2)) as usize;
-        for process in processes.iter().filter(|_| nth % 10 == 0) {
-            let machine = room.world.machine(*process).expect("it is up");
+        for process in cluster().processes().filter(|_| nth % 10 == 0) {
+            let machine = room.world.machine(process).expect("it is up");
             most = highest(most, machine.holdings());
             if nth % 250 == 0 && nth > MULTICASTS / 4 {
                 words[half] = words[half].max(format!("{machine:?}").len());
             }
         }
-    }
-    room.run(1000);
-    let told_off = room.said.iter().find(|(_, said)| !matches!(said, Up::SafeTime(_) | Up::Done { .. }));
-    assert!(told_off.is_none(), "in a calm run nothing is turned away or expires: {told_off:?}");
-    for process in cluster().replicas(cluster().groups()) {
-        assert_eq!(room.applied(process), MULTICASTS / 4 * 3, "at {process}");
-    }
+    });
     assert_eq!(highest(MOST, most), MOST, "more was held than the settings allow: {most:?}");
     // A tenth more may come by chance: maxima of a random run.
     assert!(words[1] <= words[0] + words[0] / 10, "something grew that no holding counts: {words:?} bytes of words");

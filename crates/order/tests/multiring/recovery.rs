@@ -1,15 +1,16 @@
 //! When something breaks: a process of a ring is silent, a coordinator dies, a
 //! disk is lost, a learner was away until the rings had been trimmed.
 
-use std::sync::Arc;
-
-use skein_machine::{Cluster, Down, ProcessId};
+use skein_machine::{Down, ProcessId};
 use skein_order::Planted;
-use skein_order::multiring::{MultiRing, Rings, Settings};
+use skein_order::multiring::{MultiRing, Settings};
+use skein_sim::SECOND;
 use skein_sim::check::Claims;
-use skein_sim::{DiskHabits, Latency, Load, Mix, Outcome, Plan, SECOND, Scenario, Trace, run_seed};
 
-use super::room::{CLIENT, DELAY, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
+use super::room::{
+    CLIENT, DELAY, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, assert_a_seed_decides_everything,
+    assert_a_swarm_breaks_nothing, cluster, message, swarm,
+};
 
 /// Until the ring closes over it, heartbeats carry what it does not; then the ring is as fast as ever.
 #[test]
@@ -107,8 +108,7 @@ fn a_process_that_lost_its_disk_is_taken_in_again() {
 /// applied of what was to reach it.
 fn lose_the_only_one_who_has_taken_it(planted: Planted) -> (u64, u64) {
     let settings = Settings { checkpoint_every: 4, tail: 2, ..SMALL };
-    let processes: Vec<ProcessId> = cluster().processes().collect();
-    let mut room = Room::with_bug(settings, Latency::fixed(&processes, DELAY), DiskHabits::INSTANT, 1, planted);
+    let mut room = Room::with_bug(settings, 1, planted);
     room.run_until(2 * SECOND);
     room.world.command(G[0], Down::Retire);
     room.run_until(3 * SECOND);
@@ -147,53 +147,16 @@ fn what_is_trimmed_at_a_minority_is_lost() {
     assert!(applied < 80, "the bug does no harm");
 }
 
-/// So many replicas in a group, so many groups, logs that are cut so often, so much weather.
-fn swarm(
-    groups: usize,
-    replicas: usize,
-    settings: Settings,
-    severity: f64,
-    seed: u64,
-    trace: Option<Trace>,
-) -> Outcome {
-    let cluster = Arc::new(Cluster::regular(groups, replicas, 3).unwrap());
-    let load = Load {
-        per_second: 50.0,
-        mix: Mix::usual(&cluster),
-        payload: 64,
-        expiry: [None, Some(60), Some(6)][(seed % 3) as usize],
-        misbehaves: true,
-        readers: true,
-        asks_for_read_points: true,
-    };
-    let claims = Claims::CLASSIC;
-    let (scenario, duration) = (Scenario::Swarm, 15 * SECOND);
-    let plan = Plan { cluster: cluster.clone(), scenario, load, duration, claims, clock_bound: None, severity };
-    let rings = Arc::new(Rings::of(&cluster));
-    let maker = move |process, boot| MultiRing::new(process, cluster.clone(), &rings, boot, settings, Planted::NONE);
-    run_seed(&plan, seed, trace, maker)
-}
-
 const TIGHT: Settings =
     Settings { checkpoint_every: 9, checkpoint_bytes: 4 << 10, tail: 6, tail_bytes: 1 << 10, ..Settings::DEFAULT };
 
 /// Every fault, in groups of every size, with logs that are cut at once.
 #[test]
 fn a_swarm_breaks_nothing() {
-    for (groups, replicas, severity) in [(3, 3, 1.0), (2, 5, 3.0), (4, 3, 3.0), (3, 1, 1.0)] {
-        for seed in 0..6 {
-            let outcome = swarm(groups, replicas, TIGHT, severity, seed, None);
-            assert_eq!(outcome.violations, [], "{groups} groups of {replicas}, seed {seed}");
-        }
-    }
+    assert_a_swarm_breaks_nothing::<MultiRing>(TIGHT, Claims::CLASSIC);
 }
 
-/// The same seed of a swarm, faults and all, tells the same story twice; another one tells another.
 #[test]
 fn a_seed_decides_everything() {
-    let tell = |seed| swarm(2, 3, SMALL, 1.0, seed, Some(Trace::full())).trace;
-    let story = tell(5);
-    assert!(story.contains("crashes") && story.contains("NEW-STATE"), "a dull story: {}", story.len());
-    assert!(story == tell(5), "the same seed told another story");
-    assert!(story != tell(6), "another seed told the same story");
+    assert_a_seed_decides_everything::<MultiRing>(&swarm(&cluster(), 50.0, 64, 15 * SECOND), SMALL);
 }

@@ -3,9 +3,9 @@
 
 use skein_machine::{Conflicts, MessageId, Multicast, ProcessId, Timestamp, Up};
 use skein_order::primcast::Settings;
-use skein_sim::{DiskHabits, Latency, SECOND};
+use skein_sim::SECOND;
 
-use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, cluster, message};
+use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, message};
 
 /// Messages that begin with the same letter conflict.
 const BY_LETTER: Conflicts = Conflicts::when(|one, other| one.payload.first() == other.payload.first());
@@ -125,9 +125,7 @@ fn a_checkpoint_says_what_was_delivered_before_its_turn() {
 /// One that was away while its group delivered early takes over a state that says so.
 #[test]
 fn a_state_of_another_brings_what_it_holds_early() {
-    let processes: Vec<ProcessId> = cluster().processes().collect();
-    let settings = by_letter(Settings { checkpoint_every: 4, tail: 2, ..Settings::DEFAULT });
-    let mut room = Room::with(settings, Latency::fixed(&processes, super::room::DELAY), DiskHabits::INSTANT, 1);
+    let mut room = Room::new(by_letter(Settings { checkpoint_every: 4, tail: 2, ..Settings::DEFAULT }));
     room.run_until(2 * SECOND);
     room.world.crash(G[2]);
     for session in 1..20 {

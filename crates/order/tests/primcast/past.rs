@@ -125,11 +125,7 @@ fn clocks_within_their_bound_are_left_alone() {
 #[cfg(feature = "mutants")]
 fn a_wrong_clock_that_is_trusted_answers_too_early() {
     use skein_order::{Mutant, Planted};
-    use skein_sim::{DiskHabits, Latency};
-    let processes: Vec<ProcessId> = crate::room::cluster().processes().collect();
-    let planted = Planted::bug(Mutant::PrimCastTrustsItsClock);
-    let latency = Latency::fixed(&processes, crate::room::DELAY);
-    let mut room = Room::with_bug(SETTINGS, latency, DiskHabits::INSTANT, 1, planted);
+    let mut room = Room::with_bug(SETTINGS, 1, Planted::bug(Mutant::PrimCastTrustsItsClock));
     room.run_until(2 * SECOND);
     room.world.clock(G[1]).jump(300 * MILLISECOND as i64);
     room.run_until(3 * SECOND);

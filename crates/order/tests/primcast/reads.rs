@@ -4,7 +4,7 @@
 use skein_machine::{Cluster, Down, Effect, Machine, Out, ProcessId, Time, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::primcast::{ClockKind, Message, PrimCast, Report, Settings};
-use skein_sim::{DiskHabits, Latency, MILLISECOND, Nanos, SECOND, Trace};
+use skein_sim::{MILLISECOND, Nanos, SECOND, Trace};
 
 use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, cluster, compare, message};
 
@@ -242,10 +242,7 @@ fn a_primary_in_a_minority_answers_nobody() {
 /// p1 misses a message that p0 and p2 deliver. Then p2 loses its disk, and only p2 can be asked: it must not say what
 /// its clock shows now.
 fn one_that_has_forgotten(planted: Planted) -> (Option<(u64, Timestamp)>, Timestamp) {
-    let cluster = cluster();
-    let processes: Vec<ProcessId> = cluster.processes().collect();
-    let latency = Latency::fixed(&processes, MILLISECOND);
-    let mut room = Room::with_bug(SMALL, latency, DiskHabits::INSTANT, 1, planted);
+    let mut room = Room::with_bug(SMALL, 1, planted);
     room.run_until(2 * SECOND);
     room.world.set_cut(G[0], G[1], true);
     let m = message(1, 1, TO_G, "m");

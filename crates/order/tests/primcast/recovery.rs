@@ -1,155 +1,44 @@
 //! When something breaks: a primary dies, a disk is lost, a follower was away
 //! for long.
 
-use std::collections::BTreeSet;
-
-use skein_machine::ProcessId;
-use skein_order::Planted;
 use skein_order::primcast::{PrimCast, Settings};
-use skein_sim::check::Claims;
-use skein_sim::{DiskHabits, Load, MILLISECOND, Mix, Plan, SECOND, Scenario, Trace, run_seed};
+use skein_sim::{Load, Plan, SECOND};
 
-use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, cluster, compare, message};
-
-/// What a reader of a story wants to see: what happens at these processes, deliveries anywhere, and no
-/// heartbeat that says nothing new.
-fn story(room: &Room, at: &[ProcessId]) -> String {
-    let mut heard = BTreeSet::new();
-    room.lines(|line| {
-        let what = &line[12..];
-        let is_here = at.iter().any(|process| what.starts_with(&format!("{process} ")));
-        let is_news = !what.contains("REPORT") || heard.insert(what.to_owned());
-        let is_to_itself = what.contains("hears itself: REPORT");
-        let is_safe_time = what.contains("has delivered everything");
-        what.contains("delivers") || is_here && is_news && !is_to_itself && !is_safe_time
-    })
-}
+use super::room::{CLIENT, G, H, Room, SMALL, assert_a_seed_decides_everything, cluster, compare, swarm};
 
 /// p0 proposes m and dies before its own vote is on its disk; of its followers only p2 has heard of m, so that
 /// nobody knows m decided. p2 stands, takes over what it has itself, and says it all again in its own epoch.
 #[test]
 fn a_primary_dies_after_it_has_proposed() {
-    let mut room = Room::new(Settings::DEFAULT);
-    room.run_until(2 * SECOND);
-    room.run_to_a_quiet_moment(10);
-    let m = message(1, 1, TO_BOTH, "m");
-    room.world.set_trace(Trace::brief());
-    let slow = DiskHabits { fastest_sync: 100 * MILLISECOND, slowest_sync: 100 * MILLISECOND };
-    room.world.set_disk_habits(G[0], slow);
-    room.world.set_cut(G[0], G[1], true);
-    room.multicast(CLIENT, m.clone());
-    room.run(2);
-    room.world.crash(G[0]);
-    room.run_until(room.world.now() + 5 * SECOND / 4);
-    for process in [G[1], G[2], H[0], H[1], H[2]] {
-        assert!(room.delivery(process, m.id).is_some(), "{process} has not delivered");
-    }
-    compare("primcast_primary_dies.txt", &story(&room, &[G[0], G[1], G[2], H[0], CLIENT]));
+    let room = Room::new(Settings::DEFAULT).leader_dies_after_it_has_proposed();
+    compare("primcast_primary_dies.txt", &room.story(&[G[0], G[1], G[2], H[0], CLIENT]));
 }
 
 /// p2 comes back with an empty disk. Whatever it promised before counts no more, so its group begins another
 /// epoch, in which it is known to have forgotten; only then is it given everything, and counts again.
 #[test]
 fn a_replica_that_lost_its_disk_is_taken_in_again() {
-    let mut room = Room::new(Settings { checkpoint_every: 4, tail: 2, ..SMALL });
-    room.run_until(2 * SECOND);
-    for sequence in 1..=6 {
-        room.multicast(CLIENT, message(1, sequence, TO_G, ""));
-        room.run(10);
-    }
-    room.run_to_a_quiet_moment(10);
-    room.world.set_trace(Trace::brief());
-    room.world.crash(G[2]);
-    room.world.lose_disk(G[2]);
-    room.world.restart(G[2]);
-    room.run_until(room.world.now() + SECOND);
-    assert_eq!(room.applied(G[2]), 6);
-    assert!(G.iter().all(|process| room.world.remembers(*process)));
-    compare("primcast_lost_disk.txt", &story(&room, &G));
+    let room = Room::new(Settings { checkpoint_every: 4, tail: 2, ..SMALL }).replica_loses_its_disk();
+    compare("primcast_lost_disk.txt", &room.story(&G));
 }
 
 /// p2 was away while the log went on and was cut beyond what p2 holds: it gets the user's state and what follows.
 #[test]
 fn a_follower_that_was_away_for_long_gets_a_checkpoint() {
-    let mut room = Room::new(Settings { checkpoint_every: 4, tail: 2, ..SMALL });
-    room.run_until(2 * SECOND);
-    room.multicast(CLIENT, message(1, 1, TO_G, ""));
-    room.run_until(3 * SECOND);
-    room.world.crash(G[2]);
-    for sequence in 2..=10 {
-        room.multicast(CLIENT, message(1, sequence, TO_G, ""));
-        room.run(10);
-    }
-    room.run_to_a_quiet_moment(10);
-    room.world.set_trace(Trace::brief());
-    room.world.restart(G[2]);
-    room.run_until(room.world.now() + SECOND);
-    assert_eq!(room.applied(G[2]), 10);
-    compare("primcast_laggard.txt", &story(&room, &G));
+    let room = Room::new(Settings { checkpoint_every: 4, tail: 2, ..SMALL }).follower_is_away_for_long();
+    compare("primcast_laggard.txt", &room.story(&G));
 }
 
-/// The same seed of a swarm, faults and all, tells the same story twice; another one tells another.
 #[test]
 fn a_seed_decides_everything() {
-    let cluster = cluster();
-    let load = Load {
-        per_second: 100.0,
-        mix: Mix::usual(&cluster),
-        payload: 16,
-        expiry: Some(1000),
-        misbehaves: true,
-        readers: true,
-        asks_for_read_points: true,
-    };
-    let plan = Plan {
-        cluster: cluster.clone(),
-        scenario: Scenario::Swarm,
-        load,
-        duration: 10 * SECOND,
-        claims: Claims::CLASSIC,
-        clock_bound: None,
-        severity: 1.0,
-    };
-    let tell = |seed| {
-        let cluster = cluster.clone();
-        let maker = move |process, boot| PrimCast::new(process, cluster.clone(), boot, SMALL, Planted::NONE);
-        let outcome = run_seed(&plan, seed, Some(Trace::full()), maker);
-        assert_eq!(outcome.violations, [], "seed {seed}");
-        outcome.trace
-    };
-    let story = tell(5);
-    assert!(story.contains("crashes") && story.contains("NEW-STATE"), "a dull story: {}", story.len());
-    assert!(story == tell(5), "the same seed told another story");
-    assert!(story != tell(6), "another seed told the same story");
+    let plan = swarm(&cluster(), 100.0, 16, 10 * SECOND);
+    let load = Load { expiry: Some(1000), ..plan.load.clone() };
+    assert_a_seed_decides_everything::<PrimCast>(&Plan { load, ..plan }, SMALL);
 }
 
 /// A replica has lost its disk, and its group, while another group shows it a proposal: that is no promise of its
 /// own, and nobody may ever say it again. Taken in once more, it is the only one of its group who knows.
 #[test]
 fn one_without_memory_keeps_what_other_groups_show() {
-    let mut room = Room::new(SMALL);
-    room.run_until(2 * SECOND);
-    room.world.crash(H[1]);
-    room.world.lose_disk(H[1]);
-    room.world.restart(H[1]);
-    for other in [H[0], H[2]] {
-        room.world.set_cut(H[1], other, true);
-        room.world.set_cut(other, H[1], true);
-    }
-    room.run(300);
-    // The others of its group can be heard by the first group, and hear nothing of it.
-    for g in G {
-        room.world.set_cut(g, H[0], true);
-        room.world.set_cut(g, H[2], true);
-    }
-    let m = message(1, 1, TO_BOTH, "m");
-    room.multicast(CLIENT, m.clone());
-    room.run(20);
-    assert!(G.iter().all(|process| room.delivery(*process, m.id).is_some()));
-    for other in [H[0], H[2]] {
-        room.world.set_cut(H[1], other, false);
-        room.world.set_cut(other, H[1], false);
-    }
-    room.run_until(room.world.now() + 5 * SECOND);
-    assert!(H.iter().all(|process| room.delivery(*process, m.id).is_some()), "{:?}", room.deliveries.keys());
+    Room::new(SMALL).one_without_memory_is_the_only_one_who_knows();
 }

@@ -1,16 +1,11 @@
 //! Memory stays flat: nothing is kept for ever, however long a calm run is.
 
-use skein_machine::{Multicast, ProcessId, Random, Timestamp};
-use skein_order::whitebox::{Holdings, Settings};
-use skein_sim::{DiskHabits, Latency};
+use skein_order::whitebox::{Holdings, Settings, WhiteBox};
 
-use super::room::{Room, TO_BOTH, TO_G, TO_H, cluster, message};
+use super::room::{OF_A_SESSION, calm_for_long, cluster};
 
 /// So many multicasts in all, one a millisecond.
 const MULTICASTS: u64 = 30_000;
-
-/// Each session sends so many, all to the same groups through the same process, and ends.
-const OF_A_SESSION: u64 = 10;
 
 /// They expire so far above the newest timestamp that their session knew when it began.
 const EXPIRY: u64 = 5_000;
@@ -39,40 +34,19 @@ const MOST: Holdings = {
 
 #[test]
 fn what_a_process_holds_does_not_grow() {
-    let processes: Vec<ProcessId> = cluster().processes().collect();
-    let latency = Latency::varied(&processes, &mut Random::new(7));
-    let mut room = Room::with(SETTINGS, latency, DiskHabits::GOOD, 7);
-    room.run(1000);
-    let (mut newest, mut expiry) = (Timestamp::ZERO, Timestamp::ZERO);
     let mut reached = Holdings::default();
     // All of its state in words, for whatever the holdings do not count.
     let mut words = [0; 2];
-    for nth in 0..MULTICASTS {
-        let (session, sequence) = (nth / OF_A_SESSION + 1, nth % OF_A_SESSION + 1);
-        if sequence == 1 {
-            expiry = Timestamp(newest.0 + EXPIRY);
-        }
-        let groups = [TO_G, TO_BOTH, TO_H, TO_BOTH][(session % 4) as usize];
-        let sender = processes[session as usize % processes.len()];
-        room.multicast(sender, Multicast { expiry, ..message(session, sequence, groups, "x") });
-        room.run(1);
-        room.world.take_traffic();
-        for (_, delivered) in std::mem::take(&mut room.deliveries) {
-            let last = delivered.last().map_or(Timestamp::ZERO, |(_, delivery)| delivery.timestamp);
-            newest = newest.max(last);
-        }
-        room.said.clear();
-        if nth % 100 == 99 {
-            for process in &processes {
-                let machine = room.world.machine(*process).expect("nobody crashes");
-                reached = most_of(reached, machine.holdings());
-                if nth % 1000 == 999 {
-                    let half = (nth / (MULTICASTS / 2)) as usize;
-                    words[half] = words[half].max(format!("{machine:?}").len());
-                }
+    calm_for_long::<WhiteBox>(SETTINGS, MULTICASTS, EXPIRY, |nth, room| {
+        for process in cluster().processes().filter(|_| nth % 100 == 99) {
+            let machine = room.world.machine(process).expect("nobody crashes");
+            reached = most_of(reached, machine.holdings());
+            if nth % 1000 == 999 {
+                let half = (nth / (MULTICASTS / 2)) as usize;
+                words[half] = words[half].max(format!("{machine:?}").len());
             }
         }
-    }
+    });
     assert_eq!(most_of(reached, MOST), MOST, "{reached:?}");
     assert!(words[1] * 10 < words[0] * 11, "in words it grows from {} to {}", words[0], words[1]);
 }
