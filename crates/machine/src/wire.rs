@@ -10,12 +10,13 @@
 //! What is small is inlined: a header is eight words, and a call for each costs
 //! more than the words do.
 
+mod ids;
+
 use core::fmt;
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use bytes::{Buf, Bytes};
-
-use crate::{GroupId, GroupSet, MessageId, ProcessId, SessionId, Timestamp};
 
 /// A version of the encoding.
 pub type Version = u16;
@@ -67,6 +68,12 @@ impl<'a> Writer<'a> {
         self.buffer.push(value);
     }
 
+    /// Appends a yes or no.
+    #[inline]
+    pub fn flag(&mut self, value: bool) {
+        self.u8(u8::from(value));
+    }
+
     /// Appends two bytes.
     #[inline]
     pub fn u16(&mut self, value: u16) {
@@ -116,6 +123,15 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Appends whether there is something, and then what there is.
+    #[inline]
+    pub fn option<T: Wire>(&mut self, item: Option<&T>) {
+        self.flag(item.is_some());
+        if let Some(item) = item {
+            item.encode(self);
+        }
+    }
+
     #[inline]
     fn length(&mut self, length: usize) {
         self.u32(u32::try_from(length).expect("nothing that travels is 4 GiB long"));
@@ -154,6 +170,16 @@ impl Reader {
     #[inline]
     pub fn u8(&mut self) -> Result<u8, WireError> {
         Ok(u8::from_le_bytes(self.take()?))
+    }
+
+    /// Takes a yes or no: nothing else will do.
+    #[inline]
+    pub fn flag(&mut self) -> Result<bool, WireError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            tag => Err(WireError::UnknownTag { what: "a yes or no", tag }),
+        }
     }
 
     /// Takes two bytes.
@@ -206,6 +232,12 @@ impl Reader {
             items.push(T::decode(self)?);
         }
         Ok(items)
+    }
+
+    /// Takes what there is, if anything.
+    #[inline]
+    pub fn option<T: Wire>(&mut self) -> Result<Option<T>, WireError> {
+        Ok(if self.flag()? { Some(T::decode(self)?) } else { None })
     }
 
     /// No allocation on the word of a stranger: never more than twice the memory that there are bytes left. An item
@@ -313,93 +345,41 @@ impl Wire for Nothing {
     }
 }
 
-impl Wire for ProcessId {
+/// A number, in a list.
+impl Wire for u64 {
     #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u16(self.0);
+        writer.u64(*self);
     }
 
     #[inline]
-    fn decode(reader: &mut Reader) -> Result<ProcessId, WireError> {
-        Ok(ProcessId(reader.u16()?))
+    fn decode(reader: &mut Reader) -> Result<u64, WireError> {
+        reader.u64()
     }
 }
 
-impl Wire for SessionId {
+/// Where a value lies makes no difference to those who read it.
+impl<T: Wire> Wire for Box<T> {
     #[inline]
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.0);
+        T::encode(self, writer);
     }
 
     #[inline]
-    fn decode(reader: &mut Reader) -> Result<SessionId, WireError> {
-        Ok(SessionId(reader.u64()?))
-    }
-}
-
-impl Wire for MessageId {
-    #[inline]
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.words([self.session.0, self.sequence, self.destinations.bits()]);
+    fn decode(reader: &mut Reader) -> Result<Box<T>, WireError> {
+        T::decode(reader).map(Box::new)
     }
 
     #[inline]
-    fn decode(reader: &mut Reader) -> Result<MessageId, WireError> {
-        MessageId::from_words(reader.words()?)
-    }
-}
-
-impl MessageId {
-    /// What its encoding means, for those that read more words at once.
-    #[inline]
-    pub fn from_words([session, sequence, destinations]: [u64; 3]) -> Result<MessageId, WireError> {
-        if destinations == 0 {
-            return Err(WireError::Invalid { what: "a message to no group" });
-        }
-        Ok(MessageId::new(session, sequence, destinations))
-    }
-}
-
-impl Wire for GroupId {
-    #[inline]
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u8(self.index() as u8);
-    }
-
-    #[inline]
-    fn decode(reader: &mut Reader) -> Result<GroupId, WireError> {
-        GroupId::new(usize::from(reader.u8()?)).ok_or(WireError::Invalid { what: "a group past the last" })
-    }
-}
-
-impl Wire for GroupSet {
-    #[inline]
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.bits());
-    }
-
-    #[inline]
-    fn decode(reader: &mut Reader) -> Result<GroupSet, WireError> {
-        Ok(GroupSet::from_bits(reader.u64()?))
-    }
-}
-
-impl Wire for Timestamp {
-    #[inline]
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.0);
-    }
-
-    #[inline]
-    fn decode(reader: &mut Reader) -> Result<Timestamp, WireError> {
-        Ok(Timestamp(reader.u64()?))
+    fn since(&self) -> Version {
+        T::since(self)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Multicast;
+    use crate::{GroupId, MessageId, Multicast, ProcessId, Timestamp};
     use alloc::string::ToString;
     use alloc::vec;
     use proptest::prelude::*;
@@ -428,6 +408,21 @@ mod tests {
         assert_eq!(reader.list::<ProcessId>("some", 2).unwrap(), [ProcessId(1), ProcessId(2)]);
         let mut reader = Reader::new(Bytes::from_static(&[3, 0, 0, 0]), VERSION).unwrap();
         assert!(matches!(reader.list::<ProcessId>("some", 2), Err(WireError::TooLong { .. })));
+    }
+
+    #[test]
+    fn what_need_not_be_there_is_there_or_not() {
+        let mut buffer = Vec::new();
+        let mut writer = Writer::new(&mut buffer, VERSION);
+        writer.option(Some(&Box::new(7u64)));
+        writer.option(None::<&u64>);
+        let mut bytes = vec![1, 7, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(buffer, bytes);
+        bytes.push(2);
+        let mut reader = Reader::new(Bytes::from(bytes), VERSION).unwrap();
+        assert_eq!(reader.option(), Ok(Some(Box::new(7u64))));
+        assert_eq!(reader.option::<u64>(), Ok(None));
+        assert_eq!(reader.flag(), Err(WireError::UnknownTag { what: "a yes or no", tag: 2 }));
     }
 
     /// A hundred bytes that claim to be a thousand items get no more memory than two hundred bytes.

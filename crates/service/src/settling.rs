@@ -334,21 +334,17 @@ impl<O: Wire> Wire for Message<O> {
 
 impl Wire for Envelope {
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u8(u8::from(self.newest.is_some()));
-        if let Some(newest) = self.newest {
-            newest.encode(writer);
-        }
+        writer.option(self.newest.as_ref());
         self.settled.encode(writer);
         writer.bytes(&self.user);
     }
 
     fn decode(reader: &mut Reader) -> Result<Envelope, WireError> {
-        let newest = match reader.u8()? {
-            0 => None,
-            1 => Some(Stamp::decode(reader)?),
-            tag => return Err(WireError::UnknownTag { what: "the newest message of a checkpoint", tag }),
-        };
-        Ok(Envelope { newest, settled: Settled::decode(reader)?, user: reader.bytes("a user's state", MOST_STATE)? })
+        Ok(Envelope {
+            newest: reader.option()?,
+            settled: Settled::decode(reader)?,
+            user: reader.bytes("a user's state", MOST_STATE)?,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use skein_machine::Wire;
 use skein_machine::wire::{Reader, WireError, Writer};
 
 use super::Slot;
-use super::wire::{MOST_ENTRIES, MOST_REPLICAS, Reign, flag, read_flag};
+use super::wire::{MOST_ENTRIES, MOST_REPLICAS, Reign};
 use crate::parts::{Epoch, Index, Rebirth};
 
 /// One durable record.
@@ -109,10 +109,7 @@ impl<E: Wire, S: Wire> Wire for State<E, S> {
         self.held.encode(writer);
         self.promised.encode(writer);
         writer.u64(self.at);
-        flag(self.state.is_some(), writer);
-        if let Some(state) = &self.state {
-            state.encode(writer);
-        }
+        writer.option(self.state.as_ref());
         writer.u64(self.base);
         self.base_epoch.encode(writer);
         writer.each(&self.entries);
@@ -125,7 +122,7 @@ impl<E: Wire, S: Wire> Wire for State<E, S> {
             held: Epoch::decode(reader)?,
             promised: Epoch::decode(reader)?,
             at: reader.u64()?,
-            state: if read_flag(reader)? { Some(S::decode(reader)?) } else { None },
+            state: reader.option()?,
             base: reader.u64()?,
             base_epoch: Epoch::decode(reader)?,
             entries: reader.list("entries", MOST_ENTRIES)?,

@@ -212,7 +212,7 @@ impl Wire for Report {
         self.held.encode(writer);
         writer.u64(self.index);
         self.promised.encode(writer);
-        flag(self.is_leader, writer);
+        writer.flag(self.is_leader);
     }
 
     fn decode(reader: &mut Reader) -> Result<Report, WireError> {
@@ -221,7 +221,7 @@ impl Wire for Report {
             held: Epoch::decode(reader)?,
             index: reader.u64()?,
             promised: Epoch::decode(reader)?,
-            is_leader: read_flag(reader)?,
+            is_leader: reader.flag()?,
         })
     }
 }
@@ -249,15 +249,9 @@ impl<E: Wire, S: Wire> Wire for Promise<E, S> {
         self.held.encode(writer);
         self.outline.encode(writer);
         writer.each(&self.rebirths);
-        flag(self.agreement.is_some(), writer);
-        if let Some(agreement) = self.agreement {
-            writer.u64(agreement);
-        }
+        writer.option(self.agreement.as_ref());
         writer.each(&self.entries);
-        flag(self.state.is_some(), writer);
-        if let Some(state) = &self.state {
-            state.encode(writer);
-        }
+        writer.option(self.state.as_ref());
     }
 
     fn decode(reader: &mut Reader) -> Result<Promise<E, S>, WireError> {
@@ -267,9 +261,9 @@ impl<E: Wire, S: Wire> Wire for Promise<E, S> {
             held: Epoch::decode(reader)?,
             outline: Outline::decode(reader)?,
             rebirths: reader.list("rebirths", MOST_REPLICAS)?,
-            agreement: if read_flag(reader)? { Some(reader.u64()?) } else { None },
+            agreement: reader.option()?,
             entries: reader.list("entries", MOST_ENTRIES)?,
-            state: if read_flag(reader)? { Some(Box::new(State::decode(reader)?)) } else { None },
+            state: reader.option()?,
         })
     }
 }
@@ -282,19 +276,5 @@ impl Wire for Reign {
 
     fn decode(reader: &mut Reader) -> Result<Reign, WireError> {
         Ok(Reign { epoch: Epoch::decode(reader)?, rebirths: reader.list("rebirths", MOST_REPLICAS)? })
-    }
-}
-
-/// Yes or no.
-pub(super) fn flag(value: bool, writer: &mut Writer<'_>) {
-    writer.u8(u8::from(value));
-}
-
-/// The same, read: nothing else will do.
-pub(super) fn read_flag(reader: &mut Reader) -> Result<bool, WireError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(WireError::Invalid { what: "a flag that is neither 0 nor 1" }),
     }
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Multicast, Position, Stamp, Timestamp, Wire};
 
-use super::wire::{MOST_FACTS, MOST_STATE, flag, read_flag};
+use super::wire::{MOST_FACTS, MOST_STATE};
 use crate::consensus::Content;
 use crate::parts::{Index, Windows};
 
@@ -228,8 +228,8 @@ impl Wire for Kept {
         writer.u64(self.follows);
         self.message.encode(writer);
         writer.each(&self.hards);
-        flag(self.is_final, writer);
-        flag(self.is_delivered, writer);
+        writer.flag(self.is_final);
+        writer.flag(self.is_delivered);
         self.owed.encode(writer);
     }
 
@@ -240,8 +240,8 @@ impl Wire for Kept {
             follows: reader.u64()?,
             message: Multicast::decode(reader)?,
             hards: reader.list("local timestamps", MAX_GROUPS)?,
-            is_final: read_flag(reader)?,
-            is_delivered: read_flag(reader)?,
+            is_final: reader.flag()?,
+            is_delivered: reader.flag()?,
             owed: GroupSet::decode(reader)?,
         })
     }
@@ -252,10 +252,7 @@ impl Wire for State {
         self.clock.encode(writer);
         writer.u64(self.position);
         writer.bytes(&self.user);
-        flag(self.newest.is_some(), writer);
-        if let Some(newest) = &self.newest {
-            newest.encode(writer);
-        }
+        writer.option(self.newest.as_ref());
         writer.each(&self.messages);
         self.windows.encode(writer);
         writer.each(&self.settled);
@@ -266,7 +263,7 @@ impl Wire for State {
             clock: Timestamp::decode(reader)?,
             position: reader.u64()?,
             user: reader.bytes("the user's state", MOST_STATE)?,
-            newest: if read_flag(reader)? { Some(Stamp::decode(reader)?) } else { None },
+            newest: reader.option()?,
             messages: reader.list("messages of a checkpoint", MOST_FACTS)?,
             windows: Windows::decode(reader)?,
             settled: reader.list("settlements", MAX_GROUPS)?,

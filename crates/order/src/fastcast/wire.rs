@@ -182,7 +182,7 @@ impl Wire for Message {
             }
             Message::Learned(places) => {
                 writer.u8(LEARNED);
-                writer.list(places.iter().map(|place| Place(*place)));
+                writer.each(places);
             }
             Message::Ask(questions) => {
                 writer.u8(ASK);
@@ -224,10 +224,7 @@ impl Wire for Message {
                 settled: reader.u64()?,
                 facts: reader.list("facts", MOST_FACTS)?,
             },
-            LEARNED => {
-                let places: Vec<Place> = reader.list("learned places", MOST_FACTS)?;
-                Message::Learned(places.into_iter().map(|Place(place)| place).collect())
-            }
+            LEARNED => Message::Learned(reader.list("learned places", MOST_FACTS)?),
             ASK => Message::Ask(reader.list("questions", MOST_FACTS)?),
             AGREEMENT => Message::Agreement(Box::new(Agreement::decode(reader)?)),
             HEARD => Message::Heard(reader.list("messages", MOST_FACTS)?),
@@ -239,28 +236,12 @@ impl Wire for Message {
     }
 }
 
-/// A place in a log, on its own.
-struct Place(Index);
-
-impl Wire for Place {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.0);
-    }
-
-    fn decode(reader: &mut Reader) -> Result<Place, WireError> {
-        Ok(Place(reader.u64()?))
-    }
-}
-
 impl Wire for Start {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.message.encode(writer);
         writer.u64(self.follows);
         self.sender.encode(writer);
-        flag(self.shown.is_some(), writer);
-        if let Some(shown) = &self.shown {
-            shown.encode(writer);
-        }
+        writer.option(self.shown.as_ref());
     }
 
     fn decode(reader: &mut Reader) -> Result<Start, WireError> {
@@ -268,7 +249,7 @@ impl Wire for Start {
             message: Multicast::decode(reader)?,
             follows: reader.u64()?,
             sender: ProcessId::decode(reader)?,
-            shown: if read_flag(reader)? { Some(Box::new(Shown::decode(reader)?)) } else { None },
+            shown: reader.option()?,
         })
     }
 }
@@ -326,20 +307,6 @@ impl Wire for Question {
 
     fn decode(reader: &mut Reader) -> Result<Question, WireError> {
         Ok(Question { index: reader.u64()?, id: MessageId::decode(reader)? })
-    }
-}
-
-/// Yes or no.
-pub(super) fn flag(value: bool, writer: &mut Writer<'_>) {
-    writer.u8(u8::from(value));
-}
-
-/// The same, read: nothing else will do.
-pub(super) fn read_flag(reader: &mut Reader) -> Result<bool, WireError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        _ => Err(WireError::Invalid { what: "a flag that is neither 0 nor 1" }),
     }
 }
 

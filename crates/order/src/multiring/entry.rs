@@ -79,21 +79,22 @@ const MOST_STATE: usize = 1 << 30;
 impl Wire for Entry {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.instance);
-        writer.u8(u8::from(self.proposal.is_some()));
-        if let Some(Proposal { message, sender }) = &self.proposal {
-            message.encode(writer);
-            sender.encode(writer);
-        }
+        writer.option(self.proposal.as_ref());
     }
 
     fn decode(reader: &mut Reader) -> Result<Entry, WireError> {
-        let instance = reader.u64()?;
-        let proposal = match reader.u8()? {
-            0 => None,
-            1 => Some(Proposal { message: Multicast::decode(reader)?, sender: ProcessId::decode(reader)? }),
-            tag => return Err(WireError::UnknownTag { what: "the entries of a ring", tag }),
-        };
-        Ok(Entry { instance, proposal })
+        Ok(Entry { instance: reader.u64()?, proposal: reader.option()? })
+    }
+}
+
+impl Wire for Proposal {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.message.encode(writer);
+        self.sender.encode(writer);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Proposal, WireError> {
+        Ok(Proposal { message: Multicast::decode(reader)?, sender: ProcessId::decode(reader)? })
     }
 }
 

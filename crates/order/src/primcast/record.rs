@@ -11,7 +11,7 @@ use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Position, Stamp, Timestamp, Wire};
 
-use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, Reign, flag, read_flag};
+use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, Reign};
 use crate::parts::{Entry, Epoch, Index, Marks, Rebirth, Windows};
 
 /// One thing that a replica must not forget.
@@ -209,7 +209,7 @@ impl Wire for Kept {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.index);
         self.entry.encode(writer);
-        flag(self.is_delivered, writer);
+        writer.flag(self.is_delivered);
         self.owed.encode(writer);
     }
 
@@ -217,7 +217,7 @@ impl Wire for Kept {
         Ok(Kept {
             index: reader.u64()?,
             entry: Entry::decode(reader)?,
-            is_delivered: read_flag(reader)?,
+            is_delivered: reader.flag()?,
             owed: GroupSet::decode(reader)?,
         })
     }
@@ -244,10 +244,7 @@ impl Wire for State {
         writer.each(&self.early);
         writer.u64(self.first_outcome);
         writer.each(&self.outcomes);
-        flag(self.newest.is_some(), writer);
-        if let Some(newest) = self.newest {
-            newest.encode(writer);
-        }
+        writer.option(self.newest.as_ref());
         writer.u64(self.base);
         self.base_epoch.encode(writer);
         writer.u64(self.decided);
@@ -268,7 +265,7 @@ impl Wire for State {
             early: read_early(reader)?,
             first_outcome: reader.u64()?,
             outcomes: reader.list("outcomes", MOST_OUTCOMES)?,
-            newest: if read_flag(reader)? { Some(Stamp::decode(reader)?) } else { None },
+            newest: reader.option()?,
             base: reader.u64()?,
             base_epoch: Epoch::decode(reader)?,
             decided: reader.u64()?,

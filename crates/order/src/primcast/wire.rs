@@ -290,7 +290,7 @@ impl Wire for Message {
             }
             Message::Settled(places) => {
                 writer.u8(SETTLED);
-                writer.list(places.iter().map(|place| Place(*place)));
+                writer.each(places);
             }
             Message::Ask(questions) => {
                 writer.u8(ASK);
@@ -361,10 +361,7 @@ impl Wire for Message {
             ACKNOWLEDGE => {
                 Message::Acknowledge { held: Epoch::decode(reader)?, index: reader.u64()?, settled: reader.u64()? }
             }
-            SETTLED => {
-                let places: Vec<Place> = reader.list("settled places", MOST_ENTRIES)?;
-                Message::Settled(places.into_iter().map(|Place(place)| place).collect())
-            }
+            SETTLED => Message::Settled(reader.list("settled places", MOST_ENTRIES)?),
             ASK => Message::Ask(reader.list("questions", MOST_ENTRIES)?),
             CANVASS => Message::Canvass,
             SILENT => Message::Silent,
@@ -394,28 +391,12 @@ impl Wire for Message {
     }
 }
 
-/// A place in a log, on its own.
-pub(super) struct Place(pub(super) Index);
-
-impl Wire for Place {
-    fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.0);
-    }
-
-    fn decode(reader: &mut Reader) -> Result<Place, WireError> {
-        Ok(Place(reader.u64()?))
-    }
-}
-
 impl Wire for Start {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.message.encode(writer);
         writer.u64(self.follows);
         self.sender.encode(writer);
-        flag(self.proposed.is_some(), writer);
-        if let Some(proposed) = &self.proposed {
-            proposed.encode(writer);
-        }
+        writer.option(self.proposed.as_ref());
     }
 
     fn decode(reader: &mut Reader) -> Result<Start, WireError> {
@@ -423,7 +404,7 @@ impl Wire for Start {
             message: Multicast::decode(reader)?,
             follows: reader.u64()?,
             sender: ProcessId::decode(reader)?,
-            proposed: if read_flag(reader)? { Some(Box::new(Run::decode(reader)?)) } else { None },
+            proposed: reader.option()?,
         })
     }
 }
@@ -435,7 +416,7 @@ impl Wire for Report {
         writer.u64(self.index);
         self.promised.encode(writer);
         self.clock.encode(writer);
-        flag(self.is_primary, writer);
+        writer.flag(self.is_primary);
         writer.u64(self.delivered);
         writer.u64(self.reading.as_nanos());
     }
@@ -447,7 +428,7 @@ impl Wire for Report {
             index: reader.u64()?,
             promised: Epoch::decode(reader)?,
             clock: Timestamp::decode(reader)?,
-            is_primary: read_flag(reader)?,
+            is_primary: reader.flag()?,
             delivered: reader.u64()?,
             reading: Time::from_nanos(reader.u64()?),
         })
@@ -508,18 +489,6 @@ impl Wire for Question {
 
     fn decode(reader: &mut Reader) -> Result<Question, WireError> {
         Ok(Question { index: reader.u64()?, id: MessageId::decode(reader)? })
-    }
-}
-
-pub(super) fn flag(value: bool, writer: &mut Writer<'_>) {
-    writer.u8(u8::from(value));
-}
-
-pub(super) fn read_flag(reader: &mut Reader) -> Result<bool, WireError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        tag => Err(WireError::UnknownTag { what: "a yes or no", tag }),
     }
 }
 

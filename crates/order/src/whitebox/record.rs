@@ -11,7 +11,7 @@ use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{GroupId, GroupSet, MAX_GROUPS, MessageId, Multicast, Position, Stamp, Timestamp, Wire};
 
-use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, MOST_REBIRTHS, Reign, flag, read_flag};
+use super::wire::{MOST_ENTRIES, MOST_OUTCOMES, MOST_REBIRTHS, Reign};
 use crate::parts::{Epoch, Marks, Rebirth, Windows};
 
 /// One thing that a replica must not forget.
@@ -313,10 +313,7 @@ impl Wire for State {
         writer.bytes(&self.user);
         writer.u64(self.first_outcome);
         writer.each(&self.outcomes);
-        flag(self.newest.is_some(), writer);
-        if let Some(newest) = self.newest {
-            newest.encode(writer);
-        }
+        writer.option(self.newest.as_ref());
         writer.each(&self.accepted);
         writer.each(&self.unsettled);
         self.windows.encode(writer);
@@ -335,7 +332,7 @@ impl Wire for State {
             user: reader.bytes("a user's state", MOST_STATE)?,
             first_outcome: reader.u64()?,
             outcomes: reader.list("deliveries", MOST_OUTCOMES)?,
-            newest: if read_flag(reader)? { Some(Stamp::decode(reader)?) } else { None },
+            newest: reader.option()?,
             accepted: reader.list("entries", MOST_ENTRIES)?,
             unsettled: reader.list("unsettled messages", MOST_OUTCOMES)?,
             windows: Windows::decode(reader)?,

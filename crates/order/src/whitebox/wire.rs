@@ -372,7 +372,7 @@ impl Wire for Start {
         self.message.encode(writer);
         writer.u64(self.follows);
         self.sender.encode(writer);
-        flag(self.proposed.is_some(), writer);
+        writer.flag(self.proposed.is_some());
         if let Some((epoch, timestamp)) = self.proposed {
             epoch.encode(writer);
             timestamp.encode(writer);
@@ -384,7 +384,7 @@ impl Wire for Start {
             message: Multicast::decode(reader)?,
             follows: reader.u64()?,
             sender: ProcessId::decode(reader)?,
-            proposed: match read_flag(reader)? {
+            proposed: match reader.flag()? {
                 true => Some((Epoch::decode(reader)?, Timestamp::decode(reader)?)),
                 false => None,
             },
@@ -441,7 +441,7 @@ impl Wire for Report {
         self.held.encode(writer);
         self.promised.encode(writer);
         self.clock.encode(writer);
-        flag(self.is_leader, writer);
+        writer.flag(self.is_leader);
         writer.u64(self.delivered);
         writer.u64(self.safe_from);
         self.safe.encode(writer);
@@ -453,7 +453,7 @@ impl Wire for Report {
             held: Epoch::decode(reader)?,
             promised: Epoch::decode(reader)?,
             clock: Timestamp::decode(reader)?,
-            is_leader: read_flag(reader)?,
+            is_leader: reader.flag()?,
             delivered: reader.u64()?,
             safe_from: reader.u64()?,
             safe: Timestamp::decode(reader)?,
@@ -469,17 +469,5 @@ impl Wire for Question {
 
     fn decode(reader: &mut Reader) -> Result<Question, WireError> {
         Ok(Question { timestamp: Timestamp::decode(reader)?, id: MessageId::decode(reader)? })
-    }
-}
-
-pub(super) fn flag(value: bool, writer: &mut Writer<'_>) {
-    writer.u8(u8::from(value));
-}
-
-pub(super) fn read_flag(reader: &mut Reader) -> Result<bool, WireError> {
-    match reader.u8()? {
-        0 => Ok(false),
-        1 => Ok(true),
-        tag => Err(WireError::UnknownTag { what: "a yes or no", tag }),
     }
 }

@@ -211,17 +211,12 @@ impl Wire for Turn {
 
 impl Wire for Share {
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u8(u8::from(self.was_applied));
+        writer.flag(self.was_applied);
         writer.bytes(&self.bytes);
     }
 
     fn decode(reader: &mut Reader) -> Result<Share, WireError> {
-        let was_applied = match reader.u8()? {
-            0 => false,
-            1 => true,
-            tag => return Err(WireError::UnknownTag { what: "share", tag }),
-        };
-        Ok(Share { was_applied, bytes: reader.bytes("a share", MAX_SHARE)? })
+        Ok(Share { was_applied: reader.flag()?, bytes: reader.bytes("a share", MAX_SHARE)? })
     }
 }
 

@@ -80,8 +80,7 @@ impl<R: Wire> Wire for Record<R> {
                 }
                 writer.u32(base.heard.len() as u32);
                 base.heard.iter().for_each(|(turn, group, share)| encode_heard(writer, turn, *group, share));
-                writer.u8(u8::from(base.ahead.is_some()));
-                base.ahead.iter().for_each(|state| state.encode(writer));
+                writer.option(base.ahead.as_ref());
                 base.order.encode(writer);
             }
         }
@@ -104,11 +103,7 @@ impl<R: Wire> Wire for Record<R> {
                 for _ in 0..count(reader)? {
                     heard.push(decode_heard(reader)?);
                 }
-                let ahead = match reader.u8()? {
-                    0 => None,
-                    1 => Some(State::decode(reader)?),
-                    tag => return Err(WireError::UnknownTag { what: "state", tag }),
-                };
+                let ahead = reader.option()?;
                 Record::Base(Box::new(Base { order: R::decode(reader)?, told, heard, ahead }))
             }
             tag => return Err(WireError::UnknownTag { what: "record", tag }),

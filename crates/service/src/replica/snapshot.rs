@@ -78,8 +78,7 @@ pub(super) fn open(mut bytes: Bytes) -> Result<(Head, Bytes), String> {
 
 impl Wire for Head {
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u8(u8::from(self.applied.is_some()));
-        self.applied.iter().for_each(|stamp| stamp.encode(writer));
+        writer.option(self.applied.as_ref());
         self.settled.encode(writer);
         self.sessions.encode(writer);
         writer.u32(self.told.len() as u32);
@@ -90,11 +89,7 @@ impl Wire for Head {
     }
 
     fn decode(reader: &mut Reader) -> Result<Head, WireError> {
-        let applied = match reader.u8()? {
-            0 => None,
-            1 => Some(Stamp::decode(reader)?),
-            tag => return Err(WireError::UnknownTag { what: "head", tag }),
-        };
+        let applied = reader.option()?;
         let (settled, sessions) = (Settled::decode(reader)?, Sessions::decode(reader)?);
         let count = reader.u32()?;
         let told = (0..count).map(|_| Ok((Turn::decode(reader)?, Share::decode(reader)?)));

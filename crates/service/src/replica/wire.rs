@@ -86,8 +86,7 @@ impl<O: Wire> Wire for Message<O> {
                 writer.u8(ANSWER);
                 parcel.encode(writer);
                 timestamp.encode(writer);
-                writer.u8(u8::from(outcome.is_some()));
-                outcome.iter().for_each(|outcome| outcome.encode(writer));
+                writer.option(outcome.as_ref());
             }
             Message::AskAnswer(parcel, done) => {
                 writer.u8(ASK_ANSWER);
@@ -115,12 +114,7 @@ impl<O: Wire> Wire for Message<O> {
             HOLDS => Message::Holds(Stamp::decode(reader)?),
             ANSWER => {
                 let (parcel, timestamp) = (ParcelId::decode(reader)?, Timestamp::decode(reader)?);
-                let outcome = match reader.u8()? {
-                    0 => None,
-                    1 => Some(Outcome::decode(reader)?),
-                    tag => return Err(WireError::UnknownTag { what: "answer", tag }),
-                };
-                Message::Answer(parcel, timestamp, Answer(outcome))
+                Message::Answer(parcel, timestamp, Answer(reader.option()?))
             }
             ASK_ANSWER => Message::AskAnswer(ParcelId::decode(reader)?, Timestamp::decode(reader)?),
             ASK_STANDING => Message::AskStanding(Timestamp::decode(reader)?),

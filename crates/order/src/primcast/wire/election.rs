@@ -8,7 +8,7 @@ use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{Position, Timestamp, Wire};
 
 use super::super::record::{Outcome, State};
-use super::{MOST_ENTRIES, MOST_OUTCOMES, flag, read_flag};
+use super::{MOST_ENTRIES, MOST_OUTCOMES};
 use crate::parts::{Entry, Epoch, Index, Outline, Rebirth};
 
 /// What a candidate tells those whose promise it wants.
@@ -93,15 +93,9 @@ impl Wire for Promise {
         writer.each(&self.rebirths);
         writer.u64(self.delivered);
         writer.each(&self.outcomes);
-        flag(self.agreement.is_some(), writer);
-        if let Some(agreement) = self.agreement {
-            writer.u64(agreement);
-        }
+        writer.option(self.agreement.as_ref());
         writer.each(&self.entries);
-        flag(self.state.is_some(), writer);
-        if let Some(state) = &self.state {
-            state.encode(writer);
-        }
+        writer.option(self.state.as_ref());
     }
 
     fn decode(reader: &mut Reader) -> Result<Promise, WireError> {
@@ -114,9 +108,9 @@ impl Wire for Promise {
             rebirths: reader.list("rebirths", MOST_REBIRTHS)?,
             delivered: reader.u64()?,
             outcomes: reader.list("outcomes", MOST_OUTCOMES)?,
-            agreement: if read_flag(reader)? { Some(reader.u64()?) } else { None },
+            agreement: reader.option()?,
             entries: reader.list("entries", MOST_ENTRIES)?,
-            state: if read_flag(reader)? { Some(Box::new(State::decode(reader)?)) } else { None },
+            state: reader.option()?,
         })
     }
 }

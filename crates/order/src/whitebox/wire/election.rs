@@ -8,7 +8,7 @@ use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{Position, Timestamp, Wire};
 
 use super::super::record::{Delivered, Entry, State};
-use super::{MOST_ENTRIES, MOST_OUTCOMES, MOST_REBIRTHS, flag, read_flag};
+use super::{MOST_ENTRIES, MOST_OUTCOMES, MOST_REBIRTHS};
 use crate::parts::{Epoch, Rebirth};
 
 /// What a candidate tells those whose promise it wants.
@@ -85,10 +85,7 @@ impl Wire for Promise {
         writer.u64(self.delivered);
         writer.each(&self.outcomes);
         self.forgotten.encode(writer);
-        flag(self.state.is_some(), writer);
-        if let Some(state) = &self.state {
-            state.encode(writer);
-        }
+        writer.option(self.state.as_ref());
     }
 
     fn decode(reader: &mut Reader) -> Result<Promise, WireError> {
@@ -102,7 +99,7 @@ impl Wire for Promise {
             delivered: reader.u64()?,
             outcomes: reader.list("deliveries", MOST_OUTCOMES)?,
             forgotten: Timestamp::decode(reader)?,
-            state: if read_flag(reader)? { Some(Box::new(State::decode(reader)?)) } else { None },
+            state: reader.option()?,
         })
     }
 }
