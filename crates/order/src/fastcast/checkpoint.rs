@@ -11,10 +11,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use skein_machine::{MessageId, Multicast, Position, Up};
 
+use super::Effects;
 use super::entry::{Kept, Settlement, State};
 use super::replica::{Own, Replica, Track};
 use super::wire::Record;
-use super::{Effects, Settings};
 use crate::consensus::Tail;
 use crate::parts::{Queue, Stream};
 
@@ -147,12 +147,7 @@ impl Replica {
 
     /// The log has grown: the user should hand in its state.
     pub(super) fn ask_for_checkpoint(&mut self, out: &mut Effects) {
-        let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, .. } = self.settings;
-        let entries = match self.appended_bytes < self.user.len() {
-            true => checkpoint_every * checkpoint_stretch,
-            false => checkpoint_every,
-        };
-        let is_long = self.appended >= entries || self.appended_bytes >= checkpoint_bytes;
+        let is_long = self.settings.wants_checkpoint(self.appended, self.appended_bytes, self.user.len());
         if is_long && !self.wants_checkpoint {
             self.wants_checkpoint = true;
             out.emit(Up::WantCheckpoint);

@@ -35,6 +35,8 @@ pub use entry::{Delivered, Entry, Progress, Proposal, State};
 pub use rings::{Instance, Rings};
 pub use wire::{Agreement, Kept, Message, Number, Pass, Record, Start};
 
+pub use crate::parts::{Settings, Timer};
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -47,45 +49,6 @@ use crate::parts::{Epoch, Sender, Starts};
 
 /// What a step of this machine wants done.
 type Effects = Out<MultiRing>;
-
-/// What an operator may choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Settings {
-    /// After this many entries the user is asked for a checkpoint,
-    pub checkpoint_every: usize,
-    /// or after entries with so many bytes of payload.
-    pub checkpoint_bytes: usize,
-    /// While these have fewer bytes than the last checkpoint, which would all be written again, it is asked only after
-    /// so many times as many entries.
-    pub checkpoint_stretch: usize,
-    /// So many entries of each ring are kept for those that are a little behind,
-    pub tail: u64,
-    /// as far as they have no more bytes of payload than this.
-    pub tail_bytes: usize,
-    /// Whether what is persisted can ever be read again.
-    pub keeps_records: bool,
-}
-
-impl Settings {
-    /// What suits most: a checkpoint every few thousand messages or tens of megabytes.
-    pub const DEFAULT: Settings = Settings {
-        checkpoint_every: 1 << 14,
-        checkpoint_bytes: 1 << 26,
-        checkpoint_stretch: 1,
-        tail: 1 << 12,
-        tail_bytes: 1 << 26,
-        keeps_records: true,
-    };
-}
-
-/// The timers of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Timer {
-    /// A replica's heartbeat, and everything that is done again until it works.
-    Tick,
-    /// A sender looks at what has no outcome yet.
-    Look,
-}
 
 /// One process that runs Multi-Ring Paxos: a sender, and a replica if it is in a group.
 #[derive(Clone, Debug, Hash)]
@@ -225,11 +188,8 @@ impl Machine for MultiRing {
     }
 
     fn waiting(&self, most: usize) -> Vec<MessageId> {
-        let mut waiting = self.replica.as_ref().map(|replica| replica.waiting(most)).unwrap_or_default();
-        let unheard: Vec<MessageId> =
-            self.sender.waiting().filter(|id| !waiting.contains(id)).take(most - waiting.len()).collect();
-        waiting.extend(unheard);
-        waiting
+        let replicas = self.replica.as_ref().map(|replica| replica.waiting(most)).unwrap_or_default();
+        self.sender.waiting_beside(replicas, most)
     }
 
     fn remembers(&self) -> bool {

@@ -405,13 +405,8 @@ impl Replica {
 
     /// The log has grown: the user should hand in its state.
     fn ask_for_checkpoint(&mut self, out: &mut Effects) {
-        let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, .. } = self.settings;
         let learner = &self.learner;
-        let entries = match learner.fresh_bytes < learner.user.len() {
-            true => checkpoint_every * checkpoint_stretch,
-            false => checkpoint_every,
-        };
-        let is_long = learner.fresh >= entries || learner.fresh_bytes >= checkpoint_bytes;
+        let is_long = self.settings.wants_checkpoint(learner.fresh, learner.fresh_bytes, learner.user.len());
         if is_long && !self.wants_checkpoint {
             self.wants_checkpoint = true;
             out.emit(Up::WantCheckpoint);

@@ -14,7 +14,9 @@ mod quorum;
 mod recent;
 mod row;
 mod sender;
+mod settings;
 mod table;
+mod timer;
 mod window;
 
 pub use by_group::ByGroup;
@@ -29,5 +31,7 @@ pub use quorum::reached_by;
 pub use recent::Recent;
 pub use row::Row;
 pub use sender::{MAX_PENDING, MAX_PENDING_BYTES, Refusal, Sender, Starts};
+pub use settings::Settings;
 pub use table::{Spot, Table};
+pub use timer::Timer;
 pub use window::{Mark, Marks, Stream, Window, Windows};

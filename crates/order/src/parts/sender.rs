@@ -168,6 +168,15 @@ impl Sender {
         self.open.sorted().into_iter().map(|(id, _)| id)
     }
 
+    /// So many at most: those that the replica beside it waits for, and behind them what it has sent and the replica
+    /// has not heard of.
+    pub fn waiting_beside(&self, mut replicas: Vec<MessageId>, most: usize) -> Vec<MessageId> {
+        let unheard = self.waiting().filter(|id| !replicas.contains(id));
+        let unheard: Vec<MessageId> = unheard.take(most.saturating_sub(replicas.len())).collect();
+        replicas.extend(unheard);
+        replicas
+    }
+
     /// A message on the way, by what its session calls it.
     fn find(&self, session: SessionId, sequence: u64) -> Option<MessageId> {
         self.open.find(|id| (id.session, id.sequence) == (session, sequence)).map(|(id, _)| id)

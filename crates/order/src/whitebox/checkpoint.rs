@@ -141,12 +141,7 @@ impl Replica {
 
     /// Much was delivered: the user should hand in its state.
     pub(super) fn ask_for_checkpoint(&mut self, out: &mut Effects) {
-        let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, .. } = self.settings;
-        let every = match self.appended_bytes < self.user.len() {
-            true => checkpoint_every * checkpoint_stretch,
-            false => checkpoint_every,
-        };
-        let is_long = self.appended >= every || self.appended_bytes >= checkpoint_bytes;
+        let is_long = self.settings.wants_checkpoint(self.appended, self.appended_bytes, self.user.len());
         if is_long && !self.wants_checkpoint && !self.election.is_amnesiac() {
             self.wants_checkpoint = true;
             out.emit(Up::WantCheckpoint);

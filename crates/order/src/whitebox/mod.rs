@@ -37,6 +37,8 @@ mod words;
 pub use record::{Delivered, Entry, Inheritance, Outcome, Record, Settlement, State, Unsettled};
 pub use wire::{Ballot, Ballots, Candidacy, Header, Message, Promise, Question, Reign, Report, Start, Vote};
 
+pub use crate::parts::{Settings, Timer};
+
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -53,46 +55,6 @@ type Effects = Out<WhiteBox>;
 /// With payloads longer than this a leader refuses what it may. Twice what is on the way at most: who gets there has
 /// a user who does not hand in checkpoints.
 pub const MAX_LOG_BYTES: usize = 2 * MAX_PENDING_BYTES;
-
-/// What an operator may choose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Settings {
-    /// After this many deliveries the user is asked for a checkpoint,
-    pub checkpoint_every: usize,
-    /// or after deliveries with so many bytes of payload.
-    pub checkpoint_bytes: usize,
-    /// While these have fewer bytes than the last checkpoint, which would all be written again, it is asked only after
-    /// so many times as many deliveries.
-    pub checkpoint_stretch: usize,
-    /// So many deliveries are kept for those that are a little behind,
-    pub tail: u64,
-    /// as far as they have no more bytes of payload than this.
-    pub tail_bytes: usize,
-    /// Whether what is persisted can ever be read again. A host that keeps nothing spares the machine putting it
-    /// together.
-    pub keeps_records: bool,
-}
-
-impl Settings {
-    /// What suits most: a checkpoint every few thousand messages or tens of megabytes.
-    pub const DEFAULT: Settings = Settings {
-        checkpoint_every: 4096,
-        checkpoint_bytes: 1 << 26,
-        checkpoint_stretch: 1,
-        tail: 1024,
-        tail_bytes: 1 << 26,
-        keeps_records: true,
-    };
-}
-
-/// The timers of a process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Timer {
-    /// A replica's heartbeat, and everything that is done again until it works.
-    Tick,
-    /// A sender looks at what has no outcome yet.
-    Look,
-}
 
 /// One process that runs White-Box: a sender, and a replica if it is in a group.
 #[derive(Clone, Debug, Hash)]
