@@ -7,6 +7,7 @@ use core::hash::{Hash, Hasher};
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::{ClusterId, GroupId, GroupSet, MAX_GROUPS, Multicast, ProcessId, Timestamp};
@@ -119,6 +120,12 @@ impl Cluster {
     /// The replicas of a group, in the order of the description.
     pub fn members(&self, group: GroupId) -> &[ProcessId] {
         &self.groups[group.index()]
+    }
+
+    /// The same, for whoever changes what holds this description before it has seen them all.
+    pub fn each_member(self: &Arc<Cluster>, group: GroupId) -> impl Iterator<Item = ProcessId> + use<> {
+        let cluster = self.clone();
+        (0..cluster.members(group).len()).map(move |place| cluster.members(group)[place])
     }
 
     /// The processes that only multicast.

@@ -56,6 +56,12 @@ impl GroupSet {
         self.0 &= !(1 << group.0);
     }
 
+    /// The set without this group.
+    #[must_use]
+    pub const fn without(self, group: GroupId) -> GroupSet {
+        GroupSet(self.0 & !(1 << group.0))
+    }
+
     /// Whether the group is in the set.
     pub const fn contains(self, group: GroupId) -> bool {
         self.0 >> group.0 & 1 == 1

@@ -293,8 +293,7 @@ impl<E: Content, S: Content> Consensus<E, S> {
 
     /// The replicas of the group, this one too.
     fn members(&self) -> impl Iterator<Item = ProcessId> + use<E, S> {
-        let (cluster, group) = (self.cluster.clone(), self.group);
-        (0..cluster.members(group).len()).map(move |place| cluster.members(group)[place])
+        self.cluster.each_member(self.group)
     }
 
     /// The other replicas of the group.

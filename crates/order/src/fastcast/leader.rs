@@ -97,7 +97,7 @@ impl Replica {
     fn answer_start(&mut self, from: ProcessId, start: &Start, out: &mut Effects) -> bool {
         let id = start.message.id;
         let asker = self.cluster.group_of(from).filter(|group| *group != self.group);
-        let others = self.other_groups(id.destinations);
+        let others = id.destinations.without(self.group);
         if let Some(track) = self.tracks.get_mut(&id)
             && track.own.is_some()
         {
@@ -150,7 +150,7 @@ impl Replica {
     fn propose(&mut self, message: Multicast, follows: u64, out: &mut Effects) {
         let id = message.id;
         let guess = self.next_timestamp(message.floor);
-        let others = self.other_groups(id.destinations);
+        let others = id.destinations.without(self.group);
         let proposal = Proposal { message, follows, guess };
         let reign = self.reign.as_mut().expect("whoever proposes leads");
         reign.proposed.insert(id, guess);
@@ -260,7 +260,7 @@ impl Replica {
         let newly_known = core::mem::take(&mut self.newly_known);
         let reign = self.reign.as_ref().expect("it leads");
         let is_late = |id: &MessageId| {
-            let others = self.other_groups(id.destinations);
+            let others = id.destinations.without(self.group);
             let timestamp = self.tracks.get(id).and_then(|track| track.final_timestamp(others));
             !reign.closing.contains(id) && timestamp.is_some_and(|timestamp| timestamp > reign.ahead)
         };

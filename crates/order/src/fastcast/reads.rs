@@ -81,7 +81,7 @@ impl Replica {
         let name = self.random.word();
         let ends = [(self.me, self.consensus.log().last())].into_iter().collect();
         self.reads.inquiry = Some(Inquiry { round, name, ends, point });
-        out.send_early_to_all(self.others(), Message::Inquire(name));
+        out.send_early_to_all(self.consensus.others(), Message::Inquire(name));
     }
 
     /// Asks anew for what was not reached. Every complete round of replies is as good as the first.
@@ -164,11 +164,5 @@ impl Replica {
         if self.ticks.is_multiple_of(TICKS_BETWEEN_SAFE_TIMES) {
             self.tell_safe_time_anyway(out);
         }
-    }
-
-    fn others(&self) -> impl Iterator<Item = ProcessId> + use<> {
-        let (cluster, group, me) = (self.cluster.clone(), self.group, self.me);
-        let members = (0..cluster.members(group).len()).map(move |place| cluster.members(group)[place]);
-        members.filter(move |member| *member != me)
     }
 }

@@ -169,7 +169,7 @@ impl Replica {
             let track = self.tracks.get(&id).expect("it was just found");
             let own = track.own.as_ref().expect("it was chosen because it is in the log");
             let tries = track.tries - 1;
-            for group in self.other_groups(id.destinations).iter() {
+            for group in id.destinations.without(self.group).iter() {
                 let is_missing = track.hards.iter().all(|hard| hard.group != group);
                 if is_missing && leads {
                     let fact = self.fact_of(id).expect("it is in the log");

@@ -184,13 +184,6 @@ impl Replica {
         }
     }
 
-    /// The destinations of a message but the own group.
-    pub(super) fn other_groups(&self, destinations: GroupSet) -> GroupSet {
-        let mut others = destinations;
-        others.remove(self.group);
-        others
-    }
-
     /// The end of a turn: applies what is decided, delivers what is ripe, and says what follows.
     pub(super) fn finish(&mut self, out: &mut Effects) {
         self.consensus.decide();
@@ -232,7 +225,7 @@ impl Replica {
         let Proposal { message, follows, .. } = proposal;
         let id = message.id;
         self.appended_bytes += message.payload.len();
-        let owed = self.other_groups(id.destinations);
+        let owed = id.destinations.without(self.group);
         if let Some(reign) = &mut self.reign {
             reign.proposed.remove(&id);
         }
@@ -269,7 +262,7 @@ impl Replica {
 
     /// Puts a message at the earliest place that it can still take.
     pub(super) fn line_up(&mut self, id: MessageId) {
-        let others = self.other_groups(id.destinations);
+        let others = id.destinations.without(self.group);
         let spot = self.tracks.spot(&id).expect("what is lined up is known");
         let track = self.tracks.at_mut(spot, &id).expect("it was just found");
         let Some(own) = &track.own else { return };
@@ -290,7 +283,7 @@ impl Replica {
     pub(super) fn deliver_what_is_ripe(&mut self, out: &mut Effects) {
         while let Some((first, spot)) = self.next_to_deliver() {
             let track = self.tracks.at(spot, &first.id).expect("what is queued is known");
-            let Some(timestamp) = track.final_timestamp(self.other_groups(first.id.destinations)) else { break };
+            let Some(timestamp) = track.final_timestamp(first.id.destinations.without(self.group)) else { break };
             if self.clock < timestamp && !self.planted.is(Mutant::FastCastIgnoresTheClock) {
                 break;
             }
@@ -302,7 +295,7 @@ impl Replica {
         if self.planted.is(Mutant::FastCastIgnoresPendingStamps) {
             let is_ripe = |(place, spot): &(Stamp, Spot)| {
                 let track = self.tracks.at(*spot, &place.id).expect("what is queued is known");
-                let timestamp = track.final_timestamp(self.other_groups(place.id.destinations));
+                let timestamp = track.final_timestamp(place.id.destinations.without(self.group));
                 timestamp.is_some_and(|timestamp| timestamp <= self.clock)
             };
             return self.queue.iter().find(is_ripe);
@@ -375,7 +368,7 @@ impl Replica {
         if track.turn.is_some() {
             return None;
         }
-        let others = self.other_groups(id.destinations);
+        let others = id.destinations.without(self.group);
         let timestamp = track.final_timestamp(others);
         let mut wants = Vec::new();
         if track.own.is_none() {

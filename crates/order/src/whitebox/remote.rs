@@ -208,7 +208,7 @@ impl Replica {
     fn start_elsewhere(&self, id: MessageId, out: &mut Effects) {
         let track = self.tracks.get(&id).expect("it was just found");
         let entry = self.entry_of(track);
-        for group in self.other_groups(id.destinations).iter() {
+        for group in id.destinations.without(self.group).iter() {
             let remote = &self.remotes[group];
             if track.offers.get(group).is_some_and(|offer| offer.epoch == remote.epoch) {
                 continue;

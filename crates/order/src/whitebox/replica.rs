@@ -256,8 +256,7 @@ impl Replica {
 
     /// The replicas of the group, this one too.
     pub(super) fn members(&self) -> impl Iterator<Item = ProcessId> + use<> {
-        let (cluster, group) = (self.cluster.clone(), self.group);
-        (0..cluster.members(group).len()).map(move |place| cluster.members(group)[place])
+        self.cluster.each_member(self.group)
     }
 
     /// The other replicas of the group.
@@ -268,13 +267,6 @@ impl Replica {
 
     pub(super) fn quorum(&self) -> usize {
         self.cluster.quorum(self.group)
-    }
-
-    /// The destinations of a message but the own group.
-    pub(super) fn other_groups(&self, destinations: GroupSet) -> GroupSet {
-        let mut others = destinations;
-        others.remove(self.group);
-        others
     }
 
     /// How many messages were delivered.
@@ -370,7 +362,7 @@ impl Replica {
         self.pending_bytes += track.message.as_ref().expect("what gets a timestamp is here").payload.len();
         let stamp = Stamp { timestamp, id };
         self.stamps.insert(stamp);
-        for group in self.other_groups(id.destinations).iter() {
+        for group in id.destinations.without(self.group).iter() {
             self.remotes.get_mut(group).expect("every group is known").owed.insert(stamp);
         }
     }
@@ -383,7 +375,7 @@ impl Replica {
         self.queue.remove(id, &mut track.place);
         let stamp = Stamp { timestamp, id };
         self.stamps.remove(&stamp);
-        for group in self.other_groups(id.destinations).iter() {
+        for group in id.destinations.without(self.group).iter() {
             self.remotes.get_mut(group).expect("every group is known").owed.remove(&stamp);
         }
     }
@@ -459,7 +451,7 @@ impl Replica {
         if self.planted.is(Mutant::WhiteBoxForgetsWindows) && self.delivered().is_multiple_of(8) {
             self.windows.forget_wrongly(Stream::of(id));
         }
-        let owed = self.other_groups(id.destinations);
+        let owed = id.destinations.without(self.group);
         if !owed.is_empty() {
             self.owe(Settling { outcome: outcome.clone(), owed, age: 0, tries: 0 });
         }
@@ -504,7 +496,7 @@ impl Replica {
             let track = self.tracks.get(id).unwrap_or_else(|| panic!("{id} has a timestamp and is not known"));
             assert_eq!(track.own, Some(*timestamp), "{id} has another timestamp");
             assert!(!self.unsettled.contains(id), "{id} was delivered and is on the way");
-            for group in self.other_groups(id.destinations).iter() {
+            for group in id.destinations.without(self.group).iter() {
                 let is_listed = self.remotes[group].owed.contains(&Stamp { timestamp: *timestamp, id: *id });
                 assert!(is_listed, "{id} is owed to {group} and not listed");
             }

@@ -169,7 +169,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     /// What the other partitions tell about a command, and whether one of them has applied it before; `None` until all
     /// have spoken. They hear at once what this one tells.
     fn meet(&mut self, call: &Call<'_>, was_applied: bool, out: &mut Effects<M, S>) -> Option<(Shares, bool)> {
-        let others = self.others(call.stamp.id.destinations);
+        let others = call.stamp.id.destinations.without(self.group);
         if others.is_empty() {
             return Some((Shares::none(), false));
         }
@@ -188,7 +188,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     /// A bug to plant: the state that is told is the one before what still waits in line.
     pub(super) fn share_too_early(&mut self, waiting: &Waiting, out: &mut Effects<M, S>) {
         let What::Parcel(parcel, _) = &waiting.what else { return };
-        let others = self.others(waiting.stamp.id.destinations);
+        let others = waiting.stamp.id.destinations.without(self.group);
         for (nth, Command { command, .. }) in parcel.commands.iter().enumerate() {
             let call = Call { stamp: waiting.stamp, nth: nth as u32, group: self.group, command };
             let Some(bytes) = Some(others).filter(|others| !others.is_empty()).and_then(|_| self.service.share(&call))
@@ -202,12 +202,6 @@ impl<M: Ordering, S: Service> Replica<M, S> {
                 out,
             );
         }
-    }
-
-    fn others(&self, groups: GroupSet) -> GroupSet {
-        let mut others = groups;
-        others.remove(self.group);
-        others
     }
 
     /// Tells those for whom this replica is the nearest, and those who have asked already.
@@ -279,7 +273,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     /// Asks for what the first in line waits for, one after the other of those who may have it.
     pub(super) fn ask_for_shares(&mut self, out: &mut Effects<M, S>) {
         let Some(turn) = self.line.next_turn() else { return };
-        let silent = self.exchange.silent(turn, self.others(turn.stamp.id.destinations));
+        let silent = self.exchange.silent(turn, turn.stamp.id.destinations.without(self.group));
         let (age, asks) = self.blocked;
         // Everybody is asked soon, and then again less and less often: what comes may be a state, which takes its time.
         let rounds = asks / (2 * self.cluster.members(self.group).len());
