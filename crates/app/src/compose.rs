@@ -199,9 +199,32 @@ fn primcast_settings(variant: Variant) -> Settings {
     }
 }
 
+/// What an operator has chosen for machines on real ground.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen {
+    /// What timestamps follow.
+    pub clock: Clock,
+    /// How far hardware clocks may be from true time, where answers rely on it.
+    pub clock_error: Option<Duration>,
+    /// Whether deliveries keep the thesis's atomic global order.
+    pub keeps_global_order: bool,
+    /// Whether what is persisted can ever be read again. Machines spare themselves what nobody would read.
+    pub keeps_records: bool,
+    /// The bug that is planted, if any.
+    pub planted: Planted,
+}
+
 /// What PrimCast has on real ground.
-fn real_settings(clock: Clock, keeps_records: bool) -> Settings {
-    Settings { clock: clock_kind(clock), checkpoint_stretch: STRETCH, keeps_records, ..Settings::DEFAULT }
+fn real_settings(chosen: Chosen) -> Settings {
+    let Chosen { clock, clock_error, keeps_global_order, keeps_records, planted: _ } = chosen;
+    Settings {
+        clock: clock_kind(clock),
+        clock_error,
+        waits_for_certificates: keeps_global_order,
+        checkpoint_stretch: STRETCH,
+        keeps_records,
+        ..Settings::DEFAULT
+    }
 }
 
 /// The same for FastCast, whose log has about three entries for a message: so many times as long may it be.
@@ -344,28 +367,18 @@ impl Protocol {
     }
 
     /// Makes machines for a cluster on real ground and hands them over.
-    /// Where nothing is kept, they spare themselves what nobody would read.
-    pub fn employ_for_real<E: Employer>(
-        self,
-        cluster: &Arc<Cluster>,
-        clock: Clock,
-        keeps_records: bool,
-        planted: Planted,
-        employer: E,
-    ) -> E::Answer {
-        self.employ_with(Makings::new(cluster, real_settings(clock, keeps_records), planted), employer)
+    pub fn employ_for_real<E: Employer>(self, cluster: &Arc<Cluster>, chosen: Chosen, employer: E) -> E::Answer {
+        self.employ_with(Makings::new(cluster, real_settings(chosen), chosen.planted), employer)
     }
 
     /// The same for somebody who puts services on them.
     pub fn employ_to_serve_for_real<E: Employer>(
         self,
         cluster: &Arc<Cluster>,
-        clock: Clock,
-        keeps_records: bool,
-        planted: Planted,
+        chosen: Chosen,
         employer: E,
     ) -> E::Answer {
-        self.serve_with(Makings::new(cluster, real_settings(clock, keeps_records), planted), employer)
+        self.serve_with(Makings::new(cluster, real_settings(chosen), chosen.planted), employer)
     }
 
     /// Whether services can stand on it, and if not, why.

@@ -21,8 +21,9 @@ use skein_runtime::distance::Distance;
 use skein_sim::{PLANET, Region};
 
 use crate::certificates::Certificates;
-use crate::compose::{Clock, Protocol};
-use store::{Store, StoreFile};
+use crate::compose::{Clock, Mode, Protocol};
+pub use store::Store;
+use store::StoreFile;
 
 /// Where records go, and what an acknowledgement is worth.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
@@ -53,6 +54,8 @@ const MOST_JITTER: u8 = 100;
 pub struct Config {
     /// Protocol, storage and what else is the same everywhere.
     pub choices: Choices,
+    /// What deliveries promise.
+    pub deliveries: Deliveries,
     /// How much longer a frame takes than its distance, at most, in hundredths of that.
     pub wan_jitter_percent: u8,
     /// The folder in which each node has a folder of its own.
@@ -90,6 +93,17 @@ pub struct Choices {
     pub storage: Storage,
     /// Distances that links pretend to have.
     pub wan: Option<Wan>,
+}
+
+/// What deliveries promise, beyond the classic properties.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Deliveries {
+    /// Nothing.
+    #[default]
+    Ordered,
+    /// What is multicast after a message was delivered anywhere never comes before it.
+    GlobalOrder,
 }
 
 /// Where the first node listens; the others follow.
@@ -134,6 +148,8 @@ struct File {
     /// Without a word: hybrid for a store, which has deadlines, and logical for anything else.
     #[serde(default)]
     clock: Option<String>,
+    #[serde(default, skip_serializing_if = "is_usual_order")]
+    ordering: Deliveries,
     #[serde(default)]
     storage: Storage,
     #[serde(default = "skein_data")]
@@ -169,6 +185,11 @@ struct GroupFile {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_not(it: &bool) -> bool {
     !it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_usual_order(deliveries: &Deliveries) -> bool {
+    *deliveries == Deliveries::Ordered
 }
 
 /// As the simulator's planet has it.
@@ -223,6 +244,7 @@ impl Config {
             cluster: self.cluster.id().to_string(),
             protocol: self.choices.protocol.to_string(),
             clock: Some(name_of(&self.choices.clock)),
+            ordering: self.deliveries,
             storage: self.choices.storage,
             data: self.data.clone(),
             wan: self.choices.wan,
@@ -264,7 +286,7 @@ impl Config {
 
     /// The same cluster with a store, which each node serves at one of these addresses, in their order.
     pub(crate) fn with_store(mut self, addresses: &[SocketAddr], timeout: Duration) -> Result<Config, ConfigError> {
-        self.store = Some(StoreFile::usual_with(timeout).check(&self.groups, &self.cluster)?);
+        self.store = Some(StoreFile::usual_with(timeout).check(&self.groups, &self.cluster, self.choices.protocol)?);
         for (node, address) in self.nodes.values_mut().zip(addresses) {
             node.redis = Some(*address);
         }
@@ -316,7 +338,8 @@ impl Config {
         let groups: Vec<String> =
             self.cluster.groups().iter().map(|group| format!("{:?}", self.cluster.members(group))).collect();
         let store = self.store.as_ref().map_or(String::new(), |store| format!(" {}", store.plan()));
-        skein_runtime::hello::plan_of(&format!("{protocol} {} {}{store}", name_of(&clock), groups.join(" ")))
+        let order = if is_usual_order(&self.deliveries) { "" } else { " global-order" };
+        skein_runtime::hello::plan_of(&format!("{protocol} {} {}{store}{order}", name_of(&clock), groups.join(" ")))
     }
 
     /// Where every replica is reached.
@@ -391,6 +414,7 @@ impl File {
             cluster,
             protocol,
             clock,
+            ordering: Deliveries::Ordered,
             storage,
             data,
             wan,
@@ -427,6 +451,11 @@ impl File {
                                     clock is hybrid; take the line out"
                     .to_owned(),
             ));
+        }
+        if self.ordering == Deliveries::GlobalOrder && !protocol.nature().modes.contains(&Mode::GlobalOrder) {
+            return Err(ConfigError(format!(
+                "ordering = \"global-order\": {protocol} does not offer that; take protocol = \"primcast\""
+            )));
         }
         if !protocol.nature().survives_faults && self.storage != Storage::Memory {
             return Err(ConfigError(format!("{protocol} survives no crash and keeps nothing: storage = \"memory\"")));
@@ -492,10 +521,11 @@ impl File {
         let cluster =
             Cluster::new(ClusterId(id), members, Vec::new()).map_err(|error| ConfigError(error.to_string()))?;
         let groups: Vec<String> = self.groups.into_iter().map(|group| group.name).collect();
-        let store = self.store.map(|store| store.check(&groups, &cluster)).transpose()?;
+        let store = self.store.map(|store| store.check(&groups, &cluster, protocol)).transpose()?;
         store::check_clients(&self.nodes, store.as_ref(), self.tls.is_some(), self.insecure)?;
         Ok(Config {
             choices: Choices { protocol, clock, storage: self.storage, wan: self.wan },
+            deliveries: self.ordering,
             wan_jitter_percent: self.wan_jitter_percent,
             data: self.data,
             log: self.log,

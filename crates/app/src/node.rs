@@ -27,7 +27,7 @@ use skein_service::kv::{Kv, KvRouter};
 use skein_service::replica::{self as service, Mode, Near};
 use skein_sim::run::words_of;
 
-use crate::compose::{Clock, Employer};
+use crate::compose::{Chosen, Clock, Employer};
 use crate::config::{self, Choices, Config};
 use crate::serve::http::Http;
 use crate::serve::multicast::{Call, Multicasts};
@@ -399,7 +399,7 @@ impl ServiceParts {
     fn new(config: &Config, make: Make, tell: Tell) -> ServiceParts {
         let Choices { clock, storage, .. } = config.choices;
         let settings = service::Settings {
-            mode: config.store.as_ref().map_or(Mode::Linearizable, |store| store.promise.into()),
+            mode: config.store.as_ref().map_or(Mode::Linearizable, config::Store::mode),
             follows_real_time: clock == Clock::Hybrid,
             keeps_records: storage != config::Storage::Memory,
             tells_everything: false,
@@ -452,14 +452,20 @@ fn start(
         busy_poll,
     };
     let cluster = config.cluster.clone();
-    let keeps_records = choices.storage != config::Storage::Memory;
+    let chosen = Chosen {
+        clock: choices.clock,
+        clock_error: config.store.as_ref().and_then(|store| store.clock_error),
+        keeps_global_order: config.deliveries == config::Deliveries::GlobalOrder,
+        keeps_records: choices.storage != config::Storage::Memory,
+        planted: ground.planted,
+    };
     let journal = ground.journals.as_ref().map(|folder| Journal::begin(folder, process)).transpose()?;
     // Of its commands a service tells nobody, unless somebody writes down all that happens.
     let tells_everything = journal.is_some();
     let multicasts = Multicasts::new(cluster.clone(), journal);
     let Some(ServiceParts { make, near, settings, tell }) = service else {
         let hire = Hire { surroundings, multicasts, end };
-        return choices.protocol.employ_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire);
+        return choices.protocol.employ_for_real(&cluster, chosen, hire);
     };
     let hire = HireToServe {
         surroundings,
@@ -471,7 +477,7 @@ fn start(
         front: Counter::new(multicasts, tell()),
         end,
     };
-    choices.protocol.employ_to_serve_for_real(&cluster, choices.clock, keeps_records, ground.planted, hire)
+    choices.protocol.employ_to_serve_for_real(&cluster, chosen, hire)
 }
 
 /// Begins a replica that only orders.

@@ -87,6 +87,8 @@ pub enum Mutant {
     PrimCastForgetsWhatIsInFront,
     /// The clock of one replica certifies what later primaries will propose.
     PrimCastCertifiesByAMinority,
+    /// So does what a replica said before it lost its memory.
+    PrimCastCertifiesByAFormerLife,
     /// A primary that all others can tell has a wrong clock proposes and answers as if it were right.
     PrimCastTrustsItsClock,
     /// A follower reports entries before they are on its disk.

@@ -12,27 +12,24 @@ use skein_service::kv::{Division, Limits, Placement, Rule};
 use skein_service::replica::Mode;
 
 use super::{ConfigError, NodeConfig};
+use crate::compose::Protocol;
 use crate::serve::resp::Users;
 
 /// What an answer promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Promise {
     /// That the command stands in the order.
     Ordered,
     /// That everybody who asks from now on sees the world with it.
     #[default]
     Linearizable,
+    /// The same, as long as no clock is further from true time than the operator says.
+    LinearizableClock,
 }
 
-impl From<Promise> for Mode {
-    fn from(promise: Promise) -> Mode {
-        match promise {
-            Promise::Ordered => Mode::Ordered,
-            Promise::Linearizable => Mode::Linearizable,
-        }
-    }
-}
+/// A bound on clock errors beyond this helps nobody: answers wait for twice as long.
+const MOST_CLOCK_ERROR_US: u64 = 100_000;
 
 /// The section as it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -40,6 +37,8 @@ impl From<Promise> for Mode {
 pub(super) struct StoreFile {
     #[serde(default)]
     ordering: Promise,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    clock_error_us: u64,
     #[serde(default, skip_serializing_if = "is_zero")]
     max_memory_mb: u64,
     #[serde(default = "usual_timeout")]
@@ -89,6 +88,8 @@ fn usual_timeout() -> u64 {
 pub struct Store {
     /// What an answer promises.
     pub promise: Promise,
+    /// How far clocks may be from true time, if answers rely on it.
+    pub clock_error: Option<Duration>,
     /// What must not become larger.
     pub limits: Limits,
     /// How long a client waits for an answer.
@@ -113,8 +114,9 @@ impl StoreFile {
         StoreFile { timeout_ms: timeout.as_millis() as u64, ..StoreFile::usual() }
     }
 
-    pub(super) fn check(self, groups: &[String], cluster: &Cluster) -> Result<Store, ConfigError> {
+    pub(super) fn check(self, groups: &[String], cluster: &Cluster, protocol: Protocol) -> Result<Store, ConfigError> {
         let at = |why: String| ConfigError(format!("[store] {why}"));
+        let clock_error = self.clock_error(protocol).map_err(at)?;
         let group = |name: &String| {
             let number = groups.iter().position(|group| group == name).and_then(GroupId::new);
             number.ok_or_else(|| at(format!("names the group {name}, and there are {}", groups.join(", "))))
@@ -148,6 +150,7 @@ impl StoreFile {
         let users = if users.is_empty() { Users::open() } else { Users::parse(&users).map_err(at)? };
         Ok(Store {
             promise: self.ordering,
+            clock_error,
             limits: Limits { max_memory: self.max_memory_mb << 20, ..Limits::default() },
             timeout: Duration::from_millis(self.timeout_ms),
             tls: self.tls,
@@ -158,11 +161,45 @@ impl StoreFile {
     }
 }
 
+impl StoreFile {
+    /// The bound that answers rely on, if they rely on one.
+    fn clock_error(&self, protocol: Protocol) -> Result<Option<Duration>, String> {
+        let StoreFile { ordering, clock_error_us, .. } = *self;
+        let by_clocks = ordering == Promise::LinearizableClock;
+        if !by_clocks && clock_error_us > 0 {
+            return Err("clock_error_us is for ordering = \"linearizable-clock\"; take one of the lines out".to_owned());
+        }
+        if by_clocks && !protocol.nature().modes.contains(&crate::compose::Mode::LinearizableClock) {
+            return Err(format!(
+                "ordering = \"linearizable-clock\": {protocol} does not offer that; take protocol = \"primcast\""
+            ));
+        }
+        if by_clocks && !(1..=MOST_CLOCK_ERROR_US).contains(&clock_error_us) {
+            return Err(format!(
+                "ordering = \"linearizable-clock\": say by clock_error_us how many microseconds any clock may be from \
+                 true time, 1 to {MOST_CLOCK_ERROR_US}; whatever keeps the time knows (chronyc tracking: root delay / 2 + \
+                 root dispersion + offset)"
+            ));
+        }
+        Ok(by_clocks.then_some(Duration::from_micros(clock_error_us)))
+    }
+}
+
 impl Store {
+    /// What an answer promises, as replicas know it.
+    pub(crate) fn mode(&self) -> Mode {
+        match (self.promise, self.clock_error) {
+            (Promise::Ordered, _) => Mode::Ordered,
+            (Promise::LinearizableClock, Some(error)) => Mode::LinearizableClock(error),
+            (Promise::Linearizable | Promise::LinearizableClock, _) => Mode::Linearizable,
+        }
+    }
+
     /// What all nodes must have been told alike.
     pub(super) fn plan(&self) -> String {
         let StoreFile { ordering, max_memory_mb, placement, .. } = &self.file;
-        format!("store {ordering:?} {max_memory_mb} {placement:?}")
+        let clocks = self.clock_error.map_or(String::new(), |error| format!(" {}", error.as_micros()));
+        format!("store {ordering:?}{clocks} {max_memory_mb} {placement:?}")
     }
 }
 

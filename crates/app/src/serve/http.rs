@@ -115,6 +115,12 @@ impl ReplicaStatus {
             Some("it has lost its memory and waits to be taken in again by its group".to_owned())
         } else if self.gauge("is_settled") == 0 {
             Some("it waits for its group to agree on a primary".to_owned())
+        } else if self.gauge("clock_is_fenced") == 1 {
+            Some(
+                "its group sees that its clock is wrong, so it answers nobody and leads nothing: see to what keeps \
+                 the time there (chronyc tracking)"
+                    .to_owned(),
+            )
         } else if silent > 0 {
             Some(format!("it has not heard from {silent} of its group for a while"))
         } else {
@@ -400,6 +406,8 @@ mod tests {
         assert_eq!((well.trouble(), well.is_ready()), (None, true));
         let alone = replica(&[("is_settled", 1), ("silent_peers", 2)]);
         assert!(alone.trouble().unwrap().contains("2 of its group") && alone.is_ready());
+        let wrong = replica(&[("is_settled", 1), ("clock_is_fenced", 1)]);
+        assert!(wrong.trouble().unwrap().contains("clock is wrong"));
         let lost = replica(&[("is_without_memory", 1)]);
         assert!(lost.trouble().unwrap().contains("lost its memory") && !lost.is_ready());
         assert!(ReplicaStatus::default().trouble().unwrap().contains("does not answer"));

@@ -11,12 +11,19 @@ use super::{Row, Spot};
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Queue {
     places: Row<Stamp, Spot>,
+    /// Those of them that several groups receive, if anybody asks for them.
+    wide: Option<Row<Stamp, Spot>>,
 }
 
 impl Queue {
     /// Nothing on the way.
     pub fn new() -> Queue {
         Queue::default()
+    }
+
+    /// The same for somebody who will ask for what several groups receive.
+    pub fn with_wide() -> Queue {
+        Queue { wide: Some(Row::new()), ..Queue::default() }
     }
 
     /// Adds a message, or moves it back from its place so far: a bound only rises.
@@ -26,7 +33,11 @@ impl Queue {
         }
         self.remove(id, place);
         *place = Some(bound);
-        self.places.insert(Stamp { timestamp: bound, id }, spot);
+        let stamp = Stamp { timestamp: bound, id };
+        self.places.insert(stamp, spot);
+        if let Some(wide) = self.wide.as_mut().filter(|_| id.destinations.len() > 1) {
+            wide.insert(stamp, spot);
+        }
     }
 
     /// Takes a message out of its place.
@@ -34,6 +45,9 @@ impl Queue {
         if let Some(timestamp) = place.take() {
             let was_there = self.places.remove(&Stamp { timestamp, id });
             assert!(was_there.is_some(), "{id} is not queued at {timestamp}");
+            if let Some(wide) = self.wide.as_mut().filter(|_| id.destinations.len() > 1) {
+                wide.remove(&Stamp { timestamp, id });
+            }
         }
     }
 
@@ -45,6 +59,11 @@ impl Queue {
     /// Every message by its place.
     pub fn iter(&self) -> impl Iterator<Item = (Stamp, Spot)> {
         self.places.iter().copied()
+    }
+
+    /// Those that several groups receive, by their places.
+    pub fn wide(&self) -> impl Iterator<Item = Stamp> {
+        self.wide.as_ref().expect("it was made to be asked").iter().map(|(place, _)| *place)
     }
 
     /// How many there are.

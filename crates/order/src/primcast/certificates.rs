@@ -3,12 +3,13 @@
 //! (the thesis's atomic global order, chapter 5).
 //!
 //! Whatever comes before a message at one of its destinations was delivered
-//! somewhere when that message is, wherever that is. Then nothing that begins
-//! later can stand in front of it, nor in front of what stands in front of it.
-//! At the own destination this follows from the order of deliveries. Every other
-//! one certifies it: its primary says how far its clock is and which message may
-//! come first of those that only others receive; a quorum's clocks say that no
-//! later primary proposes in front of that.
+//! somewhere when that message is, wherever that is, or is that destination's
+//! alone and was multicast. Then nothing that begins later can stand in front of
+//! it, nor in front of what stands in front of it. At the own destination this
+//! follows from the order of deliveries. Every other one certifies it: its
+//! primary says how far its clock is, and which message may come first of those
+//! that it shares with others only; a quorum's clocks say that no later primary
+//! proposes in front of that.
 //!
 //! A message that both destinations receive needs no word: where it is delivered
 //! second, it is known to come later, or was delivered already.
@@ -16,14 +17,16 @@
 //! What is told of this never takes part in ordering: a certificate that was lost
 //! is asked for again. Why it is safe and ends: docs/decisions.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use skein_machine::{Cluster, GroupId, GroupSet, MessageId, ProcessId, Stamp, Timestamp};
 
 use super::Effects;
 use super::replica::{Replica, Track};
 use super::wire::{Message, Standing};
-use crate::parts::{Epoch, reached_by};
+use crate::parts::{Epoch, Rebirth, reached_by};
 use crate::{Mutant, Planted};
 
 /// Ticks after which a certificate that lets a message wait is asked for.
@@ -56,11 +59,15 @@ struct Word {
     front: Option<Stamp>,
     /// The clocks of its replicas.
     clocks: BTreeMap<ProcessId, Told>,
+    /// In which life those of its replicas are, as far as that primary knew, that have lost their memory.
+    lives: BTreeMap<ProcessId, u32>,
 }
 
 /// The clock of a replica, as told under promises up to the epoch that has spoken, and under later ones.
 #[derive(Clone, Debug, Default, Hash)]
 struct Told {
+    /// In which of its lives without memory it said so.
+    incarnation: u32,
     clock: Timestamp,
     ahead: Option<(Epoch, Timestamp)>,
 }
@@ -74,19 +81,30 @@ impl Certificates {
 
 impl Word {
     fn new(first: Epoch) -> Word {
-        Word { epoch: first, clock: Timestamp::ZERO, front: None, clocks: BTreeMap::new() }
+        Word { epoch: first, clock: Timestamp::ZERO, front: None, clocks: BTreeMap::new(), lives: BTreeMap::new() }
     }
 
     fn hear(&mut self, from: ProcessId, standing: &Standing) {
-        let Standing { promised, clock, leads, front } = *standing;
+        let Standing { incarnation, promised, clock, leads, front, .. } = *standing;
         if leads && promised >= self.epoch {
             if promised > self.epoch {
                 self.epoch = promised;
                 self.clocks.values_mut().for_each(|told| told.recount(promised));
             }
             (self.clock, self.front) = (clock, front);
+            for Rebirth { process, incarnation } in &standing.rebirths {
+                let life = self.lives.entry(*process).or_default();
+                *life = (*life).max(*incarnation);
+            }
         }
         let told = self.clocks.entry(from).or_default();
+        if incarnation < told.incarnation {
+            return;
+        }
+        if incarnation > told.incarnation {
+            // What it said before, it may have forgotten.
+            *told = Told { incarnation, ..Told::default() };
+        }
         if promised <= self.epoch {
             told.clock = told.clock.max(clock);
         } else {
@@ -98,10 +116,18 @@ impl Word {
     fn covers(&self, stamp: Stamp, quorum: usize, planted: Planted) -> bool {
         let has_come_to = |clock: Timestamp| clock >= stamp.timestamp;
         let quorum = if planted.is(Mutant::PrimCastCertifiesByAMinority) { 1 } else { quorum };
-        let quorum_clock = reached_by(self.clocks.values().map(|told| told.clock), quorum);
+        let counted = self.clocks.iter().filter_map(|(from, told)| self.counted(*from, told, planted));
+        let quorum_clock = reached_by(counted, quorum);
         let takes_any_front = planted.is(Mutant::PrimCastForgetsWhatIsInFront);
         let is_behind = self.front.is_none_or(|front| stamp < front) || takes_any_front;
         has_come_to(self.clock) && quorum_clock.is_some_and(has_come_to) && is_behind
+    }
+
+    /// What somebody told in a life that the primary knows to be over counts no more: it may have been taken in again
+    /// with a lower clock.
+    fn counted(&self, from: ProcessId, told: &Told, planted: Planted) -> Option<Timestamp> {
+        let life = self.lives.get(&from).copied().unwrap_or(0);
+        (told.incarnation >= life || planted.is(Mutant::PrimCastCertifiesByAFormerLife)).then_some(told.clock)
     }
 }
 
@@ -159,14 +185,17 @@ impl Replica {
         if self.may_propose() {
             // What stood in front has moved.
             let told = self.certificates.told.iter().filter(|(_, told)| told.front.is_some());
-            for (group, _) in told.filter(|(group, _)| !self.remotes[**group].owed.is_empty()) {
-                due.insert(*group);
+            for (group, told) in told.filter(|(group, _)| !self.remotes[**group].owed.is_empty()) {
+                if told.front != self.front_before(*group) {
+                    due.insert(*group);
+                }
             }
         }
         for group in due.iter() {
             let standing = self.standing_to(group);
             if self.certificates.told.get(&group) != Some(&standing) {
-                out.send_all(self.cluster.members(group).iter().copied(), Message::Standing(standing));
+                let message = Message::Standing(Box::new(standing.clone()));
+                out.send_all(self.cluster.members(group).iter().copied(), message);
                 self.certificates.told.insert(group, standing);
             }
         }
@@ -175,23 +204,30 @@ impl Replica {
     fn standing_to(&self, group: GroupId) -> Standing {
         let leads = self.may_propose();
         let front = if leads { self.front_before(group) } else { None };
-        Standing { promised: self.election.promised(), clock: self.clock.value(), leads, front }
+        Standing {
+            incarnation: self.election.incarnation(),
+            promised: self.election.promised(),
+            clock: self.clock.value(),
+            leads,
+            front,
+            rebirths: if leads { self.election.rebirths() } else { Vec::new() },
+        }
     }
 
-    /// Of what is on the way here and not there, what can come first.
+    /// Of what is on the way here and in a third group, and not there, what can come first.
     fn front_before(&self, group: GroupId) -> Option<Stamp> {
         let mut shared = 0;
         let is_first = |place: &Stamp| {
             shared += usize::from(place.id.destinations.contains(group));
             !place.id.destinations.contains(group) || shared > LOOKS_AHEAD
         };
-        self.queue.iter().map(|(place, _)| place).find(is_first)
+        self.queue.wide().find(is_first)
     }
 
     /// Whoever can be reached again may have missed a word.
     pub(super) fn certify_again(&self, to: ProcessId, group: GroupId, out: &mut Effects) {
         if self.settings.waits_for_certificates && !self.remotes[group].owed.is_empty() {
-            out.send(to, Message::Standing(self.standing_to(group)));
+            out.send(to, Message::Standing(Box::new(self.standing_to(group))));
         }
     }
 
@@ -222,6 +258,11 @@ impl Replica {
     pub(super) fn on_certify(&mut self, from: ProcessId, timestamp: Timestamp, out: &mut Effects) {
         let group = self.cluster.group_of(from).expect("a replica is in a group");
         self.raise_clock(timestamp.min(Cluster::HIGHEST_FLOOR), out);
-        out.send(from, Message::Standing(self.standing_to(group)));
+        let standing = self.standing_to(group);
+        if standing.front.is_some() {
+            // It is told when that has gone.
+            self.certificates.told.insert(group, standing.clone());
+        }
+        out.send(from, Message::Standing(Box::new(standing)));
     }
 }

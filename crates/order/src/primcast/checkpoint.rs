@@ -13,7 +13,7 @@ use bytes::Bytes;
 use skein_machine::{GroupSet, MessageId, Position, Timestamp, Up};
 
 use super::record::{Kept, Record, Settlement, State};
-use super::replica::{Remote, Replica, Track};
+use super::replica::{Remote, Replica, Track, queue_for};
 use super::{Effects, Settings};
 use crate::Mutant;
 use crate::parts::{ByGroup, Fate, Index, Log, Mark, Stream};
@@ -84,7 +84,7 @@ impl Replica {
         (self.position, self.user) = (state.position, state.user);
         (self.first_outcome, self.outcomes) = (state.first_outcome, state.outcomes.into());
         (self.newest, self.windows) = (state.newest, state.windows);
-        self.queue = crate::parts::Queue::new();
+        self.queue = queue_for(self.settings);
         self.remotes.values_mut().for_each(|remote| remote.owed.clear());
         for Settlement { group, index, epoch } in state.settled {
             let remote = self.remotes.get_mut(group).expect("every group is known");

@@ -192,6 +192,11 @@ pub(super) struct Remote {
     pub(super) owed: Row<Index, Spot>,
 }
 
+/// Whoever certifies asks for what is shared.
+pub(super) fn queue_for(settings: Settings) -> Queue {
+    if settings.waits_for_certificates { Queue::with_wide() } else { Queue::new() }
+}
+
 impl Replica {
     pub(super) fn new(
         me: ProcessId,
@@ -224,7 +229,7 @@ impl Replica {
             leader_clock: Timestamp::ZERO,
             leader_ahead: None,
             tracks: Table::new(),
-            queue: Queue::new(),
+            queue: queue_for(settings),
             remotes: cluster
                 .groups()
                 .iter()

@@ -38,23 +38,25 @@ pub(super) fn any_message() -> impl Strategy<Value = Message> {
         (any::<u64>(), timestamp()).prop_map(|(name, clock)| Message::Inquire { name, clock }),
         (any::<u64>(), report()).prop_map(|(name, report)| Message::Reply { name, report }),
     ];
-    let between_groups = prop_oneof![
-        (epoch(), any::<Index>(), list(header(), 0..=MOST)).prop_map(|(epoch, settled, headers)| Message::Headers {
-            epoch,
-            settled,
-            headers
-        }),
-        (epoch(), any::<Index>(), any::<Index>()).prop_map(|(held, index, settled)| Message::Acknowledge {
-            held,
-            index,
-            settled
-        }),
-        list(any::<Index>(), 0..=MOST).prop_map(Message::Settled),
-        list((any::<Index>(), id()).prop_map(|(index, id)| Question { index, id }), 0..=MOST).prop_map(Message::Ask),
-        (epoch(), timestamp(), any::<bool>(), proptest::option::of(stamp()))
-            .prop_map(|(promised, clock, leads, front)| Message::Standing(Standing { promised, clock, leads, front })),
-        timestamp().prop_map(Message::Certify),
-    ];
+    let between_groups =
+        prop_oneof![
+            (epoch(), any::<Index>(), list(header(), 0..=MOST))
+                .prop_map(|(epoch, settled, headers)| Message::Headers { epoch, settled, headers }),
+            (epoch(), any::<Index>(), any::<Index>()).prop_map(|(held, index, settled)| Message::Acknowledge {
+                held,
+                index,
+                settled
+            }),
+            list(any::<Index>(), 0..=MOST).prop_map(Message::Settled),
+            list((any::<Index>(), id()).prop_map(|(index, id)| Question { index, id }), 0..=MOST)
+                .prop_map(Message::Ask),
+            (any::<u32>(), epoch(), timestamp(), any::<bool>(), proptest::option::of(stamp()), rebirths()).prop_map(
+                |(incarnation, promised, clock, leads, front, rebirths)| {
+                    Message::Standing(Box::new(Standing { incarnation, promised, clock, leads, front, rebirths }))
+                }
+            ),
+            timestamp().prop_map(Message::Certify),
+        ];
     let in_an_election = prop_oneof![
         Just(Message::Canvass),
         Just(Message::Silent),

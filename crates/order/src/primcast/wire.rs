@@ -6,14 +6,14 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use skein_machine::wire::{OLDEST, Reader, Version, WireError, Writer};
-use skein_machine::{MessageId, Multicast, Position, ProcessId, Stamp, Time, Timestamp, Wire};
+use skein_machine::{MAX_GROUPS, MessageId, Multicast, Position, ProcessId, Stamp, Time, Timestamp, Wire};
 
 mod election;
 
 pub use election::{Candidacy, Promise, Reign};
 
 use super::record::{Outcome, State};
-use crate::parts::{Entry, Epoch, Index, Refusal, Run};
+use crate::parts::{Entry, Epoch, Index, Rebirth, Refusal, Run};
 
 /// A message between two processes.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -106,7 +106,7 @@ pub enum Message {
     /// Inside a group: your hardware clock is ahead of mine by more than both may err.
     Ahead,
     /// To another destination: what may still come before a message here. Since version 2.
-    Standing(Standing),
+    Standing(Box<Standing>),
     /// From another destination, which waits for a [`Message::Standing`]: is your clock there yet? Since version 2.
     Certify(Timestamp),
 }
@@ -164,16 +164,20 @@ pub struct Header {
 }
 
 /// Where a replica stands, for a group that waits until nothing can come before a message here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
+    /// Which of the lives without memory it is in.
+    pub incarnation: u32,
     /// It follows nobody below this epoch.
     pub promised: Epoch,
     /// It will promise no later epoch a lower clock.
     pub clock: Timestamp,
     /// Whether it leads that epoch, and proposes nothing at or below that clock any more.
     pub leads: bool,
-    /// If so, what can come first here of what is not delivered, and not for the hearer.
+    /// If so, what can come first here of what it shares with others, and not with the hearer, and has not delivered,
     pub front: Option<Stamp>,
+    /// and who of its group has lost its memory how often.
+    pub rebirths: Vec<Rebirth>,
 }
 
 /// A place in the speaker's log, and the message there.
@@ -384,7 +388,7 @@ impl Wire for Message {
                 Message::Reply { name: reader.u64()?, report: Report::decode(reader)? }
             }
             AHEAD if reader.version() >= READS => Message::Ahead,
-            STANDING if reader.version() >= READS => Message::Standing(Standing::decode(reader)?),
+            STANDING if reader.version() >= READS => Message::Standing(Box::new(Standing::decode(reader)?)),
             CERTIFY if reader.version() >= READS => Message::Certify(Timestamp::decode(reader)?),
             tag => return Err(WireError::UnknownTag { what: "PrimCast's messages", tag }),
         })
@@ -462,21 +466,22 @@ impl Wire for Header {
 
 impl Wire for Standing {
     fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.incarnation);
         self.promised.encode(writer);
         self.clock.encode(writer);
-        flag(self.leads, writer);
-        flag(self.front.is_some(), writer);
-        if let Some(front) = &self.front {
-            front.encode(writer);
-        }
+        writer.flag(self.leads);
+        writer.option(self.front.as_ref());
+        writer.each(&self.rebirths);
     }
 
     fn decode(reader: &mut Reader) -> Result<Standing, WireError> {
         Ok(Standing {
+            incarnation: reader.u32()?,
             promised: Epoch::decode(reader)?,
             clock: Timestamp::decode(reader)?,
-            leads: read_flag(reader)?,
-            front: if read_flag(reader)? { Some(Stamp::decode(reader)?) } else { None },
+            leads: reader.flag()?,
+            front: reader.option()?,
+            rebirths: reader.list("rebirths", MAX_GROUPS)?,
         })
     }
 }

@@ -56,7 +56,8 @@ impl fmt::Debug for Message {
             Message::Rejoin(incarnation) => write!(f, "REJOIN as incarnation {incarnation}"),
             Message::Stand => f.write_str("STAND for election"),
             Message::Ahead => f.write_str("AHEAD is your clock"),
-            Message::Standing(Standing { promised, clock, leads, front }) => {
+            Message::Standing(standing) => {
+                let Standing { promised, clock, leads, front, .. } = &**standing;
                 write!(f, "STANDING at {clock} in {promised}")?;
                 if *leads {
                     f.write_str(", leads")?;

@@ -55,7 +55,14 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         state: None,
     };
     let apart = Promise { agreement: None, state: Some(Box::new(state())), ..promise.clone() };
-    let standing = Standing { promised: epoch(3), clock: Timestamp(7), leads: true, front: None };
+    let standing = Standing {
+        incarnation: 1,
+        promised: epoch(3),
+        clock: Timestamp(7),
+        leads: true,
+        front: None,
+        rebirths: rebirths(),
+    };
     let front = Some(Stamp { timestamp: Timestamp(4), id: MessageId::new(1, 2, 0b11) });
     let question = Question { index: 3, id: MessageId::new(1, 2, 0b11) };
     let new_state =
@@ -86,8 +93,8 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("inquire", Message::Inquire { name: 11, clock: Timestamp(7) }),
         ("reply", Message::Reply { name: 11, report }),
         ("ahead", Message::Ahead),
-        ("standing", Message::Standing(Standing { front, ..standing })),
-        ("standing-clear", Message::Standing(standing)),
+        ("standing", Message::Standing(Box::new(Standing { front, ..standing.clone() }))),
+        ("standing-clear", Message::Standing(Box::new(standing))),
         ("certify", Message::Certify(Timestamp(7))),
     ]
 }

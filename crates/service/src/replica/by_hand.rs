@@ -140,12 +140,7 @@ impl Stage {
     fn with(puppet: Puppet, mode: Mode, planted: Planted) -> Stage {
         let cluster = Arc::new(Cluster::regular(3, 2, 0).unwrap());
         let near = Arc::new(Near::new(&cluster, |_, _| 0));
-        let settings = Settings {
-            mode,
-            follows_real_time: false,
-            keeps_records: true,
-            tells_everything: false,
-        };
+        let settings = Settings { mode, follows_real_time: false, keeps_records: true, tells_everything: false };
         let mut replica = Replica::new(ME, cluster, near, puppet.clone(), Bag::default(), settings, planted);
         replica.start(Time::ZERO, 1, &mut Out::new());
         Stage { replica, puppet, next: 0 }

@@ -114,11 +114,21 @@ fn golden_vectors_inside_a_group() {
 fn golden_vectors_of_those_who_read() {
     holds_since(2, &Message::Inquire { name: 3, clock: Timestamp(4) }, &Layout::of(21).u64(3).u64(4));
     holds_since(2, &Message::Ahead, &Layout::of(23));
-    let standing = Standing { promised: epoch(1, 2), clock: Timestamp(3), leads: true, front: None };
-    holds_since(2, &Message::Standing(standing), &Layout::of(24).u32(1).u16(2).u64(3).u8(1).u8(0));
+    let follower = Standing {
+        incarnation: 9,
+        promised: epoch(1, 2),
+        clock: Timestamp(3),
+        leads: false,
+        front: None,
+        rebirths: Vec::new(),
+    };
+    let golden = Layout::of(24).u32(9).u32(1).u16(2).u64(3).u8(0).u8(0).u32(0);
+    holds_since(2, &Message::Standing(Box::new(follower.clone())), &golden);
     let front = Some(Stamp { timestamp: Timestamp(4), id: MessageId::new(5, 6, 7) });
-    let golden = Layout::of(24).u32(1).u16(2).u64(3).u8(1).u8(1).u64(4).u64(5).u64(6).u64(7);
-    holds_since(2, &Message::Standing(Standing { front, ..standing }), &golden);
+    let rebirths = vec![Rebirth { process: ProcessId(8), incarnation: 10 }];
+    let golden =
+        Layout::of(24).u32(9).u32(1).u16(2).u64(3).u8(1).u8(1).u64(4).u64(5).u64(6).u64(7).u32(1).u16(8).u32(10);
+    holds_since(2, &Message::Standing(Box::new(Standing { leads: true, front, rebirths, ..follower })), &golden);
     holds_since(2, &Message::Certify(Timestamp(3)), &Layout::of(25).u64(3));
     let report = Report {
         incarnation: 1,
