@@ -1,6 +1,7 @@
 //! Where protocols meet hosts: the table of protocols, what each of them can
 //! do, and how its machines are made. Every other file of this crate works with
-//! any of them, and a new protocol adds one row and one arm here.
+//! any of them, and a new protocol adds one row and one arm here, and a kind to
+//! [`Rival`] if services can stand on it.
 
 mod rival;
 
@@ -11,12 +12,12 @@ use std::time::Duration;
 
 use clap::ValueEnum;
 use skein_machine::{Boot, Cluster, Conflicts, Ordering, ProcessId};
-use skein_order::Planted;
-use skein_order::fastcast::{self, FastCast};
-use skein_order::multiring::{self, MultiRing, Rings};
+use skein_order::fastcast::FastCast;
+use skein_order::multiring::{MultiRing, Rings};
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
 use skein_order::skeen::{self, Skeen};
-use skein_order::whitebox::{self, WhiteBox};
+use skein_order::whitebox::WhiteBox;
+use skein_order::{Planted, parts};
 use skein_service::Near;
 use skein_service::settling::Settling;
 use skein_sim::check::{Claims, RealTime};
@@ -227,33 +228,22 @@ fn real_settings(chosen: Chosen) -> Settings {
     }
 }
 
+/// What of it the others have: their clocks are logical, and nothing overtakes.
+fn settings_of_rivals(settings: Settings) -> parts::Settings {
+    let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
+        settings;
+    parts::Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records }
+}
+
 /// The same for FastCast, whose log has about three entries for a message: so many times as long may it be.
-fn fastcast_settings(settings: Settings) -> fastcast::Settings {
+fn fastcast_settings(settings: Settings) -> parts::Settings {
     const ENTRIES: usize = 3;
-    let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
-        settings;
-    fastcast::Settings {
-        checkpoint_every: checkpoint_every * ENTRIES,
-        checkpoint_bytes,
-        checkpoint_stretch,
-        tail: tail * ENTRIES as u64,
-        tail_bytes,
-        keeps_records,
+    let settings = settings_of_rivals(settings);
+    parts::Settings {
+        checkpoint_every: settings.checkpoint_every * ENTRIES,
+        tail: settings.tail * ENTRIES as u64,
+        ..settings
     }
-}
-
-/// What of it rings have.
-fn multiring_settings(settings: Settings) -> multiring::Settings {
-    let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
-        settings;
-    multiring::Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records }
-}
-
-/// What of it White-Box has: its clocks are logical, and nothing overtakes.
-fn whitebox_settings(settings: Settings) -> whitebox::Settings {
-    let Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records, .. } =
-        settings;
-    whitebox::Settings { checkpoint_every, checkpoint_bytes, checkpoint_stretch, tail, tail_bytes, keeps_records }
 }
 
 fn clock_kind(clock: Clock) -> ClockKind {
@@ -452,7 +442,7 @@ impl Makings {
     }
 
     fn whitebox(&self, process: ProcessId, boot: Boot) -> WhiteBox {
-        WhiteBox::new(process, self.cluster.clone(), boot, whitebox_settings(self.settings), self.planted)
+        WhiteBox::new(process, self.cluster.clone(), boot, settings_of_rivals(self.settings), self.planted)
     }
 
     fn fastcast(&self, process: ProcessId, boot: Boot) -> FastCast {
@@ -460,7 +450,7 @@ impl Makings {
     }
 
     fn multiring(&self, process: ProcessId, boot: Boot) -> MultiRing {
-        let settings = multiring_settings(self.settings);
+        let settings = settings_of_rivals(self.settings);
         MultiRing::new(process, self.cluster.clone(), &self.rings, boot, settings, self.planted)
     }
 }
