@@ -4,6 +4,7 @@
 //! differ from node to node can also be said elsewhere: that is in `layers`.
 
 pub mod layers;
+mod order;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,7 +22,8 @@ use skein_runtime::distance::Distance;
 use skein_sim::{PLANET, Region};
 
 use crate::certificates::Certificates;
-use crate::compose::{Clock, Mode, Protocol};
+use crate::compose::{Clock, Protocol};
+pub use order::Deliveries;
 pub use store::Store;
 use store::StoreFile;
 
@@ -95,17 +97,6 @@ pub struct Choices {
     pub wan: Option<Wan>,
 }
 
-/// What deliveries promise, beyond the classic properties.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Deliveries {
-    /// Nothing.
-    #[default]
-    Ordered,
-    /// What is multicast after a message was delivered anywhere never comes before it.
-    GlobalOrder,
-}
-
 /// Where the first node listens; the others follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ports {
@@ -148,7 +139,7 @@ struct File {
     /// Without a word: hybrid for a store, which has deadlines, and logical for anything else.
     #[serde(default)]
     clock: Option<String>,
-    #[serde(default, skip_serializing_if = "is_usual_order")]
+    #[serde(default, skip_serializing_if = "Deliveries::is_usual")]
     ordering: Deliveries,
     #[serde(default)]
     storage: Storage,
@@ -185,11 +176,6 @@ struct GroupFile {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_not(it: &bool) -> bool {
     !it
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
-fn is_usual_order(deliveries: &Deliveries) -> bool {
-    *deliveries == Deliveries::Ordered
 }
 
 /// As the simulator's planet has it.
@@ -338,7 +324,7 @@ impl Config {
         let groups: Vec<String> =
             self.cluster.groups().iter().map(|group| format!("{:?}", self.cluster.members(group))).collect();
         let store = self.store.as_ref().map_or(String::new(), |store| format!(" {}", store.plan()));
-        let order = if is_usual_order(&self.deliveries) { "" } else { " global-order" };
+        let order = if self.deliveries.is_usual() { "" } else { " global-order" };
         skein_runtime::hello::plan_of(&format!("{protocol} {} {}{store}{order}", name_of(&clock), groups.join(" ")))
     }
 
@@ -452,11 +438,7 @@ impl File {
                     .to_owned(),
             ));
         }
-        if self.ordering == Deliveries::GlobalOrder && !protocol.nature().modes.contains(&Mode::GlobalOrder) {
-            return Err(ConfigError(format!(
-                "ordering = \"global-order\": {protocol} does not offer that; take protocol = \"primcast\""
-            )));
-        }
+        self.ordering.check(protocol)?;
         if !protocol.nature().survives_faults && self.storage != Storage::Memory {
             return Err(ConfigError(format!("{protocol} survives no crash and keeps nothing: storage = \"memory\"")));
         }

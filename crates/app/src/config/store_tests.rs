@@ -1,5 +1,7 @@
 //! Stores that are right, and what is said of those that are not.
 
+use skein_service::replica::Mode;
+
 use super::*;
 
 const GOOD: &str = r#"
@@ -53,12 +55,35 @@ fn a_store_says_where_keys_are() {
 }
 
 #[test]
+fn what_is_promised_is_part_of_the_plan() {
+    let usual = Config::parse(GOOD).unwrap();
+    let by_clocks = |error: &str| {
+        let lines = format!("[store]\nordering = \"linearizable-clock\"\nclock_error_us = {error}");
+        Config::parse(&GOOD.replace("[store]", &lines)).unwrap()
+    };
+    let (wide, narrow) = (by_clocks("5000"), by_clocks("50"));
+    assert_eq!(wide.store.as_ref().unwrap().mode(), Mode::LinearizableClock(Duration::from_millis(5)));
+    let global = Config::parse(&GOOD.replace("storage", "ordering = \"global-order\"\nstorage")).unwrap();
+    assert_eq!(global.deliveries, Deliveries::GlobalOrder);
+    for config in [&wide, &global] {
+        let again = Config::parse(&config.to_text()).unwrap();
+        assert_eq!((again.plan(), again.deliveries), (config.plan(), config.deliveries));
+    }
+    let plans = BTreeSet::from([&usual, &wide, &narrow, &global].map(Config::plan));
+    assert_eq!(plans.len(), 4, "nodes that were told different things must notice");
+}
+
+#[test]
 fn mistakes_in_a_store_are_explained() {
     assert!(mistake("group = \"users\"", "group = \"nobody\"").contains("there are users, orders"));
     assert!(mistake("group = \"users\"", "").contains("placement rule 1 says neither"));
     assert!(mistake("points = [\"order:m\"]", "points = []").contains("one split point less"));
     assert!(mistake("+@all", "+@everything").contains("user default: +@everything names no command"));
     assert!(mistake("[store]", "[store]\ntimeout_ms = 0").contains("nobody would ever have an answer"));
+    let by_clocks = "[store]\nordering = \"linearizable-clock\"";
+    assert!(mistake("[store]", by_clocks).contains("say by clock_error_us"));
+    assert!(mistake("[store]", &format!("{by_clocks}\nclock_error_us = 100001")).contains("1 to 100000"));
+    assert!(mistake("[store]", "[store]\nclock_error_us = 5").contains("take one of the lines out"));
     assert!(mistake("[store]", "[store]\ntls = true").contains("there are no certificates"));
     assert!(mistake("storage =", "clock = \"logical\"\nstorage =").contains("its clock is hybrid"));
     assert!(mistake("max_memory_mb", "max_memory").contains("line 6"));

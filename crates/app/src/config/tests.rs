@@ -49,6 +49,8 @@ fn mistakes_are_explained() {
     assert!(mistake("[\"b\"]", "[\"d\"]").contains("there is no such node: there are a, b, c"));
     assert!(mistake("[\"b\"]", "[\"a\", \"b\"]").contains("take one more or one less"));
     assert!(mistake("[\"b\"]", "[\"a\", \"b\", \"a\"]").contains("would die together"));
+    let whitebox = "protocol = \"whitebox\"\nordering = \"global-order\"\nstorage =";
+    assert!(mistake("storage =", whitebox).contains("whitebox does not offer that"));
     assert!(mistake("7002", "7001").contains("same address"));
     assert!(mistake("7002", "0").contains("port 0"));
     assert!(mistake("storage =", "wan = \"planet\"\nstorage =").contains("it knows us-west-2"));
