@@ -11,9 +11,21 @@ use crate::{MICROSECOND, MILLISECOND, Nanos};
 pub struct Latency {
     processes: usize,
     delays: Vec<Nanos>,
-    /// A message takes up to this much longer, as a fraction of the delay.
-    jitter: f64,
+    spread: Spread,
 }
+
+/// How much delays vary, as a fraction of each.
+#[derive(Clone, Copy, Debug)]
+enum Spread {
+    /// A message takes up to this much longer; all of that is as likely.
+    Above(f64),
+    /// A normal distribution around the delay, with this standard deviation.
+    Around(f64),
+}
+
+/// No message is further from its delay than so many standard deviations: once in some 16,000 it would be, and with a
+/// deviation of a quarter it still takes some time.
+const FURTHEST: f64 = 4.0;
 
 /// A region of the planet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +79,7 @@ impl Latency {
             .flat_map(|from| processes.iter().map(move |to| (*from, *to)))
             .map(|(from, to)| if from == to { 0 } else { delay(from, to) })
             .collect();
-        Latency { processes: processes.len(), delays, jitter }
+        Latency { processes: processes.len(), delays, spread: Spread::Above(jitter) }
     }
 
     /// The same delay between any two, always: the model in which steps are counted.
@@ -78,7 +90,7 @@ impl Latency {
     /// A different delay for every pair, between a tenth and five milliseconds.
     pub fn varied(processes: &[ProcessId], random: &mut Random) -> Latency {
         let mut latency = Latency::fixed(processes, 0);
-        latency.jitter = random.fraction();
+        latency.spread = Spread::Above(random.fraction());
         for from in 0..processes.len() {
             for to in (0..processes.len()).filter(|to| *to != from) {
                 latency.set(from, to, random.between(100 * MICROSECOND, 5 * MILLISECOND));
@@ -121,6 +133,15 @@ impl Latency {
         Latency::between(&all(cluster), 0.05, |from, to| region(from).one_way(region(to)))
     }
 
+    /// The same delays, but around each of them a normal distribution with a standard deviation that is this fraction
+    /// of it, as wide areas are commonly emulated. Zero means that a message always takes the same time.
+    #[must_use]
+    pub fn with_deviation(mut self, deviation: f64) -> Latency {
+        assert!((0.0..1.0 / FURTHEST).contains(&deviation), "a delay that deviates by {deviation} of itself is none");
+        self.spread = Spread::Around(deviation);
+        self
+    }
+
     /// How many processes it describes.
     pub fn processes(&self) -> usize {
         self.processes
@@ -134,11 +155,20 @@ impl Latency {
     /// How long one message takes.
     pub(crate) fn draw(&self, from: usize, to: usize, random: &mut Random) -> Nanos {
         let delay = self.delays[from * self.processes + to];
-        if self.jitter == 0.0 || delay == 0 {
-            return delay;
+        match self.spread {
+            _ if delay == 0 => delay,
+            Spread::Above(0.0) | Spread::Around(0.0) => delay,
+            Spread::Above(jitter) => delay + (delay as f64 * jitter * random.fraction()) as Nanos,
+            Spread::Around(deviation) => (delay as f64 * (1.0 + deviation * normal(random))) as Nanos,
         }
-        delay + (delay as f64 * self.jitter * random.fraction()) as Nanos
     }
+}
+
+/// A number from the normal distribution around zero with deviation one (Box and Muller's way), cut at both ends.
+fn normal(random: &mut Random) -> f64 {
+    let radius = (-2.0 * (1.0 - random.fraction()).ln()).sqrt();
+    let angle = std::f64::consts::TAU * random.fraction();
+    (radius * angle.cos()).clamp(-FURTHEST, FURTHEST)
 }
 
 fn all(cluster: &Cluster) -> Vec<ProcessId> {
@@ -175,6 +205,22 @@ mod tests {
         assert_eq!((one_way(&colocated, 0, 1), one_way(&colocated, 0, 2), one_way(&colocated, 1, 2)), (30, 38, 65));
         let distributed = Latency::distributed(&cluster);
         assert_eq!((one_way(&distributed, 0, 3), one_way(&distributed, 0, 1)), (45, 15));
+    }
+
+    #[test]
+    fn delays_deviate_as_they_are_told_to() {
+        let processes = [ProcessId(0), ProcessId(1)];
+        let mut random = Random::new(1);
+        let mut draws =
+            |latency: &Latency| -> Vec<f64> { (0..100_000).map(|_| latency.draw(0, 1, &mut random) as f64).collect() };
+        let drawn = draws(&Latency::fixed(&processes, MILLISECOND).with_deviation(0.05));
+        let mean = drawn.iter().sum::<f64>() / drawn.len() as f64;
+        let variance = drawn.iter().map(|delay| (delay - mean).powi(2)).sum::<f64>() / drawn.len() as f64;
+        assert!((mean / MILLISECOND as f64 - 1.0).abs() < 0.001, "{mean}");
+        assert!((variance.sqrt() / mean - 0.05).abs() < 0.001, "{}", variance.sqrt());
+        assert!(drawn.iter().all(|delay| (800_000.0..=1_200_000.0).contains(delay)), "four deviations at most");
+        let latency = Latency::between(&processes, 0.5, |_, _| MILLISECOND).with_deviation(0.0);
+        assert!(draws(&latency).iter().all(|delay| *delay == MILLISECOND as f64), "none");
     }
 
     #[test]

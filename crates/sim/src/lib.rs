@@ -17,6 +17,7 @@ pub mod check;
 pub mod clients;
 mod clock;
 mod disk;
+pub mod flow;
 mod history;
 mod latency;
 pub mod lists;

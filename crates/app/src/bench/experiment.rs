@@ -14,8 +14,8 @@ use super::load::{Job, Seen};
 use super::quantiles_of;
 use super::servers::Servers;
 use super::yardsticks::Yardsticks;
-use crate::cli::Mistake;
-use crate::compose::{Clock, Protocol};
+use crate::cli::{Mistake, check_mode, name_of};
+use crate::compose::{Clock, Mode, Protocol};
 use crate::config::{Choices, Storage, Wan};
 
 /// The load runs for so long before anything is counted.
@@ -27,9 +27,6 @@ pub(crate) const MET: f64 = 0.98;
 /// What a cluster is like that is measured, and what stays the same while the load changes.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct Shape {
-    /// What the protocol's clocks follow.
-    #[arg(long, default_value = "logical")]
-    clock: Clock,
     /// Where records go.
     #[arg(long, default_value = "memory")]
     storage: Storage,
@@ -65,6 +62,8 @@ pub(crate) struct Shape {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pressure {
     pub(crate) protocol: Protocol,
+    /// What its clocks follow.
+    pub(crate) clock: Clock,
     pub(crate) destinations: usize,
     /// Messages on the way, at most.
     pub(crate) outstanding: usize,
@@ -77,6 +76,7 @@ pub(crate) struct Pressure {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Figures {
     pub(crate) protocol: String,
+    pub(crate) clock: String,
     pub(crate) mode: &'static str,
     pub(crate) storage: Storage,
     pub(crate) groups: usize,
@@ -126,6 +126,7 @@ impl Shape {
         if !(0.1..=86_400.0).contains(seconds) {
             return Err(Mistake(format!("{seconds} seconds cannot be; choose 0.1 to 86400")));
         }
+        check_mode(pressure.protocol, Mode::Ordered, pressure.clock)?;
         match pressure.rate {
             Some(rate) if !(0.1..=1e8).contains(&rate) => {
                 Err(Mistake(format!("{rate} messages a second cannot be; choose 0.1 to 100000000")))
@@ -146,8 +147,8 @@ impl Shape {
     }
 
     fn measure_cluster(&self, pressure: &Pressure) -> Result<Figures, Mistake> {
-        let Pressure { protocol, destinations, outstanding, rate, seconds } = *pressure;
-        let choices = Choices { protocol, clock: self.clock, storage: self.storage, wan: self.wan };
+        let Pressure { protocol, clock, destinations, outstanding, rate, seconds } = *pressure;
+        let choices = Choices { protocol, clock, storage: self.storage, wan: self.wan };
         let servers = Servers::start(choices, self)?;
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let begin_nanos = (since + WARM_UP).as_nanos() as u64;
@@ -183,6 +184,7 @@ impl Shape {
         let at = |quantile| latencies.value_at_quantile(quantile) as f64 / 1e3;
         Ok(Figures {
             protocol: protocol.to_string(),
+            clock: name_of(&clock),
             mode: "ordered",
             storage: self.storage,
             groups: self.groups,

@@ -6,7 +6,7 @@ use clap::Args;
 use super::experiment::{Figures, MET, Pressure, Shape};
 use super::{Sink, chart_of_times, keep, print_latency, write_chart};
 use crate::cli::{Verdict, output};
-use crate::compose::Protocol;
+use crate::compose::{Clock, Protocol};
 
 #[derive(Args)]
 #[command(after_help = "Every session has one message on the way and sends the next when it is delivered at all
@@ -28,6 +28,9 @@ pub(crate) struct Arguments {
     /// Which protocol.
     #[arg(long, default_value = "primcast")]
     protocol: Protocol,
+    /// What its clocks follow.
+    #[arg(long, default_value = "logical")]
+    clock: Clock,
     /// How many groups each message goes to.
     #[arg(long, default_value_t = 1, value_name = "D")]
     destinations: usize,
@@ -45,8 +48,8 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
-    let Arguments { protocol, destinations, outstanding, rate, seconds, .. } = *arguments;
-    let pressure = Pressure { protocol, destinations, outstanding, rate, seconds };
+    let Arguments { protocol, clock, destinations, outstanding, rate, seconds, .. } = *arguments;
+    let pressure = Pressure { protocol, clock, destinations, outstanding, rate, seconds };
     arguments.shape.check(&pressure)?;
     let figures = arguments.shape.measure(&pressure)?;
     keep(arguments.sink.out.as_deref(), &figures)?;

@@ -14,12 +14,27 @@ const BOTTOM: f64 = 60.0;
 pub(crate) const COLOURS: [&str; 8] =
     ["#0b6e99", "#d1495b", "#2e8540", "#8c5fb0", "#b5651d", "#3d3d3d", "#c2185b", "#00897b"];
 
+/// How curves are drawn in turn, so that they can be told apart without colour: with their marks, this repeats after
+/// twenty.
+const DASHES: [&str; 5] = ["", "7 4", "2 3", "10 3 2 3", "14 4"];
+
+/// A curve with more points than this is smooth, and has this many marks all the same.
+const MARKS: usize = 12;
+
 /// A picture of curves.
 pub(crate) struct Chart {
     pub(crate) title: String,
     pub(crate) across: Axis,
     pub(crate) up: Axis,
     pub(crate) curves: Vec<Curve>,
+    pub(crate) legend: Corner,
+}
+
+/// Where there is room for the names of curves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Corner {
+    TopLeft,
+    BottomRight,
 }
 
 /// One direction of a chart.
@@ -51,7 +66,7 @@ impl Axis {
         Axis { label, is_logarithmic: false }
     }
 
-    /// Powers of ten in equal steps.
+    /// Factors in equal steps.
     pub(crate) fn logarithmic(label: &'static str) -> Axis {
         Axis { label, is_logarithmic: true }
     }
@@ -66,7 +81,7 @@ impl Axis {
             (low, high) = (1.0, 1.0);
         }
         if self.is_logarithmic {
-            (low, high) = (10_f64.powf(low.log10().floor()), 10_f64.powf(high.log10().ceil()));
+            (low, high) = (round_below(low), round_above(high));
             if low >= high {
                 high = low * 10.0;
             }
@@ -77,6 +92,20 @@ impl Axis {
         }
         Scale { is_logarithmic: self.is_logarithmic, low, high, from, to }
     }
+}
+
+/// The highest of 1, 2 and 5 and their multiples by ten that is not above a value.
+fn round_below(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    // Logarithms are never quite what they should be.
+    [5.0, 2.0].into_iter().map(|part| part * power).find(|round| *round <= value * (1.0 + 1e-9)).unwrap_or(power)
+}
+
+/// The lowest that is not below it.
+fn round_above(value: f64) -> f64 {
+    let power = 10_f64.powf(value.log10().floor());
+    let rounds = [1.0, 2.0, 5.0].into_iter().map(|part| part * power);
+    rounds.into_iter().find(|round| *round >= value * (1.0 - 1e-9)).unwrap_or(10.0 * power)
 }
 
 /// A round number, of which there are four to ten in a span.
@@ -104,8 +133,11 @@ impl Scale {
     /// Values to write beside the axis.
     fn ticks(&self) -> Vec<f64> {
         if self.is_logarithmic {
-            let (first, last) = (self.low.log10().round() as i32, self.high.log10().round() as i32);
-            return (first..=last).map(|power| 10_f64.powi(power)).collect();
+            let (first, last) = (self.low.log10().floor() as i32, self.high.log10().ceil() as i32);
+            // Where there is room, also what lies between.
+            let parts: &[f64] = if last - first <= 4 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+            let ticks = (first..=last).flat_map(|power| parts.iter().map(move |part| part * 10_f64.powi(power)));
+            return ticks.filter(|tick| (self.low * 0.999..=self.high * 1.001).contains(tick)).collect();
         }
         let step = step(self.high - self.low);
         let count = ((self.high - self.low) / step).round() as usize;
@@ -162,40 +194,69 @@ impl Chart {
              transform=\"rotate(-90 18 {middle:.1})\">{}</text>",
             escaped(self.up.label)
         ));
-        for (curve, nth) in self.curves.iter().zip(0..) {
-            let colour = COLOURS[nth % COLOURS.len()];
+        for (nth, curve) in self.curves.iter().enumerate() {
             let drawn = curve.points.iter().filter(|(x, y)| across.has(*x) && up.has(*y));
             let places: Vec<(f64, f64)> = drawn.map(|(x, y)| (across.place(*x), up.place(*y))).collect();
             let path: Vec<String> = places.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-            put(format_args!(
-                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
-                path.join(" ")
-            ));
-            // Every other curve has open marks.
-            let fill = if nth % 2 == 0 { colour } else { "#fff" };
-            if places.len() <= 40 {
-                for (x, y) in &places {
-                    put(format_args!(
-                        "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\" fill=\"{fill}\" stroke=\"{colour}\" \
-                         stroke-width=\"1.5\"/>"
-                    ));
-                }
+            put(format_args!("<polyline points=\"{}\" fill=\"none\" {}/>", path.join(" "), stroke(nth)));
+            let every = if places.len() <= 40 { 1 } else { places.len().div_ceil(MARKS) };
+            // Where many curves run together, their marks stand beside each other.
+            let first = if every == 1 { 0 } else { nth * every / self.curves.len() };
+            for place in places.iter().skip(first).step_by(every) {
+                put(format_args!("{}", mark(nth, *place)));
             }
-            if self.curves.len() > 1 {
-                let y = TOP + 16.0 + 18.0 * nth as f64;
-                put(format_args!(
-                    "<circle cx=\"{:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{fill}\" stroke=\"{colour}\" \
-                     stroke-width=\"1.5\"/><text x=\"{:.1}\" y=\"{y:.1}\" fill=\"#333\">{}</text>",
-                    LEFT + 18.0,
-                    y - 4.0,
-                    LEFT + 30.0,
-                    escaped(&curve.name)
-                ));
-            }
+        }
+        if self.curves.len() > 1 {
+            self.draw_legend(&mut put);
         }
         svg.push_str("</svg>\n");
         svg
     }
+
+    fn draw_legend(&self, put: &mut dyn FnMut(std::fmt::Arguments<'_>)) {
+        const LINE: f64 = 18.0;
+        let longest = self.curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0);
+        let (width, height) = (62.0 + 6.6 * longest as f64, 8.0 + LINE * self.curves.len() as f64);
+        let (left, top) = match self.legend {
+            Corner::TopLeft => (LEFT + 8.0, TOP + 6.0),
+            Corner::BottomRight => (WIDTH - RIGHT - 8.0 - width, HEIGHT - BOTTOM - 8.0 - height),
+        };
+        put(format_args!(
+            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"#fff\" \
+             fill-opacity=\"0.85\"/>"
+        ));
+        for (nth, curve) in self.curves.iter().enumerate() {
+            let y = top + 14.0 + LINE * nth as f64;
+            put(format_args!("<path d=\"M{:.1} {y:.1}h36\" {}/>", left + 8.0, stroke(nth)));
+            put(format_args!("{}", mark(nth, (left + 26.0, y))));
+            put(format_args!(
+                "<text x=\"{:.1}\" y=\"{:.1}\" fill=\"#333\">{}</text>",
+                left + 52.0,
+                y + 4.0,
+                escaped(&curve.name)
+            ));
+        }
+    }
+}
+
+/// How the line of a curve is drawn.
+fn stroke(nth: usize) -> String {
+    let (colour, dashes) = (COLOURS[nth % COLOURS.len()], DASHES[nth % DASHES.len()]);
+    let dashes = if dashes.is_empty() { String::new() } else { format!(" stroke-dasharray=\"{dashes}\"") };
+    format!("stroke=\"{colour}\" stroke-width=\"2\"{dashes}")
+}
+
+/// The mark of a curve: four forms in turn, filled and then open.
+fn mark(nth: usize, (x, y): (f64, f64)) -> String {
+    let colour = COLOURS[nth % COLOURS.len()];
+    let fill = if nth % 8 < 4 { colour } else { "#fff" };
+    let form = match nth % 4 {
+        0 => format!("circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\""),
+        1 => format!("path d=\"M{:.1} {:.1}h6.4v6.4h-6.4z\"", x - 3.2, y - 3.2),
+        2 => format!("path d=\"M{x:.1} {:.1}l4 7h-8z\"", y - 4.4),
+        _ => format!("path d=\"M{x:.1} {:.1}l4.2 4.2l-4.2 4.2l-4.2 -4.2z\"", y - 4.2),
+    };
+    format!("<{form} fill=\"{fill}\" stroke=\"{colour}\" stroke-width=\"1.5\"/>")
 }
 
 /// A number as short as it can be said.
@@ -217,7 +278,13 @@ mod tests {
 
     fn chart(points: Vec<(f64, f64)>) -> Chart {
         let curves = vec![Curve { name: "a & b".to_owned(), points }, Curve { name: "<c>".to_owned(), points: vec![] }];
-        Chart { title: "T".to_owned(), across: Axis::linear("x"), up: Axis::logarithmic("y"), curves }
+        Chart {
+            title: "T".to_owned(),
+            across: Axis::linear("x"),
+            up: Axis::logarithmic("y"),
+            curves,
+            legend: Corner::TopLeft,
+        }
     }
 
     #[test]
@@ -225,6 +292,25 @@ mod tests {
         for (span, expected) in [(1.0, 0.2), (5.0, 1.0), (8.0, 1.0), (9.0, 2.0), (70.0, 10.0), (150.0, 20.0)] {
             assert!((step(span) - expected).abs() < 1e-9, "{span} goes by {}", step(span));
         }
+    }
+
+    #[test]
+    fn factors_have_round_ends_and_ticks_between() {
+        for (value, below, above) in [(1.0, 1.0, 1.0), (1.5, 1.0, 2.0), (30.0, 20.0, 50.0), (0.07, 0.05, 0.1)] {
+            let is = |round: f64, expected: f64| (round / expected - 1.0).abs() < 1e-9;
+            assert!(is(round_below(value), below) && is(round_above(value), above), "{value}");
+        }
+        let ticks = |low, high| Axis::logarithmic("").scale([low, high].into_iter(), 0.0, 1.0).ticks();
+        assert_eq!(ticks(30.0, 150.0), [20.0, 50.0, 100.0, 200.0]);
+        assert_eq!(ticks(1.0, 1e6).len(), 7, "only powers where there are many");
+    }
+
+    /// Lines and marks alone tell them apart, without colours.
+    #[test]
+    fn no_two_of_the_first_twenty_curves_look_alike_in_grey() {
+        let look = |nth: usize| (nth % DASHES.len(), nth % 4);
+        let looks: std::collections::BTreeSet<_> = (0..20).map(look).collect();
+        assert_eq!(looks.len(), 20);
     }
 
     #[test]

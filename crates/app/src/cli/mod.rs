@@ -20,6 +20,7 @@ mod served;
 mod settings;
 mod status;
 mod steps;
+mod sweep;
 mod talk;
 mod watch;
 
@@ -39,7 +40,7 @@ pub(crate) use search::search_of;
 pub(crate) use served::counted;
 #[cfg(any(test, feature = "mutants"))]
 pub(crate) use served::{Served, served_of};
-pub(crate) use settings::{ScenarioName, Shape, name_of};
+pub(crate) use settings::{ScenarioName, Shape, check_mode, name_of};
 #[cfg(feature = "mutants")]
 pub(crate) use steps::steps_of;
 
@@ -126,6 +127,8 @@ enum Sim {
     Run(run::Arguments),
     /// Measure how many message delays, messages and bytes a multicast takes.
     Steps(steps::Arguments),
+    /// Draw throughput and latency of protocols under a growing load, in virtual time.
+    Sweep(sweep::Arguments),
     /// Try every order of deliveries and crashes in a small scope.
     Search(search::Arguments),
     /// Plant known bugs and see that the judges catch each (needs the feature `mutants`).
@@ -184,6 +187,7 @@ pub fn main() -> ExitCode {
     let verdict = match Cli::parse().command {
         Command::Sim(Sim::Run(arguments)) => run::command(&arguments),
         Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
+        Command::Sim(Sim::Sweep(arguments)) => sweep::command(&arguments),
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
         Command::Dev(arguments) => crate::dev::command(&arguments),
