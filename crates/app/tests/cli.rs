@@ -86,6 +86,94 @@ fn steps_and_search_answer_in_json() {
     assert!(out.starts_with("primcast and lists with 3 groups of 1 and up to 1 operations: "), "{out}");
 }
 
+fn rows(arguments: &str) -> Vec<serde_json::Value> {
+    stdout(arguments).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Messages that meet nobody, where every delay is 45 us: PrimCast delivers after three of them at every replica,
+/// White-Box after three at leaders and a fourth elsewhere.
+#[test]
+fn a_sweep_of_a_calm_room_counts_delays() {
+    let room = "sim sweep --scenario lan --deviation 0 --groups 4 --rate 20 --seconds 2 --json";
+    let all = rows(&format!("{room} --protocol primcast,whitebox"));
+    let micros = |row: &serde_json::Value, field: &str| row[field].as_f64().unwrap().round() as i64;
+    // Three digits are kept.
+    let is = |row: &serde_json::Value, field: &str, expected: i64| {
+        assert!((micros(row, field) - expected).abs() <= expected / 500, "{field} in {row}");
+    };
+    for field in ["p50_us", "p95_us", "p99_us", "max_us", "leaders_p50_us", "leaders_p99_us", "answer_p99_us"] {
+        is(&all[0], field, 135);
+    }
+    is(&all[1], "leaders_p99_us", 135);
+    is(&all[1], "max_us", 180);
+    for row in &all {
+        let per_second = row["msgs_per_s"].as_f64().unwrap();
+        assert!((10.0..30.0).contains(&per_second), "{row}");
+        assert!(row["messages"].as_f64().unwrap() > 10.0 && row["waiting"] == 0.0 && row["turned_away"] == 0, "{row}");
+    }
+}
+
+/// A seed decides everything, and how many run at once nothing.
+#[test]
+fn a_sweep_is_the_same_every_time() {
+    let small = "sim sweep --scenario distributed --groups 3 --outstanding 1,8 --seconds 0.5 --warm-up 0.2 --json \
+                 --protocol primcast,multiring --clock logical,hybrid --mode ordered,linearizable-clock";
+    let alone = stdout(&format!("{small} --jobs 1"));
+    assert!(alone == stdout(&format!("{small} --jobs 3")), "the results depend on how many run at once");
+    assert!(alone != stdout(&format!("{small} --seed 2")));
+    let named: Vec<(String, String, String)> = rows(small)
+        .iter()
+        .map(|row| ["protocol", "clock", "mode"].map(|field| row[field].as_str().unwrap().to_owned()).into())
+        .collect();
+    let expected = [
+        ("primcast", "logical", "ordered"),
+        ("primcast", "hybrid", "linearizable-clock"),
+        ("primcast", "hybrid", "ordered"),
+        ("multiring", "logical", "ordered"),
+    ];
+    let expected = expected.iter().flat_map(|(a, b, c)| std::iter::repeat_n([a, b, c].map(|s| (*s).to_owned()), 2));
+    assert_eq!(named, expected.map(Into::into).collect::<Vec<_>>());
+}
+
+/// Answers wait, and deliveries do not.
+#[test]
+fn a_sweep_tells_what_modes_cost() {
+    let all = rows(
+        "sim sweep --scenario planet --groups 3 --protocol primcast --mode ordered,linearizable,linearizable-clock \
+         --clock-error 40 --rate 300 --seconds 2 --json",
+    );
+    let of = |row: &serde_json::Value, field: &str| row[field].as_f64().unwrap();
+    assert_eq!(of(&all[0], "waiting"), 0.0);
+    assert!(of(&all[1], "waiting") > 0.1 && of(&all[1], "wait_p50_us") > 1000.0, "{}", all[1]);
+    assert!(of(&all[1], "messages") > of(&all[0], "messages"), "groups ask each other");
+    assert!(of(&all[1], "answer_p95_us") > of(&all[0], "answer_p95_us"));
+    assert!(of(&all[2], "wait_max_us") < 81_000.0, "twice the error at most: {}", all[2]);
+    let delays = |nth: usize| of(&all[nth], "p50_us");
+    assert!((delays(1) / delays(0) - 1.0).abs() < 0.1, "{} and {}", delays(0), delays(1));
+}
+
+#[test]
+fn a_sweep_draws_what_it_measured() {
+    let path = |name: &str| std::env::temp_dir().join(format!("skein-sweep-{}-{name}.svg", std::process::id()));
+    let (curves, parts) = (path("curves"), path("parts"));
+    stdout(&format!(
+        "sim sweep --scenario lan --protocol primcast,whitebox --outstanding 1,2 --seconds 0.2 --warm-up 0.1 --quiet \
+         --svg {} --cdf {}",
+        curves.display(),
+        parts.display()
+    ));
+    let drawn = |path: &std::path::Path| {
+        let svg = std::fs::read_to_string(path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        svg
+    };
+    let (curves, parts) = (drawn(&curves), drawn(&parts));
+    assert_eq!((curves.matches("<polyline").count(), parts.matches("<polyline").count()), (2, 4));
+    assert!(curves.contains(">whitebox</text>") && curves.contains("messages a virtual second"));
+    assert!(parts.contains(">whitebox, 2 on the way for each client</text>"));
+    assert!(curves.len() < 60_000 && parts.len() < 60_000);
+}
+
 #[test]
 fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
     for (arguments, part) in [
@@ -111,6 +199,23 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
             "sim search --protocol primcast --mode linearizable --service lists --groups 2 --replicas 1 --messages 2",
             "or --service",
         ),
+        ("sim sweep --scenario lan", "--rate"),
+        ("sim sweep --scenario swarm --rate 1", "possible values: lan, colocated, distributed, planet"),
+        ("sim sweep --scenario lan --rate 1 --outstanding 1", "cannot be used with"),
+        ("sim sweep --scenario lan --rate 0", "a rate of 0 cannot be"),
+        ("sim sweep --scenario lan --outstanding 0", "0 messages on the way cannot be"),
+        ("sim sweep --scenario lan --rate 1 --destinations 9", "a message to 9 of 8 groups cannot be"),
+        ("sim sweep --scenario lan --rate 1 --replicas 2", "2 replicas"),
+        ("sim sweep --scenario lan --rate 1 --deviation 30", "from 0 to 20 per cent"),
+        ("sim sweep --scenario lan --rate 1 --clock-error 2000", "from 0 to 1000 milliseconds"),
+        ("sim sweep --scenario lan --rate 1 --seconds 0", "--seconds from 0.1"),
+        ("sim sweep --scenario lan --rate 1 --protocol skeen --clock hybrid", "does not use hardware clocks"),
+        ("sim sweep --scenario lan --rate 1 --protocol skeen --mode linearizable", "does not offer the mode"),
+        (
+            "sim sweep --scenario lan --rate 1 --protocol primcast --mode linearizable --outside 3",
+            "leave out --outside, or --mode",
+        ),
+        ("sim sweep --scenario lan --rate 1,2,3 --cdf x.svg", "choose fewer protocols or loads"),
         ("sim search --protocol primcast --groups 2 --replicas 1 --destinations 0,2", "there is no group g2"),
         ("sim search --protocol primcast --groups 2 --replicas 1 --destinations 0,x", "`x` is no set of groups"),
         ("sim run --protocol skeen --scenario calm --seeds 0..5 --resume /no/such/folder/file", "cannot open"),
@@ -175,6 +280,7 @@ fn help_fits_a_screen_and_shows_examples() {
         "sim run --help",
         "sim search --help",
         "sim steps --help",
+        "sim sweep --help",
     ] {
         assert!(stdout(command).contains("Example"), "{command}");
     }
