@@ -86,6 +86,8 @@ pub struct Variant {
     pub clock_error: Duration,
     /// Its log is cut at once, and keeps next to nothing for those behind.
     pub is_tight: bool,
+    /// Its log is cut as seldom as on a real node, which many messages on the way at once need.
+    pub is_roomy: bool,
     /// Which messages must be delivered in one order everywhere; `None`: all of them.
     pub conflicts: Option<Conflicts>,
     /// The bug that it is built with, if any.
@@ -101,6 +103,7 @@ impl Variant {
         clock: Clock::Logical,
         clock_error: CLOCK_ERROR,
         is_tight: false,
+        is_roomy: false,
         conflicts: None,
         planted: Planted::NONE,
         unsettled: skein_service::Planted::NONE,
@@ -184,19 +187,16 @@ const STRETCH: usize = 8;
 /// What PrimCast is simulated with: a log that is cut often, so that a run of a minute sees it happen. With payloads
 /// as long as they usually are it is cut for their bytes, and when it is tight, for its entries.
 fn primcast_settings(variant: Variant) -> Settings {
-    let Variant { mode, clock, is_tight, conflicts, clock_error, .. } = variant;
+    let Variant { mode, clock, is_tight, is_roomy, conflicts, clock_error, .. } = variant;
     let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
+    let small =
+        Settings { checkpoint_every, checkpoint_bytes: 5 << 10, tail, tail_bytes: 2 << 10, ..Settings::DEFAULT };
     Settings {
         clock: clock_kind(if mode.needs_clocks() { Clock::Hybrid } else { clock }),
         clock_error: mode.needs_clocks().then_some(clock_error),
-        checkpoint_every,
-        checkpoint_bytes: 5 << 10,
-        checkpoint_stretch: 1,
-        tail,
-        tail_bytes: 2 << 10,
         conflicts,
         waits_for_certificates: mode == Mode::GlobalOrder,
-        keeps_records: true,
+        ..if is_roomy { Settings::DEFAULT } else { small }
     }
 }
 

@@ -48,7 +48,7 @@ impl Cell {
         let Subject { protocol, clock, mode } = self.subject;
         let answers_wait = protocol.nature().real_time_in(mode) == Some(RealTime::Answers);
         let plan = FlowPlan { pressure: self.pressure, answers_wait, ..plan.clone() };
-        let variant = Variant { mode, clock, clock_error, ..Variant::PLAIN };
+        let variant = Variant { mode, clock, clock_error, is_roomy: true, ..Variant::PLAIN };
         protocol.employ(&plan.cluster, variant, Measure(&plan, seed))
     }
 
