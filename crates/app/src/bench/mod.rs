@@ -19,7 +19,7 @@ use clap::Args;
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-use self::plot::{Axis, Chart, Corner, Curve};
+use self::plot::{Axis, Chart, Curve};
 use crate::cli::{Mistake, output};
 
 /// Where figures go.
@@ -78,6 +78,5 @@ fn chart_of_times(title: String, name: String, up: &'static str, quantiles: &[(f
         across: Axis::logarithmic("one in so many takes longer"),
         up: Axis::logarithmic(up),
         curves: vec![Curve { name, points }],
-        legend: Corner::TopLeft,
     }
 }

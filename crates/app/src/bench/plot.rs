@@ -27,14 +27,6 @@ pub(crate) struct Chart {
     pub(crate) across: Axis,
     pub(crate) up: Axis,
     pub(crate) curves: Vec<Curve>,
-    pub(crate) legend: Corner,
-}
-
-/// Where there is room for the names of curves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Corner {
-    TopLeft,
-    BottomRight,
 }
 
 /// One direction of a chart.
@@ -158,7 +150,7 @@ impl Chart {
         ));
         put(format_args!("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"));
         put(format_args!(
-            "<text x=\"{LEFT}\" y=\"24\" font-size=\"15\" font-weight=\"600\" fill=\"#222\">{}</text>",
+            "<text x=\"{LEFT}\" y=\"24\" font-size=\"14\" font-weight=\"600\" fill=\"#222\">{}</text>",
             escaped(&self.title)
         ));
         let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
@@ -217,10 +209,7 @@ impl Chart {
         const LINE: f64 = 18.0;
         let longest = self.curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0);
         let (width, height) = (62.0 + 6.6 * longest as f64, 8.0 + LINE * self.curves.len() as f64);
-        let (left, top) = match self.legend {
-            Corner::TopLeft => (LEFT + 8.0, TOP + 6.0),
-            Corner::BottomRight => (WIDTH - RIGHT - 8.0 - width, HEIGHT - BOTTOM - 8.0 - height),
-        };
+        let (left, top) = (LEFT + 8.0, TOP + 6.0);
         put(format_args!(
             "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"#fff\" \
              fill-opacity=\"0.85\"/>"

@@ -4,7 +4,7 @@
 use clap::Args;
 
 use super::experiment::{Figures, Pressure, Shape};
-use super::plot::{Axis, Chart, Corner, Curve};
+use super::plot::{Axis, Chart, Curve};
 use super::{Sink, keep, write_chart};
 use crate::cli::{Mistake, Verdict, check_mode, name_of, output};
 use crate::compose::{Clock, Mode, Protocol};
@@ -126,6 +126,5 @@ fn chart(curves: Vec<Curve>) -> Chart {
         across: Axis::linear("thousand messages a second"),
         up: Axis::logarithmic("median milliseconds to the last destination"),
         curves,
-        legend: Corner::TopLeft,
     }
 }

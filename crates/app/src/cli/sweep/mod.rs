@@ -18,7 +18,7 @@ use self::cell::{Cell, Subject};
 use self::row::Row;
 use super::run::jobs;
 use super::{Mistake, Verdict, output, settings};
-use crate::bench::plot::{Axis, Chart, Corner, Curve};
+use crate::bench::plot::{Axis, Chart, Curve};
 use crate::compose::{Clock, Mode, Protocol};
 
 /// A sweep of more points than this is a mistake. What was measured at one of them takes some 700 kB until all is drawn.
@@ -327,11 +327,8 @@ impl Arguments {
 
     fn title(&self) -> String {
         let Arguments { groups, replicas, destinations, .. } = self;
-        let each = if *destinations == 1 { "one group".to_owned() } else { format!("{destinations} groups") };
-        format!(
-            "Simulated {}, {groups} groups of {replicas}, each message to {each}",
-            settings::name_of(&self.scenario)
-        )
+        let scenario = settings::name_of(&self.scenario);
+        format!("{scenario}, simulated: {groups} groups of {replicas}, each message to {destinations}")
     }
 
     /// A curve for each subject, a point for each load.
@@ -351,7 +348,6 @@ impl Arguments {
                 Whose::Leaders => "95th percentile until delivery, leaders, ms",
             }),
             curves: subjects.iter().map(curve).collect(),
-            legend: Corner::TopLeft,
         }
     }
 
@@ -381,7 +377,6 @@ impl Arguments {
             }),
             up: Axis::linear("part of the messages"),
             curves: rows.iter().map(curve).collect(),
-            legend: Corner::BottomRight,
         }
     }
 }
