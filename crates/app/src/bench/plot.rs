@@ -267,13 +267,7 @@ mod tests {
 
     fn chart(points: Vec<(f64, f64)>) -> Chart {
         let curves = vec![Curve { name: "a & b".to_owned(), points }, Curve { name: "<c>".to_owned(), points: vec![] }];
-        Chart {
-            title: "T".to_owned(),
-            across: Axis::linear("x"),
-            up: Axis::logarithmic("y"),
-            curves,
-            legend: Corner::TopLeft,
-        }
+        Chart { title: "T".to_owned(), across: Axis::linear("x"), up: Axis::logarithmic("y"), curves }
     }
 
     #[test]
