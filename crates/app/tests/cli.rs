@@ -157,7 +157,7 @@ fn a_sweep_draws_what_it_measured() {
     let path = |name: &str| std::env::temp_dir().join(format!("skein-sweep-{}-{name}.svg", std::process::id()));
     let (curves, parts) = (path("curves"), path("parts"));
     stdout(&format!(
-        "sim sweep --scenario lan --protocol primcast,whitebox --outstanding 1,2 --seconds 0.2 --warm-up 0.1 --quiet \
+        "sim sweep --scenario distributed --protocol primcast,whitebox --outstanding 1,2 --seconds 0.5 --quiet \
          --svg {} --cdf {}",
         curves.display(),
         parts.display()
