@@ -138,6 +138,12 @@ impl Scale {
 }
 
 impl Chart {
+    /// How wide the names of curves are, if there are several.
+    fn legend_width(&self) -> f64 {
+        let longest = self.curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0);
+        if self.curves.len() > 1 { 40.0 + 6.8 * longest as f64 } else { 0.0 }
+    }
+
     pub(crate) fn to_svg(&self) -> String {
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
         let across = self.across.scale(points().map(|point| point.0), LEFT, WIDTH - RIGHT);
@@ -145,8 +151,9 @@ impl Chart {
         let mut svg = String::new();
         let mut put = |text: std::fmt::Arguments<'_>| writeln!(svg, "{text}").expect("a string takes everything");
         put(format_args!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-             font-family=\"system-ui, sans-serif\" font-size=\"12\">"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {:.0} {HEIGHT}\" \
+             font-family=\"system-ui, sans-serif\" font-size=\"12\">",
+            WIDTH + self.legend_width()
         ));
         put(format_args!("<rect width=\"100%\" height=\"100%\" fill=\"#fff\"/>"));
         put(format_args!(
@@ -205,15 +212,10 @@ impl Chart {
         svg
     }
 
+    /// Names stand beside the plot, where no curve can run through them.
     fn draw_legend(&self, put: &mut dyn FnMut(std::fmt::Arguments<'_>)) {
         const LINE: f64 = 18.0;
-        let longest = self.curves.iter().map(|curve| curve.name.chars().count()).max().unwrap_or(0);
-        let (width, height) = (62.0 + 6.6 * longest as f64, 8.0 + LINE * self.curves.len() as f64);
-        let (left, top) = (LEFT + 8.0, TOP + 6.0);
-        put(format_args!(
-            "<rect x=\"{left:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" fill=\"#fff\" \
-             fill-opacity=\"0.85\"/>"
-        ));
+        let (left, top) = (WIDTH - RIGHT + 4.0, TOP);
         for (nth, curve) in self.curves.iter().enumerate() {
             let y = top + 14.0 + LINE * nth as f64;
             put(format_args!("<path d=\"M{:.1} {y:.1}h36\" {}/>", left + 8.0, stroke(nth)));
