@@ -1,7 +1,7 @@
 //! Where protocols meet hosts: the table of protocols, what each of them can
 //! do, and how its machines are made. Every other file of this crate works with
 //! any of them, and a new protocol adds one row and one arm here, and a kind to
-//! [`Rival`] if services can stand on it.
+//! `rival.rs` if services can stand on it.
 
 mod rival;
 

@@ -5,7 +5,7 @@
 //! with the load is how long messages wait for each other.
 //!
 //! No history is kept and no judge is asked, for their work grows faster than
-//! the load. What must hold is asserted on the way by [`ledger`]: whatever was
+//! the load. What must hold is asserted on the way by `ledger.rs`: whatever was
 //! taken is delivered at every replica of its destinations, once, with one
 //! timestamp everywhere, in the order of timestamps, and may be answered.
 
