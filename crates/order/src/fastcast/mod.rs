@@ -115,9 +115,6 @@ impl Machine for FastCast {
         self.sender.admit(&command);
         match command {
             Down::Multicast(message) => {
-                if let Some(chronicle) = out.chronicle() {
-                    chronicle.asks(message.id);
-                }
                 self.sender.multicast(message, out);
             }
             Down::Checkpointed { position, bytes } => self.member("checkpoint").checkpointed(position, bytes, out),
@@ -136,12 +133,7 @@ impl Machine for FastCast {
         match message {
             // Followers say it of their own group.
             Message::Primary(_) => {}
-            Message::Done(id, timestamp) => {
-                self.sender.hear_timestamp(timestamp);
-                if self.sender.on_done(id) {
-                    out.emit(Up::Done { id, timestamp });
-                }
-            }
+            Message::Done(id, timestamp) => self.sender.on_done(id, timestamp, out),
             Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
             message => {
                 if let Some(replica) = &mut self.replica {
@@ -180,7 +172,7 @@ impl Machine for FastCast {
         replica.finish(out);
         if self.sender.open() > 0 {
             replica.closed.iter().for_each(|id| {
-                self.sender.on_done(*id);
+                self.sender.note_delivery(*id);
             });
         }
         replica.closed.clear();

@@ -100,9 +100,6 @@ impl Machine for MultiRing {
         self.sender.admit(&command);
         match command {
             Down::Multicast(message) => {
-                if let Some(chronicle) = out.chronicle() {
-                    chronicle.asks(message.id);
-                }
                 self.sender.multicast(message, out);
             }
             Down::Checkpointed { position, bytes } => self.member("checkpoint").checkpointed(position, bytes, out),
@@ -120,12 +117,7 @@ impl Machine for MultiRing {
         self.listen(&message, out);
         match message {
             Message::Primary(..) => {}
-            Message::Done(id, timestamp) => {
-                self.sender.hear_timestamp(timestamp);
-                if self.sender.on_done(id) {
-                    out.emit(Up::Done { id, timestamp });
-                }
-            }
+            Message::Done(id, timestamp) => self.sender.on_done(id, timestamp, out),
             Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
             message => {
                 if let Some(replica) = &mut self.replica {
@@ -164,7 +156,7 @@ impl Machine for MultiRing {
         replica.finish(out);
         let group = replica.group;
         for id in replica.closed.drain(..).filter(|id| id.destinations.contains(group)) {
-            self.sender.on_done(id);
+            self.sender.note_delivery(id);
         }
     }
 

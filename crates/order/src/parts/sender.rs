@@ -185,6 +185,9 @@ impl Sender {
     /// Step 1 of a multicast.
     pub fn multicast<M: Starts>(&mut self, message: Multicast, out: &mut Out<M>) {
         let id = message.id;
+        if let Some(chronicle) = out.chronicle() {
+            chronicle.asks(id);
+        }
         if self.open.contains(&id) {
             // Its session has asked again; so does this process, until it hears the outcome.
             return;
@@ -313,8 +316,16 @@ impl Sender {
         self.newest = self.newest.max(timestamp);
     }
 
+    /// A destination says that it was delivered, with this timestamp or a lower one.
+    pub fn on_done<M: Starts>(&mut self, id: MessageId, timestamp: Timestamp, out: &mut Out<M>) {
+        self.hear_timestamp(timestamp);
+        if self.note_delivery(id) {
+            out.emit(Up::Done { id, timestamp });
+        }
+    }
+
     /// It was delivered: what follows it need not wait to hear of it. Answers whether it was on the way.
-    pub fn on_done(&mut self, id: MessageId) -> bool {
+    pub fn note_delivery(&mut self, id: MessageId) -> bool {
         let was_open = self.close(id);
         for sequence in self.sequences.get(&Stream::of(id)).into_iter().flatten().filter(|later| **later > id.sequence)
         {

@@ -225,9 +225,6 @@ impl Machine for PrimCast {
                 {
                     return;
                 }
-                if let Some(chronicle) = out.chronicle() {
-                    chronicle.asks(message.id);
-                }
                 self.sender.multicast(message, out);
             }
             Down::Checkpointed { position, bytes } => self.member("checkpoint").checkpointed(position, bytes, out),
@@ -248,12 +245,7 @@ impl Machine for PrimCast {
                     self.sender.believe(group, epoch, out);
                 }
             }
-            Message::Done(id, timestamp) => {
-                self.sender.hear_timestamp(timestamp);
-                if self.sender.on_done(id) {
-                    out.emit(Up::Done { id, timestamp });
-                }
-            }
+            Message::Done(id, timestamp) => self.sender.on_done(id, timestamp, out),
             Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
             message => {
                 self.listen(from, &message, out);
@@ -306,7 +298,7 @@ impl Machine for PrimCast {
         replica.certify(out);
         if self.sender.open() > 0 {
             replica.closed.iter().for_each(|id| {
-                self.sender.on_done(*id);
+                self.sender.note_delivery(*id);
             });
         }
         replica.closed.clear();

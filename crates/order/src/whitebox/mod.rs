@@ -140,11 +140,7 @@ impl Machine for WhiteBox {
                     self.sender.believe(group, epoch, out);
                 }
             }
-            Message::Done(id, timestamp) => {
-                if self.sender.on_done(id) {
-                    out.emit(Up::Done { id, timestamp });
-                }
-            }
+            Message::Done(id, timestamp) => self.sender.on_done(id, timestamp, out),
             Message::Refused(id, refusal) => self.sender.on_refused(id, refusal, out),
             message => {
                 self.listen(from, &message, out);
@@ -184,7 +180,7 @@ impl Machine for WhiteBox {
         replica.finish(out);
         if self.sender.open() > 0 {
             replica.closed.iter().for_each(|id| {
-                self.sender.on_done(*id);
+                self.sender.note_delivery(*id);
             });
         }
         replica.closed.clear();
