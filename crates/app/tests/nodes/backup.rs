@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::place::{Place, signal};
+use super::ports;
 use super::redis::{Redis, Reply, array, bulk, ok};
 
 /// What the two keys that money goes between hold together.
@@ -23,8 +24,8 @@ const DEADLINE_MS: &[u8] = b"4102444800123";
 
 /// These groups over these nodes, or each at the one that stands behind its name, and where clients find the store.
 fn place(name: &str, nodes: &[&str], groups: &[&str], more: &str) -> (Place, Vec<String>) {
-    let listeners: Vec<TcpListener> = (0..2 * nodes.len()).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    let address = |nth: usize| listeners[nth].local_addr().unwrap().to_string();
+    let free: Vec<_> = (0..2 * nodes.len()).map(|_| ports::free()).collect();
+    let address = |nth: usize| free[nth].to_string();
     let mut config = format!("cluster = \"00000000000000ae\"\ndata = \"data\"\nstorage = \"async\"\n{more}\n");
     for (nth, node) in nodes.iter().enumerate() {
         let (own, redis) = (address(nth), address(nth + nodes.len()));
@@ -37,7 +38,6 @@ fn place(name: &str, nodes: &[&str], groups: &[&str], more: &str) -> (Place, Vec
     }
     let addresses = (nodes.len()..2 * nodes.len()).map(address).collect();
     let mut place = Place::with(&format!("backup-{name}"), &config);
-    drop(listeners);
     nodes.iter().for_each(|node| place.start("skein.toml", node, &[]));
     (place, addresses)
 }

@@ -1,22 +1,18 @@
 //! `skein explain` against real nodes: a message is told of by everybody whom
 //! it concerns, one that waits says for whom, and slow ones are found.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::place::Place;
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
+use crate::ports;
 
 /// Two groups of three over three nodes that run.
 fn cluster(name: &str) -> Place {
     let mut config = "cluster = \"00000000000000ab\"\nstorage = \"memory\"\ndata = \"data\"\n".to_owned();
     for node in ["a", "b", "c"] {
-        let (port, http) = (free_port(), free_port());
-        config += &format!("[nodes.{node}]\naddress = \"127.0.0.1:{port}\"\nhttp = \"127.0.0.1:{http}\"\n");
+        let (address, http) = (ports::free(), ports::free());
+        config += &format!("[nodes.{node}]\naddress = \"{address}\"\nhttp = \"{http}\"\n");
     }
     config += "[[groups]]\nname = \"g\"\nreplicas = [\"a\", \"b\", \"c\"]\n";
     config += "[[groups]]\nname = \"h\"\nreplicas = [\"b\", \"c\", \"a\"]\n";

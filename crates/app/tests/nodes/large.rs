@@ -1,7 +1,6 @@
 //! Messages of megabytes: a replica that missed more of them than the others
 //! keep for it comes back, and then holds all that a majority must.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use skein::client::Client;
@@ -9,6 +8,7 @@ use skein::config::Config;
 use skein::machine::GroupId;
 
 use super::place::Place;
+use super::ports;
 
 const LENGTH: usize = 4 << 20;
 
@@ -16,8 +16,8 @@ const LENGTH: usize = 4 << 20;
 const MISSED: usize = 36;
 
 fn place() -> Place {
-    let listeners = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let address = |nth: usize| listeners[nth].local_addr().unwrap().to_string();
+    let addresses = ports::some::<6>();
+    let address = |nth: usize| addresses[nth].to_string();
     let mut config = "cluster = \"00000000000000ae\"\ndata = \"data\"\n".to_owned();
     for (nth, node) in ["a", "b", "c"].into_iter().enumerate() {
         config += &format!("nodes.{node} = {{ address = \"{}\", http = \"{}\" }}\n", address(nth), address(nth + 3));

@@ -5,6 +5,7 @@ mod backup;
 mod explain;
 mod large;
 mod place;
+mod ports;
 mod redis;
 mod replace;
 mod seeing;

@@ -3,15 +3,16 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
+use super::ports;
 
 /// Three nodes with a replica each, and two ports for a fourth.
 fn place_with_room(name: &str) -> (Place, [String; 2]) {
-    let listeners = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let address = |nth: usize| listeners[nth].local_addr().unwrap().to_string();
+    let addresses = ports::some::<5>();
+    let address = |nth: usize| addresses[nth].to_string();
     let mut config = "cluster = \"00000000000000ad\"\ndata = \"data\"\n".to_owned();
     for (nth, node) in ["a", "b", "c"].into_iter().enumerate() {
         config += &format!("nodes.{node}.address = \"{}\"\n", address(nth));

@@ -2,18 +2,19 @@
 //! done to a key.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Child, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use super::place::Place;
+use super::ports;
 use super::redis::{Redis, Reply, bulk, ok};
 
 /// Three nodes, two groups over all of them, and where node `a` serves clients and its page.
 fn started(name: &str) -> (Place, String, String) {
-    let listeners = [(); 5].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let address = |nth: usize| listeners[nth].local_addr().unwrap().to_string();
+    let addresses = ports::some::<5>();
+    let address = |nth: usize| addresses[nth].to_string();
     let mut config = "cluster = \"00000000000000af\"\ndata = \"data\"\nstorage = \"memory\"\n[store]\n\
                       max_memory_mb = 64\n[[store.placement]]\nprefix = \"x:\"\ngroup = \"x\"\n\
                       [[store.placement]]\nprefix = \"\"\ngroup = \"y\"\n"
@@ -28,7 +29,6 @@ fn started(name: &str) -> (Place, String, String) {
         config += &format!("[[groups]]\nname = \"{group}\"\nreplicas = [\"a\", \"b\", \"c\"]\n");
     }
     let addresses = (address(3), address(4));
-    drop(listeners);
     let mut place = Place::with(&format!("seeing-{name}"), &config);
     ["a", "b", "c"].into_iter().for_each(|node| place.start("skein.toml", node, &[]));
     let begin = Instant::now();

@@ -1,18 +1,18 @@
 //! The store as its users meet it: three nodes, three groups over all of them,
 //! and clients of Redis at each.
 
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use skein_service::kv::table;
 
 use super::place::Place;
+use super::ports;
 use super::redis::{Redis, Reply, array, bulk, ok};
 
 /// Three nodes with a replica of each of three groups, and where clients find them.
 fn place(name: &str, more: &str) -> (Place, [String; 3]) {
-    let listeners = [(); 6].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let address = |nth: usize| listeners[nth].local_addr().unwrap().to_string();
+    let addresses = ports::some::<6>();
+    let address = |nth: usize| addresses[nth].to_string();
     let mut config = format!("cluster = \"00000000000000ae\"\ndata = \"data\"\n{more}\n");
     for (nth, node) in ["a", "b", "c"].into_iter().enumerate() {
         config += &format!("[nodes.{node}]\naddress = \"{}\"\nredis = \"{}\"\n", address(nth), address(nth + 3));

@@ -3,16 +3,15 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use super::place::Place;
+use super::ports;
 use super::redis::{Redis, Reply};
 
 /// One node with certificates and a store that has a user; and where its clients find it.
 fn started(name: &str) -> (Place, String) {
-    let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let [address, redis] = listeners.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
+    let [address, redis] = ports::some();
     let config = format!(
         "cluster = \"00000000000000ad\"\ndata = \"data\"\nstorage = \"memory\"\n\
          [nodes.a]\naddress = \"{address}\"\nredis = \"{redis}\"\n\
@@ -20,12 +19,11 @@ fn started(name: &str) -> (Place, String) {
          [tls]\nca = \"papers/ca.pem\"\ncert = \"papers/{{node}}.pem\"\nkey = \"papers/{{node}}.key\"\n\
          [[groups]]\nname = \"g\"\nreplicas = [\"a\"]\n"
     );
-    drop(listeners);
     let mut place = Place::with(&format!("store-tls-{name}"), &config);
     place.says(&["config", "certificates", "papers"]);
     place.says(&["config", "certificates", "others"]);
     place.start("skein.toml", "a", &[]);
-    (place, redis)
+    (place, redis.to_string())
 }
 
 /// What `skein kv` says to these words.

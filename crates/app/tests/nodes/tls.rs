@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::process::{Output, Stdio};
 use std::sync::Arc;
@@ -16,13 +16,13 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use super::place::{Place, signal};
+use super::ports;
 
 /// Three nodes and their certificates.
 fn place_by_tls(name: &str) -> Place {
     let mut config = "cluster = \"00000000000000ab\"\ndata = \"data\"\n".to_owned();
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    for (node, listener) in ["a", "b", "c"].into_iter().zip(&listeners) {
-        config += &format!("nodes.{node}.address = \"{}\"\n", listener.local_addr().unwrap());
+    for (node, address) in ["a", "b", "c"].into_iter().zip(ports::some::<3>()) {
+        config += &format!("nodes.{node}.address = \"{address}\"\n");
     }
     config += "[tls]\nca = \"papers/ca.pem\"\ncert = \"papers/{node}.pem\"\nkey = \"papers/{node}.key\"\n";
     config += "client_cert = \"papers/client.pem\"\nclient_key = \"papers/client.key\"\n";
@@ -233,9 +233,7 @@ fn page(place: &Place, node: &str, http: SocketAddr, paper: Option<&str>, path: 
 #[test]
 fn the_page_by_tls_tells_strangers_no_more_than_whether_a_node_is_well() {
     let mut place = place_by_tls("page");
-    let listeners = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    let addresses = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
-    drop(listeners);
+    let addresses = ports::some::<3>();
     let file = place.folder.join("skein.toml");
     let mut config = fs::read_to_string(&file).unwrap().replace("[tls]\n", "[tls]\nhttp = true\n");
     for (node, http) in ["a", "b", "c"].into_iter().zip(addresses) {

@@ -1,16 +1,14 @@
 //! A rolling upgrade: nodes of the new build that are held at the version of the
 //! one before, and are let go one after the other, while clients go on.
 
-use std::net::TcpListener;
-
 use super::place::{Place, signal};
+use super::ports;
 
 /// Three nodes with a replica each.
 fn place() -> Place {
-    let doors = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     let mut config = "cluster = \"00000000000000ae\"\ndata = \"data\"\n".to_owned();
-    for (door, node) in doors.iter().zip(NODES) {
-        config += &format!("nodes.{node}.address = \"{}\"\n", door.local_addr().unwrap());
+    for (address, node) in ports::some::<3>().into_iter().zip(NODES) {
+        config += &format!("nodes.{node}.address = \"{address}\"\n");
     }
     config += "[[groups]]\nname = \"g\"\nreplicas = [\"a\", \"b\", \"c\"]\n";
     Place::with("versions", &config)
