@@ -12,8 +12,10 @@
 
 extern crate alloc;
 
+pub mod dots;
 mod mutant;
 mod name;
+pub mod owners;
 
 pub use mutant::{Mutant, Planted};
 pub use name::{MAX_NAME, MemberId, Name, NameError};
