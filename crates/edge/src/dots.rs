@@ -79,11 +79,14 @@ impl Dots {
         self.actors.get(&dot.actor).is_some_and(|spans| spans.contains(dot.nth))
     }
 
+    /// Whether all of this span are among them.
+    pub fn contains_span(&self, actor: Actor, span: Span) -> bool {
+        self.actors.get(&actor).is_some_and(|spans| spans.has_all_of(span))
+    }
+
     /// Whether all of those are among these.
     pub fn covers(&self, other: &Dots) -> bool {
-        other.actors.iter().all(|(actor, spans)| {
-            self.actors.get(actor).is_some_and(|own| spans.0.iter().all(|span| own.has_all_of(*span)))
-        })
+        other.spans().all(|(actor, span)| self.contains_span(actor, span))
     }
 
     /// Adds one.
@@ -138,6 +141,12 @@ impl Dots {
     /// Whose dots there are.
     pub fn actors(&self) -> impl ExactSizeIterator<Item = Actor> {
         self.actors.keys().copied()
+    }
+
+    /// The first life of a member of which there is anything.
+    pub fn first_life(&self, member: MemberId) -> Option<u64> {
+        let from = Actor { member, life: 0 };
+        self.actors.range(from..).next().filter(|(actor, _)| actor.member == member).map(|(actor, _)| actor.life)
     }
 
     /// The dots of one actor, in order.

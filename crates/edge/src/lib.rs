@@ -13,6 +13,7 @@
 extern crate alloc;
 
 pub mod dots;
+pub mod map;
 mod mutant;
 mod name;
 pub mod owners;

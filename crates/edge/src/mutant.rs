@@ -5,11 +5,16 @@
 pub enum Mutant {
     /// A part of a delta counts for all that its sender has seen, whether or not it came along.
     MapBelievesAheadOfItself,
+    /// A map forgets what everybody has although it lacks some of that itself.
+    MapForgetsWhatItNeverSaw,
 }
 
 impl Mutant {
     /// Every bug, by the name that people type.
-    pub const ALL: [(&'static str, Mutant); 1] = [("map-believes-ahead-of-itself", Mutant::MapBelievesAheadOfItself)];
+    pub const ALL: [(&'static str, Mutant); 2] = [
+        ("map-believes-ahead-of-itself", Mutant::MapBelievesAheadOfItself),
+        ("map-forgets-what-it-never-saw", Mutant::MapForgetsWhatItNeverSaw),
+    ];
 }
 
 /// The bug that a piece was built with, if any.

@@ -132,7 +132,7 @@ fn cost(pull: u64) -> u64 {
     let mut rest = pull << pull.leading_zeros();
     let mut digits = 0;
     for _ in 0..DIGITS {
-        let square = u128::from(rest) * u128::from(rest) >> 63;
+        let square = (u128::from(rest) * u128::from(rest)) >> 63;
         let is_two_or_more = square >> 64 != 0;
         digits = digits << 1 | u64::from(is_two_or_more);
         rest = (square >> u32::from(is_two_or_more)) as u64;

@@ -1,0 +1,517 @@
+//! [`Map`]: a map of which every member has a copy, changes it alone, and which
+//! becomes the same everywhere whatever the order in which changes get about.
+//!
+//! Every change of a key is a record with a name of its own ([`Dot`]) that says
+//! which other changes of the key it knew. Those it replaces; two of which
+//! neither knew the other are both kept. So a map is for each key the set of
+//! changes that no other replaces, two maps are merged by putting these sets
+//! together, and neither order nor repetition matters. Which of several values
+//! is *shown* follows from the names of their writers alone: no clock is asked,
+//! and no list of members, for these differ from place to place.
+//!
+//! To tell another what it lacks takes one question: the [`Dots`] that it has
+//! seen. A removal is a change like any other, and is remembered until
+//! everybody has it ([`Cut`]).
+//!
+//! Nothing here knows who the members are, or sends anything.
+
+mod cut;
+mod delta;
+mod record;
+#[cfg(test)]
+mod tests;
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::vec::Vec;
+use core::fmt;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+pub use cut::{Cut, CutId, Report};
+pub use delta::Delta;
+pub use record::{Key, MAX_KEY, MAX_VALUE};
+
+use crate::dots::{Actor, Dot, Dots};
+use crate::owners::pull;
+use crate::{MemberId, Mutant, Planted};
+use delta::{DeltaId, Part, Parts};
+use record::{Content, Past, Record};
+
+/// Keys of one map. Every member has all of them in memory.
+pub const MAX_KEYS: usize = 1 << 20;
+
+/// One member's copy of the map.
+#[derive(Clone)]
+pub struct Map {
+    /// Who changes it here.
+    actor: Actor,
+    /// Every change that was heard of, but those in the lives that the cut names as over.
+    seen: Dots,
+    /// What everybody has.
+    cut: Cut,
+    /// Every change that nothing replaces.
+    records: BTreeMap<Dot, Record>,
+    /// Where the changes of a key are; no key without one.
+    keys: BTreeMap<Key, Heads>,
+    /// Changes that say that something is gone.
+    removals: usize,
+    /// Deltas told, to give each a name.
+    told: u64,
+    /// Deltas of which parts are missing, the newest last.
+    open: Vec<Open>,
+    planted: Planted,
+}
+
+/// A delta of which not all parts are here yet.
+#[derive(Clone)]
+struct Open {
+    of: DeltaId,
+    /// What the parts that are here speak for.
+    covers: Dots,
+    /// Which parts those are.
+    places: BTreeSet<u32>,
+}
+
+/// From so many others answers may be under way at once. What is left over is asked for again.
+const MAX_OPEN: usize = 16;
+
+/// Changes of one key of which none replaces another, sorted. Almost always one.
+type Heads = SmallVec<[Dot; 1]>;
+
+/// Why a change is not made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant says in its sentence what its fields are
+pub enum Refused {
+    Key { length: usize },
+    Value { length: usize },
+    Full,
+}
+
+/// Why a delta is not merged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmerged {
+    /// Its sender has forgotten more than this map, or less: cuts come first.
+    OtherCut,
+    /// This map would grow beyond its bounds.
+    TooMuch,
+}
+
+/// What became of a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// Nothing is new.
+    Known,
+    /// What everybody has is forgotten.
+    Yes,
+    /// Whoever told it lacks something that is forgotten here, and must begin anew.
+    TheyAreOutdated,
+    /// This map lacks something that others have forgotten: it must [begin anew](Map::begin_anew).
+    Outdated,
+}
+
+impl Map {
+    /// An empty map that this actor changes.
+    pub fn new(actor: Actor) -> Map {
+        Map::with_planted(actor, Planted::NONE)
+    }
+
+    /// The same with one of its rules broken.
+    pub fn with_planted(actor: Actor, planted: Planted) -> Map {
+        Map {
+            actor,
+            seen: Dots::new(),
+            cut: Cut::none(),
+            records: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            removals: 0,
+            told: 0,
+            open: Vec::new(),
+            planted,
+        }
+    }
+
+    /// Whose changes are made here.
+    pub fn actor(&self) -> Actor {
+        self.actor
+    }
+
+    /// What was heard of, but for the lives that are over.
+    pub fn seen(&self) -> &Dots {
+        &self.seen
+    }
+
+    /// What everybody has.
+    pub fn cut(&self) -> &Cut {
+        &self.cut
+    }
+
+    /// How many keys have a value.
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether no key has a value.
+    pub fn is_empty(&self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// Changes that are kept, removals among them.
+    pub fn records(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Removals that not everybody has yet.
+    pub fn removals(&self) -> usize {
+        self.removals
+    }
+
+    /// The value that is shown.
+    pub fn get(&self, key: &[u8]) -> Option<&Bytes> {
+        self.shown(key, self.keys.get(key)?)
+    }
+
+    /// Every value that stands, each with the change that put it there.
+    pub fn values(&self, key: &[u8]) -> impl Iterator<Item = (Dot, &Bytes)> {
+        self.keys.get(key).into_iter().flatten().filter_map(|dot| self.value(*dot))
+    }
+
+    /// All keys that have a value, in order, each with the one that is shown.
+    pub fn iter(&self) -> impl Iterator<Item = (&Key, &Bytes)> {
+        self.keys.iter().filter_map(|(key, heads)| Some((key, self.shown(key, heads)?)))
+    }
+
+    /// The same for the keys that begin so.
+    pub fn with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Key, &'a Bytes)> {
+        let from = (core::ops::Bound::Included(prefix), core::ops::Bound::Unbounded);
+        let keys = self.keys.range::<[u8], _>(from).take_while(move |(key, _)| key.starts_with(prefix));
+        keys.filter_map(|(key, heads)| Some((key, self.shown(key, heads)?)))
+    }
+
+    /// The writer decides, by what everybody knows of it for ever: not who is alive, nor what it weighs.
+    fn shown(&self, key: &[u8], heads: &Heads) -> Option<&Bytes> {
+        if let [only] = heads.as_slice() {
+            return self.value(*only).map(|(_, value)| value);
+        }
+        let values = heads.iter().filter_map(|dot| self.value(*dot));
+        values.max_by_key(|(dot, _)| (pull(dot.actor.member, key), *dot)).map(|(_, value)| value)
+    }
+
+    fn value(&self, dot: Dot) -> Option<(Dot, &Bytes)> {
+        match &self.records[&dot].content {
+            Content::Value(value) => Some((dot, value)),
+            Content::Removed => None,
+        }
+    }
+
+    /// Sets the value of a key, in place of all that stand here.
+    pub fn put(&mut self, key: &[u8], value: Bytes) -> Result<Dot, Refused> {
+        if key.len() > MAX_KEY {
+            return Err(Refused::Key { length: key.len() });
+        }
+        if value.len() > MAX_VALUE {
+            return Err(Refused::Value { length: value.len() });
+        }
+        if self.keys.len() >= MAX_KEYS && !self.keys.contains_key(key) {
+            return Err(Refused::Full);
+        }
+        Ok(self.change(key, Content::Value(value)))
+    }
+
+    /// Removes all values of a key that stand here. `None` if there is none.
+    pub fn remove(&mut self, key: &[u8]) -> Option<Dot> {
+        self.values(key).next()?;
+        Some(self.change(key, Content::Removed))
+    }
+
+    fn change(&mut self, key: &[u8], content: Content) -> Dot {
+        let dot = Dot { actor: self.actor, nth: self.seen.newest(self.actor) + 1 };
+        let (key, heads) = match self.keys.remove_entry(key) {
+            Some(entry) => entry,
+            None => (key.into(), Heads::new()),
+        };
+        let past = Past::of(self.actor, heads.iter().map(|dot| (*dot, &self.records[dot])));
+        heads.iter().for_each(|dot| self.drop_record(*dot));
+        self.insert_record(dot, Record { key: key.clone(), content, past });
+        self.keys.insert(key, Heads::from_elem(dot, 1));
+        self.seen.insert(dot);
+        dot
+    }
+
+    /// The changes among these dots that still stand, for anybody, in parts of at most so many bytes; a change that is
+    /// larger has a part of its own.
+    pub fn news(&self, dots: &Dots, limit: usize) -> Vec<Delta> {
+        let mut parts = Parts::new(self.cut.id(), limit);
+        for (actor, span) in dots.spans() {
+            for (dot, record) in self.records.range(Dot { actor, nth: span.first }..=Dot { actor, nth: span.last }) {
+                parts.add(actor, dot.nth, dot.nth, Some(record));
+            }
+        }
+        parts.news()
+    }
+
+    /// Everything that a map lacks that has seen so much, in such parts. They are for this one alone.
+    pub fn beyond(&mut self, seen: &Dots, limit: usize) -> Vec<Delta> {
+        let missing = self.seen.without(seen);
+        let mut parts = Parts::new(self.cut.id(), limit);
+        for (actor, span) in missing.spans() {
+            let mut first = span.first;
+            for (dot, record) in self.records.range(Dot { actor, nth: first }..=Dot { actor, nth: span.last }) {
+                parts.add(actor, first, dot.nth, Some(record));
+                first = dot.nth + 1;
+            }
+            if first <= span.last {
+                parts.add(actor, first, span.last, None);
+            }
+        }
+        self.told += 1;
+        let mut parts = parts.whole(DeltaId { by: self.actor, nth: self.told });
+        if self.planted.is(Mutant::MapBelievesAheadOfItself) {
+            parts.iter_mut().for_each(|part| part.covers = missing.clone());
+        }
+        parts
+    }
+
+    /// Whether it lacks something of what everybody has, and counts for nobody yet.
+    pub fn is_catching_up(&self) -> bool {
+        !self.seen.covers(self.cut.dots())
+    }
+
+    /// What it reports when a cut is made.
+    pub fn report(&self) -> Option<Report> {
+        if self.is_catching_up() {
+            return None;
+        }
+        Some(Report { cut: self.cut.id(), beyond: self.seen.without(self.cut.dots()) })
+    }
+
+    /// The next cut, from the reports of **all** members that were not expelled, this one among them, each in the life
+    /// in which it is. `None` while they have adopted different ones, and where nothing would be gained.
+    pub fn next_cut<'a>(
+        &self,
+        reports: impl IntoIterator<Item = &'a Report>,
+        lives: &BTreeMap<MemberId, u64>,
+    ) -> Option<Cut> {
+        self.cut.next(reports, lives, |actor| self.records_of(actor).next().is_some())
+    }
+
+    /// Takes what another map told. Answers the keys of which another value is shown now.
+    pub fn merge(&mut self, delta: Delta) -> Result<Vec<Key>, Unmerged> {
+        if delta.cut != self.cut.id() {
+            return Err(Unmerged::OtherCut);
+        }
+        if !self.seen.has_room_for(&delta.covers) || self.keys.len() + delta.records.len() > MAX_KEYS {
+            return Err(Unmerged::TooMuch);
+        }
+        let mut changed = Vec::new();
+        for (dot, record) in delta.records {
+            // Either it stands here, or something has replaced it.
+            if !self.has_seen(dot) {
+                self.take(dot, record, &mut changed);
+            }
+        }
+        if let Some(part) = delta.part {
+            self.cover(part, &delta.covers);
+        }
+        Ok(changed)
+    }
+
+    /// Counts what a part speaks for as seen, once all parts are here: what replaced it may be in any of them.
+    fn cover(&mut self, part: Part, covers: &Dots) {
+        if self.planted.is(Mutant::MapBelievesAheadOfItself) {
+            self.see(covers);
+            return;
+        }
+        let place = self.open.iter().position(|open| open.of == part.of).unwrap_or_else(|| {
+            if self.open.len() == MAX_OPEN {
+                self.open.remove(0);
+            }
+            self.open.push(Open { of: part.of, covers: Dots::new(), places: BTreeSet::new() });
+            self.open.len() - 1
+        });
+        let open = &mut self.open[place];
+        open.covers.join(covers);
+        open.places.insert(part.place);
+        if open.places.len() == part.count as usize {
+            let open = self.open.remove(place);
+            self.see(&open.covers);
+        }
+    }
+
+    fn see(&mut self, dots: &Dots) {
+        if !self.cut.has_ended_lives() {
+            self.seen.join(dots);
+            return;
+        }
+        for (actor, span) in dots.spans().filter(|(actor, _)| !self.cut.is_over(*actor)) {
+            self.seen.insert_span(actor, span);
+        }
+    }
+
+    fn has_seen(&self, dot: Dot) -> bool {
+        self.seen.contains(dot) || self.cut.is_over(dot.actor)
+    }
+
+    /// Puts a change that is new here among those of its key.
+    fn take(&mut self, dot: Dot, record: Record, changed: &mut Vec<Key>) {
+        self.seen.insert(dot);
+        let Some((key, heads)) = self.keys.get_key_value(&record.key) else {
+            if matches!(record.content, Content::Value(_)) {
+                changed.push(record.key.clone());
+            }
+            self.keys.insert(record.key.clone(), Heads::from_elem(dot, 1));
+            self.insert_record(dot, record);
+            return;
+        };
+        if heads.iter().any(|head| self.records[head].replaces(*head, dot)) {
+            return;
+        }
+        let key = key.clone();
+        let before = self.get(&key).cloned();
+        let heads = self.keys.get_mut(&key).expect("it was just there");
+        let replaced: Heads = heads.iter().copied().filter(|head| record.replaces(dot, *head)).collect();
+        heads.retain(|head| !replaced.contains(head));
+        let place = heads.partition_point(|head| *head < dot);
+        heads.insert(place, dot);
+        replaced.iter().for_each(|dot| self.drop_record(*dot));
+        self.insert_record(dot, Record { key: key.clone(), ..record });
+        if self.get(&key) != before.as_ref() {
+            changed.push(key);
+        }
+    }
+
+    /// Forgets what everybody has, if nothing of it is missing here.
+    pub fn adopt(&mut self, cut: &Cut) -> Adopted {
+        if self.cut.covers(cut) {
+            self.cut.raise_generation(cut.generation());
+            return Adopted::Known;
+        }
+        let is_allowed = self.cut.allows(&self.seen, cut) || self.planted.is(Mutant::MapForgetsWhatItNeverSaw);
+        // If each lacks something of the other's, one of them keeps what it has.
+        if !is_allowed && !cut.covers(&self.cut) && self.cut.outranks(cut) {
+            return Adopted::TheyAreOutdated;
+        }
+        if !is_allowed && !self.seen.is_empty() {
+            return Adopted::Outdated;
+        }
+        if self.seen.is_empty() {
+            // There is nothing that could be wrong.
+            self.cut = cut.clone();
+            return Adopted::Yes;
+        }
+        let joined = self.cut.joined(cut);
+        // Those who made it took this life for over, and will hear no more of it; or it stands here on something that
+        // came too late from such a life, and that they will never hear of.
+        if joined.is_over(self.actor) || self.has_late_words(&joined) {
+            return Adopted::Outdated;
+        }
+        self.forget(joined);
+        Adopted::Yes
+    }
+
+    /// Whether a change stands here that was made in a life that is over, and that not everybody had when it was found
+    /// to be.
+    fn has_late_words(&self, cut: &Cut) -> bool {
+        let over = self.seen.actors().filter(|actor| cut.is_over(*actor));
+        let mut changes = over.flat_map(|actor| self.records_of(actor));
+        changes.any(|(dot, _)| !cut.retiring().contains(*dot))
+    }
+
+    fn records_of(&self, actor: Actor) -> impl Iterator<Item = (&Dot, &Record)> {
+        self.records.range(Dot { actor, nth: 0 }..=Dot { actor, nth: u64::MAX })
+    }
+
+    fn forget(&mut self, cut: Cut) {
+        let over: Vec<Actor> = self.seen.actors().filter(|actor| cut.is_over(*actor)).collect();
+        over.into_iter().for_each(|actor| self.seen.forget(actor));
+        let gone: Vec<Dot> = self
+            .records
+            .iter_mut()
+            .filter(|(dot, _)| cut.contains(**dot))
+            .filter_map(|(dot, record)| {
+                // Nobody has any more what it replaced.
+                record.past = Past::default();
+                matches!(record.content, Content::Removed).then_some(*dot)
+            })
+            .collect();
+        for dot in gone {
+            let key = self.records[&dot].key.clone();
+            let heads = self.keys.get_mut(&key).expect("a change has a key");
+            heads.retain(|head| *head != dot);
+            if heads.is_empty() {
+                self.keys.remove(&key);
+            }
+            self.drop_record(dot);
+        }
+        // Whatever is still under way was told by maps that had not forgotten this.
+        self.open.clear();
+        self.cut = cut;
+    }
+
+    /// Drops everything, and goes on as another actor that has forgotten what everybody has. It is [catching
+    /// up](Map::is_catching_up) then.
+    pub fn begin_anew(&mut self, actor: Actor, cut: &Cut) {
+        *self = Map { cut: cut.clone(), told: self.told, ..Map::with_planted(actor, self.planted) };
+    }
+
+    fn insert_record(&mut self, dot: Dot, record: Record) {
+        self.removals += usize::from(matches!(record.content, Content::Removed));
+        self.records.insert(dot, record);
+    }
+
+    fn drop_record(&mut self, dot: Dot) {
+        let record = self.records.remove(&dot).expect("a change of a key is kept");
+        self.removals -= usize::from(matches!(record.content, Content::Removed));
+    }
+
+    /// Panics unless everything fits together.
+    pub fn check(&self) {
+        let heads: usize = self.keys.values().map(SmallVec::len).sum();
+        assert!(heads == self.records.len(), "{heads} changes under keys, {} kept", self.records.len());
+        for (key, heads) in &self.keys {
+            assert!(!heads.is_empty(), "{key:?} has no change");
+            assert!(heads.is_sorted_by(|one, next| one < next), "{key:?} has changes out of order");
+            for dot in heads {
+                let record = &self.records[dot];
+                assert!(record.key == *key, "{dot:?} stands under {key:?} and not under {:?}", record.key);
+                assert!(self.has_seen(*dot), "{dot:?} is kept and was never seen");
+                for other in heads.iter().filter(|other| *other != dot) {
+                    assert!(!record.replaces(*dot, *other), "{dot:?} stands beside {other:?}, which it replaces");
+                }
+            }
+        }
+        let removals = self.records.values().filter(|record| matches!(record.content, Content::Removed)).count();
+        assert!(removals == self.removals, "{removals} removals, not {}", self.removals);
+        assert!(!self.seen.actors().any(|actor| self.cut.is_over(actor)), "a life that is over is remembered");
+    }
+}
+
+impl PartialEq for Map {
+    /// Whether two copies hold the same and know the same, whoever changes them.
+    fn eq(&self, other: &Map) -> bool {
+        self.records == other.records && self.keys == other.keys && self.seen == other.seen && self.cut == other.cut
+    }
+}
+
+impl fmt::Debug for Map {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut map = f.debug_map();
+        for (dot, record) in &self.records {
+            map.entry(dot, record);
+        }
+        map.finish()?;
+        write!(f, " of {:?}, seen {:?}, {:?}", self.actor, self.seen, self.cut)
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refused::Key { length } => write!(f, "a key has at most {MAX_KEY} bytes, and this has {length}"),
+            Refused::Value { length } => write!(f, "a value has at most {MAX_VALUE} bytes, and this has {length}"),
+            Refused::Full => write!(f, "the map has {MAX_KEYS} keys, and more is not kept: remove some"),
+        }
+    }
+}
+
+impl core::error::Error for Refused {}

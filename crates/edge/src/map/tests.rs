@@ -1,0 +1,558 @@
+//! Laws of the map, over arbitrary interleavings: a fleet of maps that change,
+//! tell each other parts that are lost, doubled and late, forget, restart, are
+//! expelled and come back, beside an oracle that forgets nothing.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use skein_machine::Random;
+use skein_machine::wire::{self, VERSION};
+
+use super::record::Content;
+use super::{Adopted, Cut, Delta, Map, Unmerged};
+use crate::dots::{Actor, Dot, Dots};
+use crate::owners::pull;
+use crate::{MemberId, Planted};
+
+const ALL: usize = usize::MAX;
+
+fn actor(member: u64, life: u64) -> Actor {
+    Actor { member: MemberId(member), life }
+}
+
+fn map(member: u64) -> Map {
+    Map::new(actor(member, 1))
+}
+
+/// Everything that one lacks of the other, by way of bytes.
+fn tell(from: &mut Map, to: &mut Map) -> Vec<super::Key> {
+    from.beyond(to.seen(), ALL).into_iter().flat_map(|delta| to.merge(crossed(&delta)).unwrap()).collect()
+}
+
+fn crossed(delta: &Delta) -> Delta {
+    wire::from_bytes(wire::to_bytes(delta), VERSION).unwrap()
+}
+
+fn value(text: &'static str) -> Bytes {
+    Bytes::from_static(text.as_bytes())
+}
+
+#[test]
+fn a_value_travels_and_is_replaced() {
+    let (mut a, mut b) = (map(1), map(2));
+    a.put(b"k", value("one")).unwrap();
+    assert_eq!(tell(&mut a, &mut b), [b"k"[..].into()]);
+    b.put(b"k", value("two")).unwrap();
+    assert_eq!(tell(&mut b, &mut a), [b"k"[..].into()]);
+    assert_eq!(a.get(b"k"), Some(&value("two")));
+    assert_eq!(a.values(b"k").count(), 1);
+    assert_eq!(tell(&mut a, &mut b).len(), 0, "nothing is new");
+    assert_eq!(a, b);
+}
+
+#[test]
+fn values_that_did_not_know_each_other_stay_and_one_is_shown() {
+    let (mut a, mut b) = (map(1), map(2));
+    a.put(b"k", value("a")).unwrap();
+    b.put(b"k", value("b")).unwrap();
+    let higher = if pull(MemberId(1), b"k") > pull(MemberId(2), b"k") { value("a") } else { value("b") };
+    tell(&mut a, &mut b);
+    tell(&mut b, &mut a);
+    assert_eq!((a.values(b"k").count(), a.get(b"k")), (2, Some(&higher)));
+    assert_eq!(a, b);
+    // Whoever writes next knew both.
+    b.put(b"k", value("c")).unwrap();
+    tell(&mut b, &mut a);
+    assert_eq!((a.values(b"k").count(), a.get(b"k")), (1, Some(&value("c"))));
+}
+
+#[test]
+fn a_removal_travels_takes_what_it_saw_and_nothing_else() {
+    let (mut a, mut b) = (map(1), map(2));
+    a.put(b"k", value("seen")).unwrap();
+    tell(&mut a, &mut b);
+    assert!(b.remove(b"k").is_some());
+    assert!(b.remove(b"k").is_none(), "it is gone");
+    a.put(b"k", value("unseen")).unwrap();
+    tell(&mut b, &mut a);
+    tell(&mut a, &mut b);
+    assert_eq!(a.get(b"k"), Some(&value("unseen")));
+    assert_eq!((a.removals(), a.len()), (1, 1));
+    assert_eq!(a, b);
+}
+
+#[test]
+fn a_part_that_was_lost_is_asked_for_again() {
+    let (mut a, mut b) = (map(1), map(2));
+    for nth in 0..20 {
+        a.put(format!("key-{nth}").as_bytes(), value("v")).unwrap();
+    }
+    let parts = a.beyond(b.seen(), 200);
+    assert!(parts.len() > 3, "{} parts", parts.len());
+    for part in &parts {
+        assert!(wire::to_bytes(part).len() <= 200, "a part of {} bytes", wire::to_bytes(part).len());
+    }
+    // All but one arrive, the later ones first.
+    for part in parts.iter().rev().filter(|part| **part != parts[1]) {
+        b.merge(part.clone()).unwrap();
+    }
+    assert_ne!(a, b);
+    tell(&mut a, &mut b);
+    assert_eq!(a, b);
+}
+
+#[test]
+fn what_everybody_has_is_forgotten() {
+    let (mut a, mut b) = (map(1), map(2));
+    let lives = BTreeMap::from([(MemberId(1), 1), (MemberId(2), 1)]);
+    a.put(b"gone", value("v")).unwrap();
+    a.put(b"kept", value("v")).unwrap();
+    tell(&mut a, &mut b);
+    b.remove(b"gone").unwrap();
+    b.put(b"kept", value("w")).unwrap();
+    assert!(a.next_cut(&[a.report().unwrap()], &lives).is_some(), "alone one forgets alone");
+    let cut = a.next_cut(&[a.report().unwrap(), b.report().unwrap()], &lives).unwrap();
+    assert_eq!(b.adopt(&cut), Adopted::Yes);
+    assert_eq!(b.removals(), 1, "not everybody had it");
+    let told = a.beyond(&Dots::new(), ALL).remove(0);
+    assert_eq!(b.merge(told), Err(Unmerged::OtherCut));
+    assert_eq!(a.adopt(&cut), Adopted::Yes);
+    tell(&mut b, &mut a);
+    let cut = b.next_cut(&[a.report().unwrap(), b.report().unwrap()], &lives).unwrap();
+    for map in [&mut a, &mut b] {
+        assert_eq!(map.adopt(&wire::from_bytes::<Cut>(wire::to_bytes(&cut), VERSION).unwrap()), Adopted::Yes);
+        assert_eq!(map.adopt(&cut), Adopted::Known);
+        assert_eq!((map.removals(), map.records(), map.get(b"kept")), (0, 1, Some(&value("w"))));
+        map.check();
+    }
+    assert_eq!(a, b);
+    assert_eq!(a.next_cut(&[a.report().unwrap(), b.report().unwrap()], &lives), None, "nothing would be gained");
+}
+
+#[test]
+fn whoever_lacks_what_is_forgotten_begins_anew() {
+    let (mut a, mut b, mut late) = (map(1), map(2), map(3));
+    a.put(b"k", value("v")).unwrap();
+    tell(&mut a, &mut b);
+    tell(&mut a, &mut late);
+    late.put(b"own", value("lost")).unwrap();
+    a.remove(b"k").unwrap();
+    tell(&mut a, &mut b);
+    // The third was expelled.
+    let cut = a.next_cut(&[a.report().unwrap(), b.report().unwrap()], &BTreeMap::new()).unwrap();
+    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes, Adopted::Yes));
+    assert_eq!(late.adopt(&cut), Adopted::Outdated);
+    assert_eq!(a.adopt(late.cut()), Adopted::Known);
+    late.begin_anew(actor(3, 2), &cut);
+    assert_eq!((late.report(), late.is_catching_up()), (None, true));
+    tell(&mut a, &mut late);
+    assert!(!late.is_catching_up());
+    assert_eq!(late, a);
+    assert_eq!(late.get(b"k"), None);
+}
+
+#[test]
+fn lives_that_are_over_are_forgotten() {
+    let mut maps = [map(1), map(2)];
+    maps[0].put(b"x", value("one")).unwrap();
+    for life in 2..20 {
+        let lives = BTreeMap::from([(MemberId(1), life), (MemberId(2), 1)]);
+        let cut = maps[0].cut().clone();
+        maps[0].begin_anew(actor(1, life), &cut);
+        let [one, other] = &mut maps;
+        tell(other, one);
+        one.put(b"x", Bytes::from(format!("{life}"))).unwrap();
+        tell(one, other);
+        for _ in 0..2 {
+            let reports: Vec<_> = maps.iter().map(|map| map.report().unwrap()).collect();
+            let Some(cut) = maps[1].next_cut(&reports, &lives) else { break };
+            for map in &mut maps {
+                assert_eq!(map.adopt(&cut), Adopted::Yes);
+                map.check();
+            }
+        }
+        assert!(maps[0].seen().actors().len() <= 3, "{life}: {:?}", maps[0].seen());
+        assert_eq!(maps[0], maps[1]);
+    }
+}
+
+#[test]
+fn two_cuts_at_once_are_adopted_both() {
+    let mut maps = [map(1), map(2)];
+    maps[0].put(b"a", value("v")).unwrap();
+    let [one, other] = &mut maps;
+    tell(one, other);
+    let first = {
+        let reports: Vec<_> = maps.iter().map(|map| map.report().unwrap()).collect();
+        maps[0].next_cut(&reports, &BTreeMap::new()).unwrap()
+    };
+    maps[1].put(b"b", value("v")).unwrap();
+    let [one, other] = &mut maps;
+    tell(other, one);
+    let reports: Vec<_> = maps.iter().map(|map| map.report().unwrap()).collect();
+    let second = maps[1].next_cut(&reports, &BTreeMap::new()).unwrap();
+    maps[1].remove(b"a").unwrap();
+    assert_eq!((maps[0].adopt(&first), maps[0].adopt(&second)), (Adopted::Yes, Adopted::Yes));
+    assert_eq!((maps[1].adopt(&second), maps[1].adopt(&first)), (Adopted::Yes, Adopted::Known));
+    assert_eq!(maps[0].cut().id(), maps[1].cut().id());
+}
+
+#[test]
+fn of_two_halves_that_expelled_each_other_one_begins_anew() {
+    let (mut a, mut b) = (map(1), map(2));
+    for (map, key) in [(&mut a, b"a"), (&mut b, b"b")] {
+        map.put(key, value("v")).unwrap();
+        let cut = map.next_cut(&[map.report().unwrap()], &BTreeMap::new()).unwrap();
+        assert_eq!(map.adopt(&cut), Adopted::Yes);
+    }
+    let (to_a, to_b) = (b.cut().clone(), a.cut().clone());
+    let outcome = [a.adopt(&to_a), b.adopt(&to_b)];
+    assert!(
+        outcome == [Adopted::Outdated, Adopted::TheyAreOutdated]
+            || outcome == [Adopted::TheyAreOutdated, Adopted::Outdated],
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    let mut map = map(1);
+    let error = map.put(&vec![0; super::MAX_KEY + 1], value("v")).unwrap_err();
+    assert_eq!(format!("{error}"), "a key has at most 1024 bytes, and this has 1025");
+    let error = map.put(b"k", vec![0; super::MAX_VALUE + 1].into()).unwrap_err();
+    assert_eq!(format!("{error}"), "a value has at most 65536 bytes, and this has 65537");
+    map.put(&[0; super::MAX_KEY], vec![0; super::MAX_VALUE].into()).unwrap();
+    let parts = map.beyond(&Dots::new(), 100);
+    assert_eq!(parts.len(), 1, "what is larger than a part has one for itself");
+    // A vector of so many actors is nobody's.
+    let mut liar = Map::new(actor(2, 1));
+    (0..crate::dots::MAX_ACTORS as u64)
+        .for_each(|member| liar.seen.insert(Dot { actor: actor(member + 10, 1), nth: 1 }));
+    let delta = Delta { covers: liar.seen.clone(), ..parts[0].clone() };
+    assert_eq!(map.merge(delta), Err(Unmerged::TooMuch));
+}
+
+/// What a fleet of maps does.
+struct Fleet {
+    random: Random,
+    maps: Vec<Map>,
+    /// Expelled, and not back yet.
+    is_out: Vec<bool>,
+    lives: u64,
+    /// Deltas on their way, each to one of them.
+    on_the_way: Vec<(usize, Delta)>,
+    /// Every change ever made: what it did, and which changes of its key it knew, and they.
+    oracle: BTreeMap<Dot, (Vec<u8>, Content, BTreeSet<Dot>)>,
+    /// Cuts that were made.
+    cuts: Vec<Cut>,
+    /// Who was expelled has lost what it had not told.
+    has_lost: bool,
+    /// Who was expelled in its life, for however long.
+    was_out: Vec<bool>,
+    /// Whoever is expelled hears nothing either.
+    is_far: bool,
+    /// How much changes, beside how much is told.
+    busy: u64,
+    /// How much gets through.
+    luck: f64,
+}
+
+const MEMBERS: usize = 4;
+const KEYS: u64 = 2;
+
+impl Fleet {
+    fn new(seed: u64, planted: Planted) -> Fleet {
+        let mut random = Random::new(seed);
+        let (is_far, busy, luck) = (random.chance(0.5), random.between(1, 20), 0.6 + 0.4 * random.fraction());
+        Fleet {
+            random,
+            maps: (0..MEMBERS as u64).map(|member| Map::with_planted(actor(member, 1), planted)).collect(),
+            is_out: vec![false; MEMBERS],
+            lives: 1,
+            on_the_way: Vec::new(),
+            oracle: BTreeMap::new(),
+            cuts: Vec::new(),
+            has_lost: false,
+            was_out: vec![false; MEMBERS],
+            is_far,
+            busy,
+            luck,
+        }
+    }
+
+    fn member(&mut self) -> usize {
+        self.random.below(MEMBERS as u64) as usize
+    }
+
+    fn change(&mut self, at: usize) {
+        if self.maps[at].is_catching_up() {
+            return;
+        }
+        let key = vec![b'a' + self.random.below(KEYS) as u8];
+        let knew = self.known_to(at, &key);
+        let map = &mut self.maps[at];
+        let dot = match self.random.below(3) {
+            0 => map.remove(&key),
+            _ => Some(map.put(&key, Bytes::from(format!("{:?}", self.oracle.len()))).unwrap()),
+        };
+        if let Some(dot) = dot {
+            let content = self.maps[at].records[&dot].content.clone();
+            self.oracle.insert(dot, (key, content, knew));
+        }
+    }
+
+    /// The changes of a key that stand at a member, and all that those knew.
+    fn known_to(&self, at: usize, key: &[u8]) -> BTreeSet<Dot> {
+        let heads = self.maps[at].keys.get(key).into_iter().flatten();
+        heads.flat_map(|dot| self.oracle[dot].2.iter().copied().chain([*dot])).collect()
+    }
+
+    /// One tells another what it lacks, in small parts.
+    fn tell(&mut self, from: usize, to: usize) {
+        if self.is_far && self.is_out[from] != self.is_out[to] {
+            return;
+        }
+        let limit = self.random.between(60, 300) as usize;
+        let seen = self.maps[to].seen().clone();
+        let parts = match self.random.chance(0.3) {
+            true => self.maps[from].news(&self.maps[from].seen().without(&seen), limit),
+            false => self.maps[from].beyond(&seen, limit),
+        };
+        self.on_the_way.extend(parts.into_iter().map(|part| (to, part)));
+    }
+
+    fn arrive(&mut self) {
+        if self.on_the_way.is_empty() {
+            return;
+        }
+        let nth = self.random.below(self.on_the_way.len() as u64) as usize;
+        let (to, delta) = match self.random.below(4) {
+            0 => self.on_the_way[nth].clone(),
+            _ => self.on_the_way.swap_remove(nth),
+        };
+        if self.random.chance(self.luck) {
+            let _ = self.maps[to].merge(crossed(&delta));
+            self.maps[to].check();
+        }
+    }
+
+    /// Whoever is not expelled reports, and there is a cut.
+    fn cut(&mut self, at: usize) {
+        let reports: Option<Vec<_>> =
+            (0..MEMBERS).filter(|nth| !self.is_out[*nth]).map(|nth| self.maps[nth].report()).collect();
+        let lives: BTreeMap<_, _> = (0..MEMBERS)
+            .filter(|nth| !self.is_out[*nth])
+            .map(|nth| (self.maps[nth].actor().member, self.maps[nth].actor().life))
+            .collect();
+        if let Some(cut) = reports.and_then(|reports| self.maps[at].next_cut(&reports, &lives)) {
+            self.cuts.push(cut);
+        }
+    }
+
+    /// Two compare their cuts.
+    fn compare(&mut self, one: usize, other: usize) {
+        for (from, to) in [(one, other), (other, one)] {
+            let cut = self.maps[from].cut().clone();
+            self.hear(to, &cut);
+        }
+    }
+
+    fn hear(&mut self, at: usize, cut: &Cut) {
+        if self.maps[at].adopt(cut) == Adopted::Outdated {
+            // While one that was expelled talks again and has not heard of it, others may believe it.
+            let may_have_to = !self.is_far || self.was_out.contains(&true) || self.maps[at].is_catching_up();
+            assert!(may_have_to, "member {at} must begin anew and everybody was always there");
+            self.begin_anew(at, cut);
+        }
+        self.maps[at].check();
+    }
+
+    fn expel(&mut self, at: usize) {
+        (self.is_out[at], self.was_out[at]) = (true, true);
+        if self.is_far {
+            self.on_the_way.clear();
+        }
+    }
+
+    fn begin_anew(&mut self, at: usize, cut: &Cut) {
+        // Words of the life that is over now might still be on their way to those who take it for over.
+        if self.is_far {
+            self.on_the_way.clear();
+        }
+        self.lives += 1;
+        (self.has_lost, self.was_out[at]) = (true, false);
+        self.maps[at].begin_anew(actor(at as u64, self.lives), cut);
+    }
+
+    fn step(&mut self) {
+        let (one, other) = (self.member(), self.member());
+        match self.random.below(100) {
+            nth if nth < self.busy => self.change(one),
+            0..40 => self.tell(one, other),
+            40..70 => self.arrive(),
+            70..75 if !self.is_out[one] => self.cut(one),
+            75..95 if !self.is_out[one] && !self.is_out[other] => self.compare(one, other),
+            95..97 if !self.cuts.is_empty() && !self.is_out[one] => {
+                let nth = self.random.below(self.cuts.len() as u64) as usize;
+                let cut = self.cuts[nth].clone();
+                if cut.generation() >= self.maps[one].cut().generation() {
+                    self.hear(one, &cut);
+                }
+            }
+            97 if self.is_out.iter().all(|is_out| !is_out) => self.expel(one),
+            98 => self.is_out[one] = false,
+            _ => {}
+        }
+    }
+
+    /// Everybody comes back, and tells everybody everything, until nothing is new.
+    fn calm(&mut self) {
+        self.is_out = vec![false; MEMBERS];
+        self.on_the_way.clear();
+        for _ in 0..4 {
+            for (one, other) in (0..MEMBERS).flat_map(|one| (0..MEMBERS).map(move |other| (one, other))) {
+                self.compare(one, other);
+            }
+            for (one, other) in (0..MEMBERS).flat_map(|one| (0..MEMBERS).map(move |other| (one, other))) {
+                if self.maps[one].cut().id() == self.maps[other].cut().id() {
+                    let seen = self.maps[other].seen().clone();
+                    for delta in self.maps[one].beyond(&seen, 100) {
+                        self.maps[other].merge(delta).unwrap();
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is wrong, if anything.
+    fn judge(&self) -> Result<(), alloc::string::String> {
+        for map in &self.maps[1..] {
+            if *map != self.maps[0] {
+                return Err(format!("they differ: {:?} and {map:?}", self.maps[0]));
+            }
+        }
+        let map = &self.maps[0];
+        let replaced: BTreeSet<Dot> = self.oracle.values().flat_map(|(_, _, knew)| knew.iter().copied()).collect();
+        for (dot, (key, content, knew)) in &self.oracle {
+            let stands = map.records.contains_key(dot);
+            let is_value = matches!(content, Content::Value(_));
+            if stands && knew.iter().any(|dot| map.records.contains_key(dot)) {
+                return Err(format!("{dot:?} stands beside what it knew at {key:?}"));
+            }
+            // Where nobody lost anything, what stands is exactly what nothing replaced.
+            if !self.has_lost && is_value && stands == replaced.contains(dot) {
+                return Err(format!("{dot:?} of {key:?} stands: {stands}"));
+            }
+            // What was removed, or replaced, by a change that got about, does not come back.
+            if stands && self.got_about(dot, map) {
+                return Err(format!("{dot:?} of {key:?} came back"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a change that replaced this one was seen by the fleet. Of lives that are over nobody knows any more what
+    /// was lost with them.
+    fn got_about(&self, dot: &Dot, map: &Map) -> bool {
+        self.oracle.iter().any(|(later, (_, _, knew))| knew.contains(dot) && map.seen.contains(*later))
+    }
+}
+
+fn run(seed: u64, planted: Planted) -> Result<(), alloc::string::String> {
+    let mut fleet = Fleet::new(seed, planted);
+    let steps = fleet.random.between(50, 600);
+    for _ in 0..steps {
+        fleet.step();
+    }
+    fleet.calm();
+    fleet.judge().map_err(|error| format!("seed {seed}: {error}"))
+}
+
+#[test]
+fn maps_become_the_same_and_nothing_comes_back() {
+    for seed in 0..1500 {
+        run(seed, Planted::NONE).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn planted_bugs_are_found() {
+    use crate::Mutant;
+    for (name, mutant) in Mutant::ALL {
+        let found = (0..1500).find(|seed| run(*seed, Planted::bug(mutant)).is_err());
+        assert!(found.is_some(), "{name} survives");
+    }
+}
+
+/// What one map may have done: changes, and deltas that it took from two others.
+fn some_maps() -> impl Strategy<Value = (u64, usize)> {
+    (any::<u64>(), 5usize..80)
+}
+
+/// Three maps that have told each other this and that.
+fn three(seed: u64, steps: usize) -> [Map; 3] {
+    let mut fleet = Fleet::new(seed, Planted::NONE);
+    for _ in 0..steps {
+        let (one, other) = (fleet.member(), fleet.member());
+        match fleet.random.below(3) {
+            0 => fleet.tell(one, other),
+            1 => fleet.arrive(),
+            _ => fleet.change(one),
+        }
+    }
+    [fleet.maps[0].clone(), fleet.maps[1].clone(), fleet.maps[2].clone()]
+}
+
+/// Everything of the other into the one, known or not.
+fn merged(one: &Map, other: &Map) -> Map {
+    let (mut one, mut other) = (one.clone(), other.clone());
+    other.beyond(&Dots::new(), ALL).into_iter().for_each(|delta| {
+        one.merge(delta).unwrap();
+    });
+    one
+}
+
+proptest! {
+    #[test]
+    fn merging_is_associative_commutative_and_idempotent((seed, steps) in some_maps()) {
+        let [a, b, c] = three(seed, steps);
+        prop_assert_eq!(merged(&a, &a), a.clone());
+        prop_assert_eq!(merged(&a, &b), merged(&b, &a));
+        prop_assert_eq!(merged(&merged(&a, &b), &c), merged(&a, &merged(&b, &c)));
+        prop_assert_eq!(merged(&merged(&a, &b), &b), merged(&a, &b));
+    }
+
+    #[test]
+    fn a_delta_is_as_good_as_everything((seed, steps) in some_maps(), limit in 60usize..400) {
+        let [a, mut b, _] = three(seed, steps);
+        let mut by_delta = a.clone();
+        for part in b.beyond(a.seen(), limit) {
+            prop_assert_eq!(&crossed(&part), &part);
+            by_delta.merge(part).unwrap();
+        }
+        prop_assert_eq!(by_delta, merged(&a, &b));
+    }
+
+    #[test]
+    fn any_bytes_decode_or_are_refused(bytes in proptest::collection::vec(0u8..5, 0..160)) {
+        wire::examine::<Delta>(&bytes);
+        wire::examine::<Cut>(&bytes);
+        wire::examine::<super::Report>(&bytes);
+    }
+
+    #[test]
+    fn a_delta_with_a_wrong_byte_decodes_or_is_refused((seed, steps) in some_maps(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
+        let [mut a, ..] = three(seed, steps);
+        for part in a.beyond(&Dots::new(), 400) {
+            let mut bytes = wire::to_bytes(&part).to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] ^= 1 << bit;
+            wire::examine::<Delta>(&bytes);
+        }
+    }
+}
