@@ -2,6 +2,8 @@
 //! The planet is nine regions of one public cloud, the three scenarios are
 //! those under which PrimCast was published, and calm is none in particular.
 
+use std::collections::BTreeMap;
+
 use skein_machine::{Cluster, ProcessId, Random};
 
 use crate::{MICROSECOND, MILLISECOND, Nanos};
@@ -10,8 +12,24 @@ use crate::{MICROSECOND, MILLISECOND, Nanos};
 #[derive(Clone, Debug)]
 pub struct Latency {
     processes: usize,
-    delays: Vec<Nanos>,
+    delays: Delays,
     spread: Spread,
+}
+
+/// One-way delays.
+#[derive(Clone, Debug)]
+enum Delays {
+    /// From each to each.
+    Each(Vec<Nanos>),
+    /// By where processes stand: thousands have millions of pairs, and few places.
+    Places {
+        /// The place of each process.
+        places: Vec<u16>,
+        within: Nanos,
+        between: Nanos,
+        /// Pairs that were set otherwise.
+        others: BTreeMap<(usize, usize), Nanos>,
+    },
 }
 
 /// How much delays vary, as a fraction of each.
@@ -79,7 +97,20 @@ impl Latency {
             .flat_map(|from| processes.iter().map(move |to| (*from, *to)))
             .map(|(from, to)| if from == to { 0 } else { delay(from, to) })
             .collect();
+        Latency { processes: processes.len(), delays: Delays::Each(delays), spread: Spread::Above(jitter) }
+    }
+
+    /// Every process in one of some places: one delay within a place, another between any two.
+    pub fn places(processes: &[ProcessId], jitter: f64, delays: [Nanos; 2], of: impl Fn(ProcessId) -> u16) -> Latency {
+        let places = processes.iter().map(|process| of(*process)).collect();
+        let [within, between] = delays;
+        let delays = Delays::Places { places, within, between, others: BTreeMap::new() };
         Latency { processes: processes.len(), delays, spread: Spread::Above(jitter) }
+    }
+
+    /// A fleet in places all over the planet: half a millisecond within one, 100 ms between two, up to a fifth more.
+    pub fn edge(processes: &[ProcessId], of: impl Fn(ProcessId) -> u16) -> Latency {
+        Latency::places(processes, 0.2, [MILLISECOND / 2, 100 * MILLISECOND], of)
     }
 
     /// The same delay between any two, always: the model in which steps are counted.
@@ -149,12 +180,28 @@ impl Latency {
 
     /// Sets one delay; processes by their place in the list that it was made from.
     pub fn set(&mut self, from: usize, to: usize, delay: Nanos) {
-        self.delays[from * self.processes + to] = delay;
+        match &mut self.delays {
+            Delays::Each(delays) => delays[from * self.processes + to] = delay,
+            Delays::Places { others, .. } => {
+                others.insert((from, to), delay);
+            }
+        }
+    }
+
+    /// One delay as it was set.
+    fn delay(&self, from: usize, to: usize) -> Nanos {
+        match &self.delays {
+            Delays::Each(delays) => delays[from * self.processes + to],
+            Delays::Places { others, .. } if others.contains_key(&(from, to)) => others[&(from, to)],
+            Delays::Places { .. } if from == to => 0,
+            Delays::Places { places, within, .. } if places[from] == places[to] => *within,
+            Delays::Places { between, .. } => *between,
+        }
     }
 
     /// How long one message takes.
     pub(crate) fn draw(&self, from: usize, to: usize, random: &mut Random) -> Nanos {
-        let delay = self.delays[from * self.processes + to];
+        let delay = self.delay(from, to);
         match self.spread {
             _ if delay == 0 => delay,
             Spread::Above(0.0) | Spread::Around(0.0) => delay,
@@ -221,6 +268,18 @@ mod tests {
         assert!(drawn.iter().all(|delay| (800_000.0..=1_200_000.0).contains(delay)), "four deviations at most");
         let latency = Latency::between(&processes, 0.5, |_, _| MILLISECOND).with_deviation(0.0);
         assert!(draws(&latency).iter().all(|delay| *delay == MILLISECOND as f64), "none");
+    }
+
+    #[test]
+    fn a_fleet_has_a_delay_within_a_place_and_one_between() {
+        let processes: Vec<ProcessId> = (0..3_200).map(ProcessId).collect();
+        let mut latency = Latency::places(&processes, 0.0, [1, 9], |process| process.0 / 64);
+        latency.set(0, 1, 5);
+        let mut random = Random::new(1);
+        let drawn = [(0, 1), (1, 0), (0, 63), (0, 64), (3_199, 3_136), (3_199, 0), (7, 7)];
+        assert_eq!(drawn.map(|(from, to)| latency.draw(from, to, &mut random)), [5, 1, 1, 9, 1, 9, 0]);
+        let edge = Latency::edge(&processes, |process| process.0 / 64);
+        assert!((0..100).all(|_| (100..120).contains(&(edge.draw(0, 64, &mut random) / MILLISECOND))));
     }
 
     #[test]

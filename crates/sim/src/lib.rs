@@ -16,6 +16,7 @@ mod askers;
 pub mod check;
 pub mod clients;
 mod clock;
+mod datagrams;
 mod disk;
 pub mod flow;
 mod history;
@@ -40,6 +41,7 @@ mod world;
 
 pub use access::{ALL_COMMUTE, SOME_COMMUTE};
 pub use clock::Clock;
+pub use datagrams::Datagrams;
 pub use disk::{Disk, DiskHabits};
 pub use history::{Cast, Entry, History, Sent};
 pub use latency::{Latency, PLANET, Region};

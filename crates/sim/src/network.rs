@@ -2,32 +2,43 @@
 //! breaks; then it loses a suffix of what was on the way in each direction,
 //! and whatever is sent until it stands again. A cut holds messages back, one
 //! way or both; a slow link delays them; a thin one makes them queue.
+//!
+//! Where [datagrams](crate::Datagrams) are let, small messages need no link:
+//! each has a way and a fate of its own, and a cut loses them. A link is made
+//! when it is first used, so that a fleet of thousands has a network too.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use skein_machine::Random;
 
-use crate::{Latency, Nanos, SECOND};
+use crate::{Datagrams, Latency, Nanos, SECOND};
 
 /// All links of a world. Processes are numbered from 0 here.
 #[derive(Debug)]
 pub struct Network {
     processes: usize,
     latency: Latency,
+    /// Where the link from one process to another lies in the list, counted from 1: most pairs of a large fleet
+    /// never have one, and memory that nobody looks at costs nothing.
+    places: Vec<u32>,
     links: Vec<Link>,
+    /// Pairs between which nothing arrives, a bit for each direction.
+    cuts: Vec<u64>,
+    /// What becomes of small messages, where they travel alone.
+    datagrams: Option<Datagrams>,
 }
 
 /// One direction between two processes.
 #[derive(Debug)]
 struct Link {
+    from: u16,
+    to: u16,
     on_the_way: VecDeque<Traveller>,
     /// Nothing may arrive before this: order is kept.
     newest_arrival: Nanos,
     /// The wire is busy until then.
     busy_until: Nanos,
-    /// Nothing arrives while it is cut.
-    is_cut: bool,
     /// The pair has no connection: what is sent is lost.
     is_broken: bool,
     /// Whether an arrival is planned.
@@ -54,54 +65,96 @@ pub(crate) struct LinkId(u32);
 impl Network {
     pub(crate) fn new(latency: Latency) -> Network {
         let processes = latency.processes();
-        let link = || Link {
-            on_the_way: VecDeque::new(),
-            newest_arrival: 0,
-            busy_until: 0,
-            is_cut: false,
-            is_broken: false,
-            is_awaited: false,
-            slowdown: 1.0,
-            bytes_per_second: None,
-        };
-        Network { processes, latency, links: (0..processes * processes).map(|_| link()).collect() }
+        let pairs = processes * processes;
+        let (places, cuts) = (vec![0; pairs], vec![0; pairs.div_ceil(64)]);
+        Network { processes, latency, places, links: Vec::new(), cuts, datagrams: None }
     }
 
-    pub(crate) fn link(&self, from: usize, to: usize) -> LinkId {
-        LinkId((from * self.processes + to) as u32)
+    /// The link from one process to another, made if it is the first time that somebody asks.
+    pub(crate) fn link(&mut self, from: usize, to: usize) -> LinkId {
+        if let Some(link) = self.link_that_is(from, to) {
+            return link;
+        }
+        self.links.push(Link::new(from as u16, to as u16));
+        self.places[from * self.processes + to] = self.links.len() as u32;
+        LinkId(self.links.len() as u32 - 1)
+    }
+
+    /// The link from one process to another, if anybody ever asked for it.
+    pub(crate) fn link_that_is(&self, from: usize, to: usize) -> Option<LinkId> {
+        self.places[from * self.processes + to].checked_sub(1).map(LinkId)
+    }
+
+    /// The ends of all links that are, in order.
+    pub(crate) fn pairs(&self) -> Vec<(usize, usize)> {
+        let mut pairs: Vec<_> = self.links.iter().map(|link| (usize::from(link.from), usize::from(link.to))).collect();
+        pairs.sort_unstable();
+        pairs
     }
 
     /// The two ends of a link.
     pub(crate) fn ends(&self, link: LinkId) -> (usize, usize) {
-        (link.0 as usize / self.processes, link.0 as usize % self.processes)
+        let link = &self.links[link.0 as usize];
+        (usize::from(link.from), usize::from(link.to))
+    }
+
+    /// From now on small messages travel alone.
+    pub(crate) fn let_datagrams(&mut self, datagrams: Datagrams) {
+        self.datagrams = Some(datagrams);
+    }
+
+    /// What becomes of small messages, where they travel alone.
+    pub(crate) fn datagrams(&mut self) -> Option<&mut Datagrams> {
+        self.datagrams.as_mut()
+    }
+
+    /// Whether a message of this length travels alone.
+    pub(crate) fn is_datagram(&self, length: usize) -> bool {
+        self.datagrams.is_some_and(|datagrams| length <= datagrams.at_most)
+    }
+
+    /// When a message that travels alone arrives, unless it is lost.
+    pub(crate) fn cast(&mut self, from: usize, to: usize, now: Nanos, random: &mut Random) -> Option<Nanos> {
+        let delay = self.latency.draw(from, to, random);
+        let loss = self.datagrams.map_or(0.0, |datagrams| datagrams.loss);
+        if self.is_cut_off(from, to) || (loss > 0.0 && random.chance(loss)) {
+            return None;
+        }
+        let slowdown = self.link_that_is(from, to).map_or(1.0, |link| self.links[link.0 as usize].slowdown);
+        Some(now + (delay as f64 * slowdown) as Nanos)
     }
 
     /// Puts a message on its way, and answers when to look for it, unless that is planned or pointless.
-    pub(crate) fn send(&mut self, link: LinkId, bytes: Bytes, now: Nanos, random: &mut Random) -> Option<Nanos> {
-        let (from, to) = self.ends(link);
+    pub(crate) fn send(&mut self, id: LinkId, bytes: Bytes, now: Nanos, random: &mut Random) -> Option<Nanos> {
+        let (from, to) = self.ends(id);
         let delay = self.latency.draw(from, to, random);
-        let link = &mut self.links[link.0 as usize];
+        let is_cut = self.is_cut_off(from, to);
+        let link = &mut self.links[id.0 as usize];
         if link.is_broken {
             return None;
         }
         let takes = (delay as f64 * link.slowdown) as Nanos;
         link.depart(Traveller { departs: now, takes, arrives: now, bytes }, now);
-        link.await_front()
+        link.await_front(is_cut)
     }
 
     /// Takes the message that has arrived. `None` when the link is cut meanwhile.
     pub(crate) fn take(&mut self, link: LinkId, now: Nanos) -> Option<Bytes> {
+        let (from, to) = self.ends(link);
+        let is_cut = self.is_cut_off(from, to);
         let link = &mut self.links[link.0 as usize];
         link.is_awaited = false;
         match link.on_the_way.front() {
-            Some(front) if front.arrives <= now && !link.is_cut => link.on_the_way.pop_front().map(|front| front.bytes),
+            Some(front) if front.arrives <= now && !is_cut => link.on_the_way.pop_front().map(|front| front.bytes),
             _ => None,
         }
     }
 
     /// When to look for the next message of a link, unless that is planned already.
     pub(crate) fn next_arrival(&mut self, link: LinkId, now: Nanos) -> Option<Nanos> {
-        self.links[link.0 as usize].await_front().map(|arrives| arrives.max(now))
+        let (from, to) = self.ends(link);
+        let is_cut = self.is_cut_off(from, to);
+        self.links[link.0 as usize].await_front(is_cut).map(|arrives| arrives.max(now))
     }
 
     /// The receiver does not listen now; somebody will ask for the next arrival when it does.
@@ -110,8 +163,23 @@ impl Network {
     }
 
     pub(crate) fn set_cut(&mut self, from: usize, to: usize, is_cut: bool) {
-        let link = self.link(from, to);
-        self.links[link.0 as usize].is_cut = is_cut;
+        let (word, bit) = self.cut_bit(from, to);
+        if is_cut {
+            self.cuts[word] |= bit;
+        } else {
+            self.cuts[word] &= !bit;
+        }
+    }
+
+    /// Whether nothing arrives from one process at another.
+    pub(crate) fn is_cut_off(&self, from: usize, to: usize) -> bool {
+        let (word, bit) = self.cut_bit(from, to);
+        self.cuts[word] & bit != 0
+    }
+
+    fn cut_bit(&self, from: usize, to: usize) -> (usize, u64) {
+        let pair = from * self.processes + to;
+        (pair / 64, 1 << (pair % 64))
     }
 
     pub(crate) fn set_slowdown(&mut self, from: usize, to: usize, slowdown: f64) {
@@ -131,11 +199,18 @@ impl Network {
     }
 
     pub(crate) fn is_cut(&self, a: usize, b: usize) -> bool {
-        self.links[self.link(a, b).0 as usize].is_cut || self.links[self.link(b, a).0 as usize].is_cut
+        self.is_cut_off(a, b) || self.is_cut_off(b, a)
     }
 
     pub(crate) fn is_broken(&self, a: usize, b: usize) -> bool {
-        self.links[self.link(a, b).0 as usize].is_broken
+        self.link_that_is(a, b).is_some_and(|link| self.links[link.0 as usize].is_broken)
+    }
+
+    /// Whether two processes have a connection that can break. Where small messages need none, those that never
+    /// said anything large to each other have none.
+    pub(crate) fn has_connection(&self, a: usize, b: usize) -> bool {
+        let is_used = || self.link_that_is(a, b).or(self.link_that_is(b, a)).is_some();
+        !self.is_broken(a, b) && (self.datagrams.is_none() || is_used())
     }
 
     /// Breaks the connection of a pair. In each direction a random prefix of
@@ -152,8 +227,9 @@ impl Network {
     /// Everything on the way to a process is lost: nobody is there to take it.
     pub(crate) fn lose_everything_to(&mut self, process: usize) {
         for from in 0..self.processes {
-            let link = self.link(from, process);
-            self.links[link.0 as usize].on_the_way.clear();
+            if let Some(link) = self.link_that_is(from, process) {
+                self.links[link.0 as usize].on_the_way.clear();
+            }
         }
     }
 
@@ -170,8 +246,9 @@ impl Network {
 
     /// Heals what was cut, slowed or thinned.
     pub(crate) fn calm(&mut self, now: Nanos) {
+        self.cuts.fill(0);
         for link in &mut self.links {
-            (link.is_cut, link.slowdown) = (false, 1.0);
+            link.slowdown = 1.0;
             link.set_bandwidth(None, now);
         }
     }
@@ -184,6 +261,20 @@ impl Network {
 }
 
 impl Link {
+    fn new(from: u16, to: u16) -> Link {
+        Link {
+            from,
+            to,
+            on_the_way: VecDeque::new(),
+            newest_arrival: 0,
+            busy_until: 0,
+            is_broken: false,
+            is_awaited: false,
+            slowdown: 1.0,
+            bytes_per_second: None,
+        }
+    }
+
     /// Puts a message behind the others before the wire, and on it as soon as that is free.
     fn depart(&mut self, mut traveller: Traveller, now: Nanos) {
         traveller.departs = match self.bytes_per_second {
@@ -215,9 +306,9 @@ impl Link {
     }
 
     /// When the front arrives, if nobody waits for it yet.
-    fn await_front(&mut self) -> Option<Nanos> {
+    fn await_front(&mut self, is_cut: bool) -> Option<Nanos> {
         let arrives = self.on_the_way.front()?.arrives;
-        if self.is_awaited || self.is_cut {
+        if self.is_awaited || is_cut {
             return None;
         }
         self.is_awaited = true;
@@ -264,6 +355,7 @@ mod tests {
         for seed in 0..50 {
             let (mut network, _) = pair(10);
             let mut random = Random::new(seed);
+            let link = network.link(0, 1);
             for text in ["a", "b"] {
                 network.send(link, word(text), 0, &mut random);
             }

@@ -6,6 +6,7 @@
 //! [`World::next`], which runs until something happened that somebody outside
 //! wants to know. What breaks, and when, is not decided here.
 
+mod datagrams;
 mod fate;
 
 use bytes::Bytes;
@@ -51,6 +52,7 @@ pub struct World<M: Machine> {
 /// What the agenda holds.
 pub(crate) enum Event<M: Machine> {
     Arrival(LinkId),
+    Datagram { from: usize, place: usize, message: Bytes },
     ToItself { place: usize, life: u32, message: Bytes },
     Timer { place: usize, timer: M::Timer, token: Token },
     SyncDone { place: usize, life: u32 },
@@ -216,6 +218,7 @@ impl<M: Machine> World<M> {
     fn happen(&mut self, event: Event<M>) {
         match event {
             Event::Arrival(link) => self.arrive(link),
+            Event::Datagram { from, place, message } => self.drop_in(from, place, message),
             Event::ToItself { place, .. }
             | Event::Timer { place, .. }
             | Event::SyncDone { place, .. }
@@ -420,6 +423,10 @@ impl<M: Machine> World<M> {
         }
         self.bytes_sent += bytes.len() as u64;
         self.traffic.push(Sent { at: self.now, from: self.processes[from].id, to: self.processes[to].id });
+        if self.network.is_datagram(bytes.len()) {
+            self.cast(from, to, bytes);
+            return;
+        }
         let link = self.network.link(from, to);
         if let Some(at) = self.network.send(link, bytes, self.now, &mut self.random) {
             self.agenda.plan(at, Event::Arrival(link));

@@ -1,6 +1,8 @@
 //! What a host promises to a machine, promise by promise: the order of
 //! effects, what a disk keeps, what a link loses, what a life leaves behind.
 
+#[path = "hosting/datagrams.rs"]
+mod datagrams;
 mod puppet;
 
 use std::collections::BTreeSet;

@@ -149,10 +149,8 @@ impl<M: Machine> World<M> {
     pub fn calm_network(&mut self) {
         self.note(|| "all links are healed".into());
         self.network.calm(self.now);
-        for from in 0..self.processes.len() {
-            for to in 0..self.processes.len() {
-                self.look_for_arrivals(from, to);
-            }
+        for (from, to) in self.network.pairs() {
+            self.look_for_arrivals(from, to);
         }
     }
 
@@ -209,7 +207,7 @@ impl<M: Machine> World<M> {
         self.processes[place].die();
         self.network.lose_everything_to(place);
         for other in (0..self.processes.len()).filter(|other| *other != place) {
-            if !self.network.is_broken(place, other) {
+            if self.network.has_connection(place, other) {
                 self.network.break_pair(place, other, &mut self.random);
             }
         }
@@ -246,7 +244,7 @@ impl<M: Machine> World<M> {
     }
 
     fn look_for_arrivals(&mut self, from: usize, to: usize) {
-        let link = self.network.link(from, to);
+        let Some(link) = self.network.link_that_is(from, to) else { return };
         if let Some(at) = self.network.next_arrival(link, self.now) {
             self.agenda.plan(at, Event::Arrival(link));
         }
