@@ -12,11 +12,17 @@
 
 extern crate alloc;
 
+mod book;
 pub mod dots;
 pub mod map;
+mod member;
+pub mod membership;
 mod mutant;
 mod name;
 pub mod owners;
 
+pub use book::Book;
+pub use member::Member;
+pub use membership::Membership;
 pub use mutant::{Mutant, Planted};
 pub use name::{MAX_NAME, MemberId, Name, NameError};

@@ -7,13 +7,16 @@ pub enum Mutant {
     MapBelievesAheadOfItself,
     /// A map forgets what everybody has although it lacks some of that itself.
     MapForgetsWhatItNeverSaw,
+    /// A member takes each of its lives for the first.
+    MembershipGoesBack,
 }
 
 impl Mutant {
     /// Every bug, by the name that people type.
-    pub const ALL: [(&'static str, Mutant); 2] = [
+    pub const ALL: [(&'static str, Mutant); 3] = [
         ("map-believes-ahead-of-itself", Mutant::MapBelievesAheadOfItself),
         ("map-forgets-what-it-never-saw", Mutant::MapForgetsWhatItNeverSaw),
+        ("membership-goes-back", Mutant::MembershipGoesBack),
     ];
 }
 

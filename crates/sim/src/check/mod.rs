@@ -4,6 +4,7 @@
 //! bug in a real protocol does the same (`skein sim mutants`).
 
 mod agreement;
+mod converge;
 mod cycle;
 mod done;
 mod expiry;
@@ -17,6 +18,7 @@ mod safe_time;
 mod session;
 mod steps;
 
+pub use converge::converge;
 pub(crate) use read_point::{READ_POINT, ReadPoint};
 pub use realtime::RealTime;
 pub(crate) use safe_time::SAFE_TIME;

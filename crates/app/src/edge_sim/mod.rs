@@ -1,0 +1,9 @@
+//! The edge in the simulator: fleets of members in a world whose datagrams get
+//! lost, what is done to them, and how long it takes until they know. It stands
+//! where `sim` and the edge meet, for neither knows the other.
+
+mod fleet;
+mod measure;
+
+pub(crate) use fleet::{Fleet, Plan, Told};
+pub(crate) use measure::{Calm, Crowd, calm, crowd, detection};
