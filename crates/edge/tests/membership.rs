@@ -5,7 +5,7 @@
 #[allow(dead_code, unused_imports)] // who measures needs more of it than these tests
 mod edge_sim;
 
-use edge_sim::{Fleet, Plan, calm, detection};
+use edge_sim::{Fleet, Plan, calm, detection, storm};
 use skein_edge::membership::{Event, Refusal, Standing};
 use skein_machine::ProcessId;
 use skein_sim::{MILLISECOND, Nanos, SECOND};
@@ -200,6 +200,14 @@ fn a_pause_is_a_death_that_is_taken_back() {
     settle(&mut fleet, 20 * SECOND);
     assert!(fleet.told_by(p(3)).contains(&&Event::Renewed));
     assert_eq!(fleet.told_by(p(5)).last(), Some(&&Event::Up(it)), "in the same life");
+}
+
+#[test]
+fn after_a_storm_all_see_what_is_true() {
+    for seed in 0..20 {
+        let took = storm(Plan::of(12, seed).losing(0.02), 60 * SECOND);
+        took.unwrap_or_else(|violations| panic!("seed {seed}: {violations:#?}"));
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 
 mod fleet;
 mod measure;
+mod storm;
 
 pub(crate) use fleet::{Fleet, Plan, Told};
 pub(crate) use measure::{Calm, Crowd, calm, crowd, detection};
+pub(crate) use storm::storm;

@@ -3,7 +3,6 @@
 use core::time::Duration;
 
 use alloc::collections::{BTreeMap, BTreeSet};
-use bytes::Bytes;
 use skein_machine::Out;
 
 use super::identity::Identity;
@@ -62,9 +61,7 @@ impl foca::Runtime<Identity> for &mut Errands<'_> {
     }
 
     fn send_to(&mut self, to: Identity, data: &[u8]) {
-        let packet = Packet::read(Bytes::copy_from_slice(data));
-        let packet = packet.unwrap_or_else(|error| panic!("the gossip writes what it cannot read: {error}"));
-        self.say(&to, Message::Packet(packet));
+        self.say(&to, Message::Packet(Packet::written(data)));
     }
 
     fn submit_after(&mut self, timer: foca::Timer<Identity>, after: Duration) {

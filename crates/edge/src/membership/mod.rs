@@ -37,7 +37,7 @@ use crate::{Book, Member, Mutant, Planted};
 use dice::Dice;
 use errands::{Doubts, Errands};
 use leaving::Leaving;
-use packet::{Packet, Packets};
+use packet::{Packet, Packets, Words};
 use roster::Roster;
 use timer::Tick;
 
@@ -213,10 +213,9 @@ impl Membership {
         &mut self.book
     }
 
-    /// Plays on, and looks what came of it.
-    fn play(
+    /// Plays on, where that changes nothing that is known of others.
+    fn play_blindly(
         &mut self,
-        now: Time,
         out: &mut Out<Self>,
         act: impl FnOnce(&mut Swim, &mut Errands<'_>) -> Result<(), foca::Error>,
     ) {
@@ -238,6 +237,17 @@ impl Membership {
         if *swim.identity() != self.me {
             self.me = swim.identity().clone();
         }
+    }
+
+    /// The same, and looks what came of it for others.
+    fn play(
+        &mut self,
+        now: Time,
+        out: &mut Out<Self>,
+        act: impl FnOnce(&mut Swim, &mut Errands<'_>) -> Result<(), foca::Error>,
+    ) {
+        self.play_blindly(out, act);
+        let Some(swim) = &self.swim else { return };
         self.roster.follow(now, self.me.id, || swim.iter_membership_state(), |event| out.emit(event));
     }
 
@@ -252,7 +262,7 @@ impl Membership {
     }
 
     fn on_packet(&mut self, now: Time, from: ProcessId, packet: Packet, out: &mut Out<Self>) {
-        let Packet { bytes, header, updates } = packet;
+        let (bytes, Words { header, updates }) = packet.open();
         if !self.is_inside() {
             if matches!(self.phase, Phase::Asking) {
                 // Somebody remembers an earlier life. Whoever that is can let this one in.
@@ -285,7 +295,15 @@ impl Membership {
             }
             return;
         }
-        self.play(now, out, |swim, errands| swim.handle_data(&bytes, errands));
+        let is_known_to_live = self.roster.get(header.src.id).is_some_and(|listed| {
+            let known = (&listed.identity, listed.incarnation, listed.standing);
+            known == (&header.src, header.src_incarnation, Standing::Alive)
+        });
+        if is_known_to_live && updates.is_empty() {
+            self.play_blindly(out, |swim, errands| swim.handle_data(&bytes, errands));
+        } else {
+            self.play(now, out, |swim, errands| swim.handle_data(&bytes, errands));
+        }
     }
 
     /// Somebody takes this one for dead soon.
@@ -373,7 +391,13 @@ impl Machine for Membership {
             Timer::Goodbye => self.say_goodbye(out),
             Timer::Swim(beginning, tick) if beginning == self.beginning && self.is_inside() => {
                 self.condemning.remove(&tick);
-                self.play(now, out, |swim, errands| swim.handle_timer(tick.into(), errands));
+                let changes_nothing = matches!(tick, Tick::Gossip(_) | Tick::Indirect { .. } | Tick::Call(_));
+                let act = |swim: &mut Swim, errands: &mut Errands<'_>| swim.handle_timer(tick.into(), errands);
+                if changes_nothing {
+                    self.play_blindly(out, act);
+                } else {
+                    self.play(now, out, act);
+                }
             }
             Timer::Swim(..) => {}
         }

@@ -26,33 +26,52 @@ const MAX_UPDATES: u16 = 64;
 /// Something that one gossip says to another.
 #[derive(Clone)]
 pub struct Packet {
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
+    /// What it says. Whoever writes one need not read it.
+    words: Option<Words>,
+}
+
+/// What a packet says.
+#[derive(Clone)]
+pub(super) struct Words {
     pub(super) header: foca::Header<Identity>,
     pub(super) updates: Vec<Update>,
 }
 
 impl Packet {
-    /// What the gossip wrote.
-    pub(super) fn read(bytes: Bytes) -> Result<Packet, WireError> {
-        let mut reader = Reader::new(bytes.clone(), VERSION)?;
-        let header = decode_header(&mut reader)?;
-        let carries_updates = !matches!(header.message, foca::Message::Announce | foca::Message::TurnUndead);
-        let mut updates = Vec::new();
-        // The count of updates is the one number that the gossip writes by itself, with the high byte in front.
-        // There is none where it would not have fitted.
-        if carries_updates && reader.left() > 0 {
-            let count = u16::from_be_bytes([reader.u8()?, reader.u8()?]);
-            if count > MAX_UPDATES {
-                let (length, limit) = (usize::from(count), usize::from(MAX_UPDATES));
-                return Err(WireError::TooLong { what: "a list of updates", length, limit });
-            }
-            for _ in 0..count {
-                updates.push(Update::decode(&mut reader)?);
-            }
-        }
-        reader.finish()?;
-        Ok(Packet { bytes, header, updates })
+    /// What the gossip here wrote.
+    pub(super) fn written(bytes: &[u8]) -> Packet {
+        Packet { bytes: Bytes::copy_from_slice(bytes), words: None }
     }
+
+    /// The bytes, and what they say.
+    pub(super) fn open(self) -> (Bytes, Words) {
+        let read = || read(self.bytes.clone());
+        let words = self.words.map_or_else(read, Ok);
+        let words = words.unwrap_or_else(|error| panic!("the gossip writes what it cannot read: {error}"));
+        (self.bytes, words)
+    }
+}
+
+fn read(bytes: Bytes) -> Result<Words, WireError> {
+    let mut reader = Reader::new(bytes, VERSION)?;
+    let header = decode_header(&mut reader)?;
+    let carries_updates = !matches!(header.message, foca::Message::Announce | foca::Message::TurnUndead);
+    let mut updates = Vec::new();
+    // The count of updates is the one number that the gossip writes by itself, with the high byte in front.
+    // There is none where it would not have fitted.
+    if carries_updates && reader.left() > 0 {
+        let count = u16::from_be_bytes([reader.u8()?, reader.u8()?]);
+        if count > MAX_UPDATES {
+            let (length, limit) = (usize::from(count), usize::from(MAX_UPDATES));
+            return Err(WireError::TooLong { what: "a list of updates", length, limit });
+        }
+        for _ in 0..count {
+            updates.push(Update::decode(&mut reader)?);
+        }
+    }
+    reader.finish()?;
+    Ok(Words { header, updates })
 }
 
 impl Wire for Packet {
@@ -61,16 +80,19 @@ impl Wire for Packet {
     }
 
     fn decode(reader: &mut Reader) -> Result<Packet, WireError> {
-        Packet::read(reader.bytes("a packet", MAX_PACKET)?)
+        let bytes = reader.bytes("a packet", MAX_PACKET)?;
+        let words = Some(read(bytes.clone())?);
+        Ok(Packet { bytes, words })
     }
 }
 
 impl fmt::Debug for Packet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let foca::Header { src, src_incarnation, dst, message } = &self.header;
+        let (_, Words { header, updates }) = self.clone().open();
+        let foca::Header { src, src_incarnation, dst, message } = &header;
         write!(f, "{src:?} at {src_incarnation} to {dst:?}: {message:?}")?;
-        if !self.updates.is_empty() {
-            write!(f, ", {:?}", self.updates)?;
+        if !updates.is_empty() {
+            write!(f, ", {updates:?}")?;
         }
         Ok(())
     }

@@ -124,3 +124,138 @@ impl Wire for Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::format;
+    use bytes::Bytes;
+    use proptest::prelude::*;
+    use skein_machine::wire::{VERSION, examine, from_bytes, to_bytes};
+
+    use super::super::packet::Packets;
+    use super::super::{MAX_DATAGRAM, Pace};
+    use crate::Name;
+    use foca::Codec;
+
+    fn identity(number: u64) -> Identity {
+        let name = |text: &str| Name::new(text).unwrap();
+        let address = format!("10.0.{}.{}:7000", number >> 8 & 0xff, number & 0xff).parse().unwrap();
+        Identity::new(Member::new(name(&format!("m{number}")), name("cph"), address).living(number), number as u32)
+    }
+
+    fn update(number: u64) -> Update {
+        let state = [foca::State::Alive, foca::State::Suspect, foca::State::Down][number as usize % 3];
+        Update { identity: identity(number), incarnation: number as u16, state }
+    }
+
+    fn packet(message: foca::Message<Identity>, updates: &[Update]) -> Message {
+        let header = foca::Header { src: identity(1), src_incarnation: 7, dst: identity(2), message };
+        let (mut packets, mut bytes) = (Packets::default(), Vec::new());
+        packets.encode_header(&header, &mut bytes).unwrap();
+        if !updates.is_empty() {
+            bytes.extend((updates.len() as u16).to_be_bytes());
+            updates.iter().for_each(|update| {
+                packets.encode_member(&update.clone().into_foca(), &mut bytes).unwrap();
+            });
+        }
+        Message::Packet(Packet::written(&bytes))
+    }
+
+    /// One of each kind.
+    fn all() -> Vec<Message> {
+        let (target, origin, probe_number) = (identity(3), identity(4), 9);
+        let updates: Vec<Update> = (5..9).map(update).collect();
+        let gossip = [
+            foca::Message::Ping(1),
+            foca::Message::Ack(2),
+            foca::Message::PingReq { target: target.clone(), probe_number },
+            foca::Message::IndirectPing { origin: origin.clone(), probe_number },
+            foca::Message::IndirectAck { target, probe_number },
+            foca::Message::ForwardedAck { origin, probe_number },
+            foca::Message::Announce,
+            foca::Message::Feed,
+            foca::Message::Gossip,
+            foca::Message::TurnUndead,
+        ];
+        let carries =
+            |message: &foca::Message<_>| !matches!(message, foca::Message::Announce | foca::Message::TurnUndead);
+        let mut all: Vec<Message> = gossip
+            .into_iter()
+            .map(|message| packet(message.clone(), if carries(&message) { &updates } else { &[] }))
+            .collect();
+        let holder = Member::clone(&identity(3).member);
+        all.extend([
+            Message::Hello { me: identity(1) },
+            Message::Welcome { state: updates.clone() },
+            Message::Refused { why: Refusal::Taken { holder } },
+            Message::Refused { why: Refusal::Full },
+            Message::Exchange { state: updates, is_question: true },
+            Message::Doubt { by: identity(1), whom: identity(2), incarnation: 3 },
+            Message::Goodbye { me: identity(1) },
+            Message::Farewell,
+        ]);
+        all
+    }
+
+    #[test]
+    fn every_message_survives_the_journey() {
+        for message in all() {
+            let bytes = to_bytes(&message);
+            let again: Message = from_bytes(bytes.clone(), VERSION).unwrap();
+            assert_eq!((format!("{again:?}"), to_bytes(&again)), (format!("{message:?}"), bytes));
+        }
+    }
+
+    #[test]
+    fn a_packet_that_does_not_fit_is_refused() {
+        let refused = |message: &Message| from_bytes::<Message>(to_bytes(message), VERSION).unwrap_err();
+        let many: Vec<Update> = (0..60).map(update).collect();
+        assert!(matches!(refused(&packet(foca::Message::Gossip, &many)), WireError::TooLong { what: "a packet", .. }));
+        assert_eq!(
+            refused(&packet(foca::Message::Announce, &many[..2])),
+            WireError::Trailing { left: 2 + 2 * 39 },
+            "what announces has nothing else to say"
+        );
+        let mut lie = to_bytes(&packet(foca::Message::Gossip, &many[..1])).to_vec();
+        let count = lie.len() - 39 - 2;
+        assert_eq!(lie[count..count + 2], [0, 1]);
+        lie[count + 1] = 65;
+        let limit = WireError::TooLong { what: "a list of updates", length: 65, limit: 64 };
+        assert_eq!(from_bytes::<Message>(Bytes::from(lie), VERSION).unwrap_err(), limit);
+    }
+
+    #[test]
+    fn the_longest_names_still_leave_room_for_news() {
+        let long = Name::new(&"n".repeat(crate::MAX_NAME)).unwrap();
+        let address = "[2001:db8::1]:7000".parse().unwrap();
+        let longest = Identity::new(Member::new(long.clone(), long, address), 0);
+        let indirect = foca::Message::PingReq { target: longest.clone(), probe_number: 0 };
+        let header = foca::Header { src: longest.clone(), src_incarnation: 0, dst: longest.clone(), message: indirect };
+        let mut bytes = Vec::new();
+        Packets::default().encode_header(&header, &mut bytes).unwrap();
+        let update = to_bytes(&Update::alive(longest)).len();
+        let packet = Pace::of(64).config().max_packet_size.get();
+        assert!(bytes.len() + 2 + 4 * update <= packet, "{} and {update} in {packet}", bytes.len());
+        assert_eq!(packet + 5, MAX_DATAGRAM);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_decode_or_are_refused(bytes: Vec<u8>) {
+            examine::<Message>(&bytes);
+        }
+
+        /// Bytes that are nearly a message get further than any.
+        #[test]
+        fn a_message_with_a_wrong_byte_decodes_or_is_refused(which: prop::sample::Index, at: prop::sample::Index, byte: u8) {
+            let all = all();
+            let mut bytes = to_bytes(which.get(&all)).to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            examine::<Message>(&bytes);
+            bytes.truncate(at);
+            examine::<Message>(&bytes);
+        }
+    }
+}

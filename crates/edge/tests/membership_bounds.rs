@@ -1,0 +1,137 @@
+//! What a member makes of more than there can be, and of what no member says:
+//! it drops it, counts it, and changes nothing else.
+
+use std::time::Duration;
+
+use skein_edge::membership::{Event, MAX_MEMBERS, Membership, Message, Pace, Settings, Timer};
+use skein_edge::{Book, Member, Name, Planted};
+use skein_machine::wire::{VERSION, Writer, from_bytes};
+use skein_machine::{Effect, Machine, Out, ProcessId, Time, Wire};
+
+fn member(process: u16) -> Member {
+    let name = |text: &str| Name::new(text).unwrap();
+    Member::new(name(&format!("m{process}")), name("here"), Book::ruled_address(ProcessId(process)))
+}
+
+fn machine(process: u16, seeds: &[u16]) -> Membership {
+    let seeds = seeds.iter().map(|seed| Book::ruled_address(ProcessId(*seed))).collect();
+    let settings = Settings { me: member(process), seeds, pace: Pace::of(64), planted: Planted::NONE };
+    Membership::new(settings, Book::of_rule())
+}
+
+/// What a member in this life says first.
+fn hello(member: &Member) -> Message {
+    message(1, |writer| {
+        member.encode(writer);
+        writer.u32(0);
+    })
+}
+
+/// The fourth kind of message is a list of all that is known.
+fn exchange(members: impl ExactSizeIterator<Item = Member>) -> Message {
+    message(4, |writer| {
+        writer.flag(false);
+        writer.u32(members.len() as u32);
+        for member in members {
+            member.encode(writer);
+            writer.u32(0);
+            writer.u16(0);
+            writer.u8(0);
+        }
+    })
+}
+
+fn message(tag: u8, write: impl FnOnce(&mut Writer<'_>)) -> Message {
+    let mut bytes = vec![tag];
+    write(&mut Writer::new(&mut bytes, VERSION));
+    from_bytes(bytes.into(), VERSION).unwrap()
+}
+
+fn gauge(machine: &Membership, name: &str) -> u64 {
+    let mut found = None;
+    machine.gauges(&mut |gauge, value| found = found.or((gauge == name).then_some(value)));
+    found.unwrap_or_else(|| panic!("there is no gauge {name}"))
+}
+
+/// What it says, and what it tells.
+fn said(out: &mut Out<Membership>) -> (Vec<(ProcessId, Message)>, Vec<Event>) {
+    let (mut said, mut told) = (Vec::new(), Vec::new());
+    for effect in out.drain() {
+        match effect {
+            Effect::Send(to, message) => said.extend(to.iter().map(|to| (to, message.clone()))),
+            Effect::Emit(event) => told.push(event),
+            _ => {}
+        }
+    }
+    (said, told)
+}
+
+fn started(process: u16, seeds: &[u16]) -> (Membership, Out<Membership>) {
+    let (mut machine, mut out) = (machine(process, seeds), Out::new());
+    machine.start(Time::ZERO, 1, &mut out);
+    (machine, out)
+}
+
+#[test]
+fn a_fleet_has_a_largest_size() {
+    let (mut machine, mut out) = started(0, &[]);
+    machine.on_message(Time::ZERO, ProcessId(1), exchange((1..=MAX_MEMBERS as u16).map(member)), &mut out);
+    machine.check();
+    assert_eq!((machine.others().count(), gauge(&machine, "members_crowded")), (MAX_MEMBERS, 0));
+    out.drain();
+    let late = MAX_MEMBERS as u16 + 1;
+    machine.on_message(Time::ZERO, ProcessId(1), exchange([member(late)].into_iter()), &mut out);
+    assert_eq!((machine.others().count(), gauge(&machine, "members_crowded")), (MAX_MEMBERS, 1));
+    machine.on_message(Time::ZERO, ProcessId(late), hello(&member(late)), &mut out);
+    let (said, told) = said(&mut out);
+    assert_eq!(told, []);
+    let (to, answer) = &said[0];
+    assert_eq!((*to, format!("{answer:?}")), (ProcessId(late), "Refused { why: Full }".into()));
+    assert_eq!(gauge(&machine, "members_turned_away"), 1);
+    machine.check();
+}
+
+#[test]
+fn nobody_comes_back_in_an_earlier_life() {
+    let (mut machine, mut out) = started(0, &[]);
+    let (now, then) = (member(1).living(7), member(1).living(6));
+    machine.on_message(Time::ZERO, ProcessId(1), hello(&now), &mut out);
+    out.drain();
+    machine.on_message(Time::ZERO, ProcessId(1), hello(&then), &mut out);
+    let (said, told) = said(&mut out);
+    assert_eq!((told, machine.living().cloned().collect::<Vec<_>>()), (vec![], vec![member(0), now]));
+    assert!(matches!(&said[..], [(ProcessId(1), Message::Refused { .. })]), "{said:?}");
+}
+
+/// Whatever is said to one that has not come in, it changes nothing.
+#[test]
+fn who_is_outside_believes_nothing() {
+    let (mut machine, mut out) = started(1, &[0]);
+    out.drain();
+    machine.on_message(Time::ZERO, ProcessId(0), exchange([member(0)].into_iter()), &mut out);
+    machine.check();
+    assert_eq!((machine.is_inside(), machine.living().count(), out.is_empty()), (false, 0, true));
+}
+
+#[test]
+fn it_asks_until_it_is_let_in() {
+    let (mut machine, mut out) = started(1, &[0, 1]);
+    for _ in 0..3 {
+        let asked =
+            out.drain().filter(|effect| matches!(effect, Effect::Send(to, _) if to.as_slice() == [ProcessId(0)]));
+        assert_eq!(asked.count(), 1, "at others than itself");
+        machine.on_timer(Time::ZERO, Timer::Ask, &mut out);
+    }
+}
+
+/// A host that fires a timer late, twice or never armed does no harm.
+#[test]
+fn stale_timers_find_nothing_to_do() {
+    let (mut machine, mut out) = started(0, &[]);
+    out.drain();
+    for timer in [Timer::Goodbye, Timer::Doubt, Timer::Ask] {
+        machine.on_timer(Time::ZERO.after(Duration::from_secs(1)), timer, &mut out);
+    }
+    machine.check();
+    assert!(out.is_empty(), "{out:?}");
+}
