@@ -26,30 +26,66 @@ use crate::dots::{Actor, Dot, Dots, MAX_ACTORS};
 /// What was seen by everybody, and is forgotten.
 #[derive(Clone)]
 pub struct Cut {
-    /// Counts the cuts that follow on each other: what was found to be over two of them ago is not told any more.
+    /// Counts the cuts that follow on each other.
     generation: u64,
     /// Seen by everybody.
     dots: Dots,
     /// Of each member: lives below this one are over, everybody has all that was done in them, and no dot of theirs is
     /// kept.
-    below: BTreeMap<MemberId, u64>,
+    floors: BTreeMap<MemberId, Floor>,
     /// All that was done in lives that are over since this cut or the one before: whoever has not adopted it yet sees
     /// here whether anything is missing.
     retiring: Dots,
     id: CutId,
 }
 
+/// Lives of one member that are over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Floor {
+    /// The first that may not be.
+    life: u64,
+    /// In the cut of which generation this was found. Who made the one after that had adopted this one.
+    since: u64,
+}
+
+/// What is not told any more; how old it is makes no difference.
+const OLD: u8 = 2;
+
 /// Tells one cut from another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CutId(pub u64);
 
-/// What a member reports of itself when a cut is made.
+/// What one member reports when a cut is made, or several together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
-    /// What it has adopted.
-    pub cut: CutId,
-    /// What it has seen beyond that.
-    pub beyond: Dots,
+    /// What they have adopted.
+    pub(super) cut: CutId,
+    /// What each of them has seen beyond that.
+    pub(super) everybody: Dots,
+    /// What any of them has.
+    pub(super) anybody: Dots,
+}
+
+impl Report {
+    /// Of one member.
+    pub(super) fn of(cut: CutId, beyond: Dots) -> Report {
+        Report { cut, everybody: beyond.clone(), anybody: beyond }
+    }
+
+    /// Which cut the members have adopted that it is of.
+    pub fn cut(&self) -> CutId {
+        self.cut
+    }
+
+    /// Adds what others report. `false`, and nothing is added, if they have adopted another cut.
+    #[must_use]
+    pub fn join(&mut self, other: &Report) -> bool {
+        if self.cut == other.cut {
+            self.everybody = self.everybody.meet(&other.everybody);
+            self.anybody.join(&other.anybody);
+        }
+        self.cut == other.cut
+    }
 }
 
 impl Cut {
@@ -58,10 +94,10 @@ impl Cut {
         Cut::new(0, Dots::new(), BTreeMap::new(), Dots::new())
     }
 
-    fn new(generation: u64, mut dots: Dots, below: BTreeMap<MemberId, u64>, retiring: Dots) -> Cut {
-        let over: Vec<Actor> = dots.actors().filter(|actor| is_below(&below, *actor)).collect();
+    fn new(generation: u64, mut dots: Dots, floors: BTreeMap<MemberId, Floor>, retiring: Dots) -> Cut {
+        let over: Vec<Actor> = dots.actors().filter(|actor| is_below(&floors, *actor)).collect();
         over.into_iter().for_each(|actor| dots.forget(actor));
-        let mut cut = Cut { generation, dots, below, retiring, id: CutId(0) };
+        let mut cut = Cut { generation, dots, floors, retiring, id: CutId(0) };
         let mut bytes = Vec::new();
         cut.write_what_is_forgotten(&mut Writer::new(&mut bytes, wire::VERSION));
         cut.id = CutId(xxh3_64(&bytes));
@@ -90,7 +126,7 @@ impl Cut {
 
     /// Whether this life is over, and everybody has all of it.
     pub fn is_over(&self, actor: Actor) -> bool {
-        is_below(&self.below, actor)
+        is_below(&self.floors, actor)
     }
 
     /// Whether everybody has this.
@@ -100,13 +136,23 @@ impl Cut {
 
     /// Whether any life is over.
     pub(super) fn has_ended_lives(&self) -> bool {
-        !self.below.is_empty()
+        !self.floors.is_empty()
     }
 
     /// Whether nothing of the other is missing here.
     pub(super) fn covers(&self, other: &Cut) -> bool {
-        let has_lives = other.below.iter().all(|(member, life)| self.below.get(member).is_some_and(|own| own >= life));
-        has_lives && self.is_all_in(&other.dots, &self.dots)
+        other.floors.iter().all(|(member, floor)| floor.life <= self.floor(*member))
+            && self.is_all_in(&other.dots, &self.dots)
+    }
+
+    /// The first life of a member that may not be over.
+    fn floor(&self, member: MemberId) -> u64 {
+        self.floors.get(&member).map_or(0, |floor| floor.life)
+    }
+
+    /// Whether it is still told what was done in the lives that this says are over.
+    fn tells_all_of(&self, floor: &Floor) -> bool {
+        floor.since + 1 >= self.generation
     }
 
     /// Whether each of these dots is in the set, but for the lives that are over.
@@ -117,7 +163,8 @@ impl Cut {
     /// Whether a member that has adopted this one, and has seen so much, has all that the other cut lets everybody
     /// forget.
     pub(super) fn allows(&self, seen: &Dots, other: &Cut) -> bool {
-        other.generation <= self.generation + 1
+        let news = other.floors.iter().filter(|(member, floor)| floor.life > self.floor(**member));
+        news.into_iter().all(|(_, floor)| other.tells_all_of(floor))
             && self.is_all_in(&other.dots, seen)
             && self.is_all_in(&other.retiring, seen)
     }
@@ -132,43 +179,40 @@ impl Cut {
     pub(super) fn joined(&self, other: &Cut) -> Cut {
         let mut dots = self.dots.clone();
         dots.join(&other.dots);
-        let mut below = self.below.clone();
-        for (member, life) in &other.below {
-            let own = below.entry(*member).or_default();
-            *own = (*own).max(*life);
+        let generation = self.generation.max(other.generation);
+        let mut floors = self.floors.clone();
+        for (member, floor) in &other.floors {
+            let own = floors.entry(*member).or_insert(*floor);
+            own.life = own.life.max(floor.life);
         }
-        let mut retiring = Dots::new();
-        for cut in [self, other] {
-            if cut.generation + 1 >= self.generation.max(other.generation) {
-                retiring.join(&cut.retiring);
+        for (member, floor) in &mut floors {
+            // What only one of them knew is told by both together for as long as if it had been found just now.
+            if self.floor(*member) != other.floor(*member) {
+                floor.since = generation;
             }
         }
-        Cut::new(self.generation.max(other.generation), dots, below, retiring)
+        let mut retiring = self.retiring.clone();
+        retiring.join(&other.retiring);
+        Cut::new(generation, dots, floors, retiring)
     }
 
-    /// The next cut, from reports of **all** members that were not expelled. `lives` says in which life each of them
-    /// is, and `is_kept` of an actor whether there is still a record of it. `None` where a report is of another cut,
-    /// where there is none, or nothing would be gained.
-    pub(super) fn next<'a>(
+    /// The next cut, from what **all** members report that were not expelled. `lives` says in which life each of them
+    /// is, and `is_kept` of an actor whether there is still a record of it. `None` where the report is of another cut,
+    /// and where nothing would be gained.
+    pub(super) fn next(
         &self,
-        reports: impl IntoIterator<Item = &'a Report>,
+        report: &Report,
         lives: &BTreeMap<MemberId, u64>,
         is_kept: impl Fn(Actor) -> bool,
     ) -> Option<Cut> {
-        let mut everybody: Option<Dots> = None;
-        let mut anybody = Dots::new();
-        for report in reports {
-            if report.cut != self.id {
-                return None;
-            }
-            anybody.join(&report.beyond);
-            everybody = Some(everybody.map_or_else(|| report.beyond.clone(), |dots| dots.meet(&report.beyond)));
+        if report.cut != self.id {
+            return None;
         }
-        let everybody = everybody?;
+        let Report { everybody, anybody, .. } = report;
         // Lives that are over: their member is in a later one or was expelled, and nobody has anything of them, or of
         // those before, that was not in this cut already. What is in this cut everybody has seen, and the first that
         // an actor does is to say that it is there: so who is not among the members any more was one.
-        let mut below = self.below.clone();
+        let mut floors = self.floors.clone();
         let mut goes_on = None;
         for actor in self.dots.actors() {
             let is_over = lives.get(&actor.member).is_none_or(|life| actor.life < *life);
@@ -177,25 +221,25 @@ impl Cut {
                 goes_on = Some(actor.member);
             }
             if goes_on != Some(actor.member) {
-                below.insert(actor.member, actor.life + 1);
+                floors.insert(actor.member, Floor { life: actor.life + 1, since: self.generation + 1 });
             }
         }
-        let mut retiring = Dots::new();
-        for (actor, span) in self.dots.spans().filter(|(actor, _)| is_below(&below, *actor)) {
-            retiring.insert_span(actor, span);
-        }
-        if everybody.is_empty() && retiring.is_empty() {
+        if everybody.is_empty() && floors == self.floors {
             return None;
         }
+        let known = self.retiring.spans().filter(|(actor, _)| self.floors[&actor.member].since == self.generation);
+        let new = self.dots.spans().filter(|(actor, _)| is_below(&floors, *actor));
+        let mut retiring = Dots::new();
+        known.chain(new).for_each(|(actor, span)| retiring.insert_span(actor, span));
         let mut dots = self.dots.clone();
-        dots.join(&everybody);
-        Some(Cut::new(self.generation + 1, dots, below, retiring))
+        dots.join(everybody);
+        Some(Cut::new(self.generation + 1, dots, floors, retiring))
     }
 
     /// What decides which cut it is. How it came about does not: two ways may lead to the same.
     fn write_what_is_forgotten(&self, writer: &mut Writer<'_>) {
         self.dots.encode(writer);
-        writer.list(self.below.iter().map(|(member, life)| Floor { member: *member, life: *life }));
+        writer.list(self.floors.iter().map(|(member, floor)| Line(*member, floor.life)));
     }
 
     /// Having come about in more than one way, it counts as the later one.
@@ -204,24 +248,21 @@ impl Cut {
     }
 }
 
-fn is_below(below: &BTreeMap<MemberId, u64>, actor: Actor) -> bool {
-    below.get(&actor.member).is_some_and(|life| actor.life < *life)
+fn is_below(floors: &BTreeMap<MemberId, Floor>, actor: Actor) -> bool {
+    floors.get(&actor.member).is_some_and(|floor| actor.life < floor.life)
 }
 
-/// Lives of one member that are over, as they travel.
-struct Floor {
-    member: MemberId,
-    life: u64,
-}
+/// The first life of a member that may not be over, as it travels.
+struct Line(MemberId, u64);
 
-impl Wire for Floor {
+impl Wire for Line {
     fn encode(&self, writer: &mut Writer<'_>) {
-        self.member.encode(writer);
-        writer.u64(self.life);
+        self.0.encode(writer);
+        writer.u64(self.1);
     }
 
-    fn decode(reader: &mut Reader) -> Result<Floor, WireError> {
-        Ok(Floor { member: MemberId::decode(reader)?, life: reader.u64()? })
+    fn decode(reader: &mut Reader) -> Result<Line, WireError> {
+        Ok(Line(MemberId::decode(reader)?, reader.u64()?))
     }
 }
 
@@ -229,21 +270,31 @@ impl Wire for Cut {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.generation);
         self.write_what_is_forgotten(writer);
+        // How long ago each was found, as far as it matters.
+        for floor in self.floors.values() {
+            writer.u8(u8::try_from(self.generation.saturating_sub(floor.since)).unwrap_or(OLD).min(OLD));
+        }
         self.retiring.encode(writer);
     }
 
     fn decode(reader: &mut Reader) -> Result<Cut, WireError> {
         let (generation, dots) = (reader.u64()?, Dots::decode(reader)?);
-        let floors = reader.list::<Floor>("lives that are over", MAX_ACTORS)?;
+        let lines = reader.list::<Line>("lives that are over", MAX_ACTORS)?;
+        let mut floors = BTreeMap::new();
+        let is_sorted = lines.is_sorted_by(|one, next| one.0 < next.0);
+        for Line(member, life) in lines {
+            let age = reader.u8()?;
+            if age > OLD || u64::from(age) > generation {
+                return Err(WireError::Invalid { what: "the age of a life that is over" });
+            }
+            floors.insert(member, Floor { life, since: generation - u64::from(age) });
+        }
         let retiring = Dots::decode(reader)?;
-        if generation == u64::MAX || !floors.is_sorted_by(|one, next| one.member < next.member) {
+        let is_kept = dots.actors().any(|actor| is_below(&floors, actor));
+        if generation == u64::MAX || !is_sorted || is_kept || !retiring.actors().all(|actor| is_below(&floors, actor)) {
             return Err(WireError::Invalid { what: "a cut out of order" });
         }
-        let below: BTreeMap<_, _> = floors.into_iter().map(|floor| (floor.member, floor.life)).collect();
-        if dots.actors().any(|actor| is_below(&below, actor)) {
-            return Err(WireError::Invalid { what: "a cut that keeps what is over" });
-        }
-        Ok(Cut::new(generation, dots, below, retiring))
+        Ok(Cut::new(generation, dots, floors, retiring))
     }
 }
 
@@ -260,11 +311,18 @@ impl Wire for CutId {
 impl Wire for Report {
     fn encode(&self, writer: &mut Writer<'_>) {
         self.cut.encode(writer);
-        self.beyond.encode(writer);
+        self.everybody.encode(writer);
+        self.anybody.without(&self.everybody).encode(writer);
     }
 
     fn decode(reader: &mut Reader) -> Result<Report, WireError> {
-        Ok(Report { cut: CutId::decode(reader)?, beyond: Dots::decode(reader)? })
+        let (cut, everybody, more) = (CutId::decode(reader)?, Dots::decode(reader)?, Dots::decode(reader)?);
+        if !everybody.meet(&more).is_empty() {
+            return Err(WireError::Invalid { what: "a report that says something twice" });
+        }
+        let mut anybody = everybody.clone();
+        anybody.join(&more);
+        Ok(Report { cut, everybody, anybody })
     }
 }
 
@@ -285,6 +343,6 @@ impl fmt::Debug for CutId {
 
 impl fmt::Debug for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?} ({}) of {:?}, below {:?}", self.id, self.generation, self.dots, self.below)
+        write!(f, "{:?} ({}) of {:?}, below {:?}", self.id, self.generation, self.dots, self.floors)
     }
 }

@@ -20,6 +20,7 @@ mod delta;
 mod record;
 #[cfg(test)]
 mod tests;
+pub mod views;
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
@@ -86,6 +87,7 @@ pub enum Refused {
     Key { length: usize },
     Value { length: usize },
     Full,
+    Name,
 }
 
 /// Why a delta is not merged.
@@ -98,12 +100,13 @@ pub enum Unmerged {
 }
 
 /// What became of a cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Adopted {
     /// Nothing is new.
     Known,
-    /// What everybody has is forgotten.
-    Yes,
+    /// What everybody has is forgotten. Of these keys another value is shown now: it was set in a life that is over,
+    /// and whoever made the cut knew what stands in its place.
+    Yes(Vec<Key>),
     /// Whoever told it lacks something that is forgotten here, and must begin anew.
     TheyAreOutdated,
     /// This map lacks something that others have forgotten: it must [begin anew](Map::begin_anew).
@@ -282,17 +285,13 @@ impl Map {
         if self.is_catching_up() {
             return None;
         }
-        Some(Report { cut: self.cut.id(), beyond: self.seen.without(self.cut.dots()) })
+        Some(Report::of(self.cut.id(), self.seen.without(self.cut.dots())))
     }
 
-    /// The next cut, from the reports of **all** members that were not expelled, this one among them, each in the life
-    /// in which it is. `None` while they have adopted different ones, and where nothing would be gained.
-    pub fn next_cut<'a>(
-        &self,
-        reports: impl IntoIterator<Item = &'a Report>,
-        lives: &BTreeMap<MemberId, u64>,
-    ) -> Option<Cut> {
-        self.cut.next(reports, lives, |actor| self.records_of(actor).next().is_some())
+    /// The next cut, from what **all** members report that were not expelled, this one among them, and the life in
+    /// which each is. `None` while they have adopted another one, and where nothing would be gained.
+    pub fn next_cut(&self, report: &Report, lives: &BTreeMap<MemberId, u64>) -> Option<Cut> {
+        self.cut.next(report, lives, |actor| self.records_of(actor).next().is_some())
     }
 
     /// Takes what another map told. Answers the keys of which another value is shown now.
@@ -397,7 +396,7 @@ impl Map {
         if self.seen.is_empty() {
             // There is nothing that could be wrong.
             self.cut = cut.clone();
-            return Adopted::Yes;
+            return Adopted::Yes(Vec::new());
         }
         let joined = self.cut.joined(cut);
         // Those who made it took this life for over, and will hear no more of it; or it stands here on something that
@@ -405,8 +404,7 @@ impl Map {
         if joined.is_over(self.actor) || self.has_late_words(&joined) {
             return Adopted::Outdated;
         }
-        self.forget(joined);
-        Adopted::Yes
+        Adopted::Yes(self.forget(joined))
     }
 
     /// Whether a change stands here that was made in a life that is over, and that not everybody had when it was found
@@ -421,31 +419,35 @@ impl Map {
         self.records.range(Dot { actor, nth: 0 }..=Dot { actor, nth: u64::MAX })
     }
 
-    fn forget(&mut self, cut: Cut) {
-        let over: Vec<Actor> = self.seen.actors().filter(|actor| cut.is_over(*actor)).collect();
-        over.into_iter().for_each(|actor| self.seen.forget(actor));
-        let gone: Vec<Dot> = self
-            .records
-            .iter_mut()
-            .filter(|(dot, _)| cut.contains(**dot))
-            .filter_map(|(dot, record)| {
-                // Nobody has any more what it replaced.
-                record.past = Past::default();
-                matches!(record.content, Content::Removed).then_some(*dot)
-            })
-            .collect();
+    fn forget(&mut self, cut: Cut) -> Vec<Key> {
+        let mut gone = Vec::new();
+        for (dot, record) in self.records.iter_mut().filter(|(dot, _)| cut.contains(**dot)) {
+            // Nobody has any more what it replaced.
+            record.past = Past::default();
+            if matches!(record.content, Content::Removed) || cut.is_over(dot.actor) {
+                gone.push(*dot);
+            }
+        }
+        let mut changed = Vec::new();
         for dot in gone {
             let key = self.records[&dot].key.clone();
+            let before = self.get(&key).cloned();
             let heads = self.keys.get_mut(&key).expect("a change has a key");
             heads.retain(|head| *head != dot);
             if heads.is_empty() {
                 self.keys.remove(&key);
             }
             self.drop_record(dot);
+            if self.get(&key) != before.as_ref() {
+                changed.push(key);
+            }
         }
+        let over: Vec<Actor> = self.seen.actors().filter(|actor| cut.is_over(*actor)).collect();
+        over.into_iter().for_each(|actor| self.seen.forget(actor));
         // Whatever is still under way was told by maps that had not forgotten this.
         self.open.clear();
         self.cut = cut;
+        changed
     }
 
     /// Drops everything, and goes on as another actor that has forgotten what everybody has. It is [catching
@@ -482,7 +484,8 @@ impl Map {
         }
         let removals = self.records.values().filter(|record| matches!(record.content, Content::Removed)).count();
         assert!(removals == self.removals, "{removals} removals, not {}", self.removals);
-        assert!(!self.seen.actors().any(|actor| self.cut.is_over(actor)), "a life that is over is remembered");
+        let all = self.seen.actors().chain(self.records.keys().map(|dot| dot.actor));
+        all.for_each(|actor| assert!(!self.cut.is_over(actor), "{actor:?} is over, and remembered"));
     }
 }
 
@@ -509,6 +512,7 @@ impl fmt::Display for Refused {
         match self {
             Refused::Key { length } => write!(f, "a key has at most {MAX_KEY} bytes, and this has {length}"),
             Refused::Value { length } => write!(f, "a value has at most {MAX_VALUE} bytes, and this has {length}"),
+            Refused::Name => write!(f, "a view's name has no zero byte and at most {MAX_KEY} bytes"),
             Refused::Full => write!(f, "the map has {MAX_KEYS} keys, and more is not kept: remove some"),
         }
     }

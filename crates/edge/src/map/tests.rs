@@ -33,6 +33,16 @@ fn tell(from: &mut Map, to: &mut Map) -> Vec<super::Key> {
     from.beyond(to.seen(), ALL).into_iter().flat_map(|delta| to.merge(crossed(&delta)).unwrap()).collect()
 }
 
+/// What these report together.
+fn of(maps: &[&Map]) -> super::Report {
+    let mut reports = maps.iter().map(|map| map.report().unwrap());
+    let first = reports.next().unwrap();
+    reports.fold(first, |mut all, next| {
+        assert!(all.join(&next));
+        wire::from_bytes(wire::to_bytes(&all), VERSION).unwrap()
+    })
+}
+
 fn crossed(delta: &Delta) -> Delta {
     wire::from_bytes(wire::to_bytes(delta), VERSION).unwrap()
 }
@@ -114,23 +124,23 @@ fn what_everybody_has_is_forgotten() {
     tell(&mut a, &mut b);
     b.remove(b"gone").unwrap();
     b.put(b"kept", value("w")).unwrap();
-    assert!(a.next_cut(&[a.report().unwrap()], &lives).is_some(), "alone one forgets alone");
-    let cut = a.next_cut(&[a.report().unwrap(), b.report().unwrap()], &lives).unwrap();
-    assert_eq!(b.adopt(&cut), Adopted::Yes);
+    assert!(a.next_cut(&of(&[&a]), &lives).is_some(), "alone one forgets alone");
+    let cut = a.next_cut(&of(&[&a, &b]), &lives).unwrap();
+    assert_eq!(b.adopt(&cut), Adopted::Yes(vec![]));
     assert_eq!(b.removals(), 1, "not everybody had it");
     let told = a.beyond(&Dots::new(), ALL).remove(0);
     assert_eq!(b.merge(told), Err(Unmerged::OtherCut));
-    assert_eq!(a.adopt(&cut), Adopted::Yes);
+    assert_eq!(a.adopt(&cut), Adopted::Yes(vec![]));
     tell(&mut b, &mut a);
-    let cut = b.next_cut(&[a.report().unwrap(), b.report().unwrap()], &lives).unwrap();
+    let cut = b.next_cut(&of(&[&a, &b]), &lives).unwrap();
     for map in [&mut a, &mut b] {
-        assert_eq!(map.adopt(&wire::from_bytes::<Cut>(wire::to_bytes(&cut), VERSION).unwrap()), Adopted::Yes);
+        assert_eq!(map.adopt(&wire::from_bytes::<Cut>(wire::to_bytes(&cut), VERSION).unwrap()), Adopted::Yes(vec![]));
         assert_eq!(map.adopt(&cut), Adopted::Known);
         assert_eq!((map.removals(), map.records(), map.get(b"kept")), (0, 1, Some(&value("w"))));
         map.check();
     }
     assert_eq!(a, b);
-    assert_eq!(a.next_cut(&[a.report().unwrap(), b.report().unwrap()], &lives), None, "nothing would be gained");
+    assert_eq!(a.next_cut(&of(&[&a, &b]), &lives), None, "nothing would be gained");
 }
 
 #[test]
@@ -143,8 +153,8 @@ fn whoever_lacks_what_is_forgotten_begins_anew() {
     a.remove(b"k").unwrap();
     tell(&mut a, &mut b);
     // The third was expelled.
-    let cut = a.next_cut(&[a.report().unwrap(), b.report().unwrap()], &BTreeMap::new()).unwrap();
-    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes, Adopted::Yes));
+    let cut = a.next_cut(&of(&[&a, &b]), &BTreeMap::new()).unwrap();
+    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
     assert_eq!(late.adopt(&cut), Adopted::Outdated);
     assert_eq!(a.adopt(late.cut()), Adopted::Known);
     late.begin_anew(actor(3, 2), &cut);
@@ -168,10 +178,9 @@ fn lives_that_are_over_are_forgotten() {
         one.put(b"x", Bytes::from(format!("{life}"))).unwrap();
         tell(one, other);
         for _ in 0..2 {
-            let reports: Vec<_> = maps.iter().map(|map| map.report().unwrap()).collect();
-            let Some(cut) = maps[1].next_cut(&reports, &lives) else { break };
+            let Some(cut) = maps[1].next_cut(&of(&[&maps[0], &maps[1]]), &lives) else { break };
             for map in &mut maps {
-                assert_eq!(map.adopt(&cut), Adopted::Yes);
+                assert_eq!(map.adopt(&cut), Adopted::Yes(vec![]));
                 map.check();
             }
         }
@@ -186,18 +195,14 @@ fn two_cuts_at_once_are_adopted_both() {
     maps[0].put(b"a", value("v")).unwrap();
     let [one, other] = &mut maps;
     tell(one, other);
-    let first = {
-        let reports: Vec<_> = maps.iter().map(|map| map.report().unwrap()).collect();
-        maps[0].next_cut(&reports, &BTreeMap::new()).unwrap()
-    };
+    let first = maps[0].next_cut(&of(&[&maps[0], &maps[1]]), &BTreeMap::new()).unwrap();
     maps[1].put(b"b", value("v")).unwrap();
     let [one, other] = &mut maps;
     tell(other, one);
-    let reports: Vec<_> = maps.iter().map(|map| map.report().unwrap()).collect();
-    let second = maps[1].next_cut(&reports, &BTreeMap::new()).unwrap();
+    let second = maps[1].next_cut(&of(&[&maps[0], &maps[1]]), &BTreeMap::new()).unwrap();
     maps[1].remove(b"a").unwrap();
-    assert_eq!((maps[0].adopt(&first), maps[0].adopt(&second)), (Adopted::Yes, Adopted::Yes));
-    assert_eq!((maps[1].adopt(&second), maps[1].adopt(&first)), (Adopted::Yes, Adopted::Known));
+    assert_eq!((maps[0].adopt(&first), maps[0].adopt(&second)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+    assert_eq!((maps[1].adopt(&second), maps[1].adopt(&first)), (Adopted::Yes(vec![]), Adopted::Known));
     assert_eq!(maps[0].cut().id(), maps[1].cut().id());
 }
 
@@ -206,8 +211,8 @@ fn of_two_halves_that_expelled_each_other_one_begins_anew() {
     let (mut a, mut b) = (map(1), map(2));
     for (map, key) in [(&mut a, b"a"), (&mut b, b"b")] {
         map.put(key, value("v")).unwrap();
-        let cut = map.next_cut(&[map.report().unwrap()], &BTreeMap::new()).unwrap();
-        assert_eq!(map.adopt(&cut), Adopted::Yes);
+        let cut = map.next_cut(&of(&[map]), &BTreeMap::new()).unwrap();
+        assert_eq!(map.adopt(&cut), Adopted::Yes(vec![]));
     }
     let (to_a, to_b) = (b.cut().clone(), a.cut().clone());
     let outcome = [a.adopt(&to_a), b.adopt(&to_b)];
@@ -342,13 +347,16 @@ impl Fleet {
 
     /// Whoever is not expelled reports, and there is a cut.
     fn cut(&mut self, at: usize) {
-        let reports: Option<Vec<_>> =
-            (0..MEMBERS).filter(|nth| !self.is_out[*nth]).map(|nth| self.maps[nth].report()).collect();
+        let counted = (0..MEMBERS).filter(|nth| !self.is_out[*nth]).map(|nth| self.maps[nth].report());
+        let report = counted.reduce(|all, next| {
+            let mut all = all?;
+            all.join(&next?).then_some(all)
+        });
         let lives: BTreeMap<_, _> = (0..MEMBERS)
             .filter(|nth| !self.is_out[*nth])
             .map(|nth| (self.maps[nth].actor().member, self.maps[nth].actor().life))
             .collect();
-        if let Some(cut) = reports.and_then(|reports| self.maps[at].next_cut(&reports, &lives)) {
+        if let Some(cut) = report.flatten().and_then(|report| self.maps[at].next_cut(&report, &lives)) {
             self.cuts.push(cut);
         }
     }
@@ -363,9 +371,8 @@ impl Fleet {
 
     fn hear(&mut self, at: usize, cut: &Cut) {
         if self.maps[at].adopt(cut) == Adopted::Outdated {
-            // While one that was expelled talks again and has not heard of it, others may believe it.
-            let may_have_to = !self.is_far || self.was_out.contains(&true) || self.maps[at].is_catching_up();
-            assert!(may_have_to, "member {at} must begin anew and everybody was always there");
+            // What one says that was expelled and has not heard of it, others may believe.
+            assert!(self.has_lost || self.was_out.contains(&true), "member {at} begins anew and nobody was expelled");
             self.begin_anew(at, cut);
         }
         self.maps[at].check();
@@ -483,7 +490,7 @@ fn maps_become_the_same_and_nothing_comes_back() {
 #[test]
 fn planted_bugs_are_found() {
     use crate::Mutant;
-    for (name, mutant) in Mutant::ALL {
+    for (name, mutant) in Mutant::ALL.into_iter().filter(|(name, _)| name.starts_with("map-")) {
         let found = (0..1500).find(|seed| run(*seed, Planted::bug(mutant)).is_err());
         assert!(found.is_some(), "{name} survives");
     }
