@@ -12,6 +12,7 @@
 
 extern crate alloc;
 
+pub mod agent;
 mod book;
 pub mod dots;
 pub mod map;
@@ -20,9 +21,12 @@ pub mod membership;
 mod mutant;
 mod name;
 pub mod owners;
+pub mod spread;
 
+pub use agent::Agent;
 pub use book::Book;
 pub use member::Member;
 pub use membership::Membership;
 pub use mutant::{Mutant, Planted};
 pub use name::{MAX_NAME, MemberId, Name, NameError};
+pub use spread::Spread;

@@ -2,7 +2,9 @@
 //! lost, what is done to them, and how long it takes until they know. It stands
 //! where `sim` and the edge meet, for neither knows the other.
 
+pub(crate) mod figures;
 mod fleet;
+pub(crate) mod maps;
 mod measure;
 mod storm;
 

@@ -130,7 +130,11 @@ impl Parts {
 
     /// The parts of a whole.
     pub(super) fn whole(self, of: DeltaId) -> Vec<Delta> {
+        let nothing = Delta::empty(self.current.cut);
         let mut parts = self.news();
+        if parts.is_empty() {
+            parts.push(nothing);
+        }
         let count = u32::try_from(parts.len()).expect("a map has not so many changes");
         for (place, delta) in (0..).zip(&mut parts) {
             delta.part = Some(Part { of, place, count });
@@ -147,6 +151,11 @@ pub(super) fn size(record: &Record) -> usize {
     };
     let past = if record.past.is_empty() { 0 } else { 4 + 24 * record.past.entries().len() };
     4 + 8 + 1 + 4 + record.key.len() + value + past
+}
+
+/// What a record takes by itself, with its dot.
+pub(super) fn size_alone(record: &Record) -> usize {
+    size(record) - 4 + 16
 }
 
 /// Bits of the byte that says what follows.

@@ -99,6 +99,17 @@ pub enum Unmerged {
     TooMuch,
 }
 
+/// What a delta brought.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merged {
+    /// Of these keys another value is shown now.
+    pub changed: Vec<Key>,
+    /// These changes were not heard of before.
+    pub new: Dots,
+    /// It was the last part of a whole: nothing that its sender had is missing here.
+    pub is_whole: bool,
+}
+
 /// What became of a cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Adopted {
@@ -162,6 +173,11 @@ impl Map {
     /// Changes that are kept, removals among them.
     pub fn records(&self) -> usize {
         self.records.len()
+    }
+
+    /// What the changes that are kept would take, each alone, with its dot.
+    pub fn encoded_len(&self) -> usize {
+        self.records.values().map(delta::size_alone).sum()
     }
 
     /// Removals that not everybody has yet.
@@ -253,7 +269,8 @@ impl Map {
         parts.news()
     }
 
-    /// Everything that a map lacks that has seen so much, in such parts. They are for this one alone.
+    /// Everything that a map lacks that has seen so much, in such parts, of which there is one at least. They are for
+    /// this one alone.
     pub fn beyond(&mut self, seen: &Dots, limit: usize) -> Vec<Delta> {
         let missing = self.seen.without(seen);
         let mut parts = Parts::new(self.cut.id(), limit);
@@ -294,32 +311,32 @@ impl Map {
         self.cut.next(report, lives, |actor| self.records_of(actor).next().is_some())
     }
 
-    /// Takes what another map told. Answers the keys of which another value is shown now.
-    pub fn merge(&mut self, delta: Delta) -> Result<Vec<Key>, Unmerged> {
+    /// Takes what another map told.
+    pub fn merge(&mut self, delta: Delta) -> Result<Merged, Unmerged> {
         if delta.cut != self.cut.id() {
             return Err(Unmerged::OtherCut);
         }
         if !self.seen.has_room_for(&delta.covers) || self.keys.len() + delta.records.len() > MAX_KEYS {
             return Err(Unmerged::TooMuch);
         }
-        let mut changed = Vec::new();
+        let mut merged = Merged::default();
         for (dot, record) in delta.records {
             // Either it stands here, or something has replaced it.
             if !self.has_seen(dot) {
-                self.take(dot, record, &mut changed);
+                merged.new.insert(dot);
+                self.take(dot, record, &mut merged.changed);
             }
         }
-        if let Some(part) = delta.part {
-            self.cover(part, &delta.covers);
-        }
-        Ok(changed)
+        merged.is_whole = delta.part.is_some_and(|part| self.cover(part, &delta.covers));
+        Ok(merged)
     }
 
-    /// Counts what a part speaks for as seen, once all parts are here: what replaced it may be in any of them.
-    fn cover(&mut self, part: Part, covers: &Dots) {
+    /// Counts what a part speaks for as seen, once all parts are here: what replaced it may be in any of them. Answers
+    /// whether they are.
+    fn cover(&mut self, part: Part, covers: &Dots) -> bool {
         if self.planted.is(Mutant::MapBelievesAheadOfItself) {
             self.see(covers);
-            return;
+            return true;
         }
         let place = self.open.iter().position(|open| open.of == part.of).unwrap_or_else(|| {
             if self.open.len() == MAX_OPEN {
@@ -331,10 +348,12 @@ impl Map {
         let open = &mut self.open[place];
         open.covers.join(covers);
         open.places.insert(part.place);
-        if open.places.len() == part.count as usize {
+        let is_whole = open.places.len() == part.count as usize;
+        if is_whole {
             let open = self.open.remove(place);
             self.see(&open.covers);
         }
+        is_whole
     }
 
     fn see(&mut self, dots: &Dots) {

@@ -30,7 +30,7 @@ fn map(member: u64) -> Map {
 
 /// Everything that one lacks of the other, by way of bytes.
 fn tell(from: &mut Map, to: &mut Map) -> Vec<super::Key> {
-    from.beyond(to.seen(), ALL).into_iter().flat_map(|delta| to.merge(crossed(&delta)).unwrap()).collect()
+    from.beyond(to.seen(), ALL).into_iter().flat_map(|delta| to.merge(crossed(&delta)).unwrap().changed).collect()
 }
 
 /// What these report together.

@@ -1,0 +1,171 @@
+//! What was lost on the way is found by comparing: two that have seen the same
+//! need one small datagram to know it, and two that have not tell each other
+//! exactly what is missing. Whoever has just begun, or must begin anew, asks for
+//! everything before it takes part.
+
+use core::net::SocketAddr;
+
+use skein_machine::wire::{self, Writer};
+use skein_machine::{ProcessId, Time, Wire};
+use xxhash_rust::xxh3::xxh3_64;
+
+use alloc::vec::Vec;
+
+use super::{Event, LONELY_TRIES, Phase, Spread, Tick, Way, Word};
+use crate::dots::{Actor, Dots};
+use crate::map::{Adopted, Cut, CutId};
+
+/// A piece of a large answer. Larger ones would hold up everything else on the connection.
+const PIECE: usize = 1 << 18;
+
+impl Spread {
+    /// Compares with somebody of this place, and of another if that is its office; or asks for everything.
+    pub(super) fn compare(&mut self, now: Time, way: &mut impl Way) {
+        let every = self.jittered(self.settings.tempo.compare_every);
+        if let Phase::Beginning { tries } = self.phase {
+            // Whoever waits for everything asks more often.
+            way.arm(Tick::Compare, every / 4);
+            return self.ask_for_everything(now, tries, way);
+        }
+        way.arm(Tick::Compare, every);
+        if let Some(address) = self.somebody_near() {
+            way.send(address, self.comparison());
+        }
+        if self.is_relay() {
+            let relays = self.relays_elsewhere();
+            let gateways = if relays.is_empty() { self.settings.gateways.clone() } else { relays };
+            if !gateways.is_empty() {
+                way.send(*self.random.pick(&gateways), self.comparison());
+            }
+        }
+    }
+
+    fn comparison(&self) -> Word {
+        Word::Compare { cut: self.map.cut().id(), digest: self.digest() }
+    }
+
+    fn digest(&self) -> u64 {
+        let mut bytes = Vec::new();
+        let writer = &mut Writer::new(&mut bytes, wire::VERSION);
+        self.map.seen().without(self.map.cut().dots()).encode(writer);
+        xxh3_64(&bytes)
+    }
+
+    fn ask_for_everything(&mut self, now: Time, tries: u32, way: &mut impl Way) {
+        let gateway = (!self.settings.gateways.is_empty()).then(|| *self.random.pick(&self.settings.gateways));
+        // Others of this place first; every third time somebody elsewhere, for those here may ask themselves.
+        let whom: Option<SocketAddr> = match self.somebody_near() {
+            Some(near) if gateway.is_none() || tries % 3 != 2 => Some(near),
+            _ => gateway,
+        };
+        if whom.is_none() || tries >= LONELY_TRIES && !self.map.is_catching_up() {
+            // Nobody has anything: this is where it begins. Whoever begins elsewhere meanwhile is merged.
+            self.become_ready(now, way);
+            return;
+        }
+        self.phase = Phase::Beginning { tries: tries + 1 };
+        if let Some(whom) = whom {
+            let word = self.question();
+            way.send(whom, word);
+        }
+    }
+
+    /// What it lacks.
+    fn question(&self) -> Word {
+        let cut = self.map.cut();
+        let has_begun = !self.map.is_catching_up() && !self.map.seen().is_empty();
+        let seen = if has_begun { self.map.seen().without(cut.dots()) } else { Dots::new() };
+        Word::Ask { cut: cut.id(), seen, has_begun }
+    }
+
+    pub(super) fn on_compare(&mut self, from: ProcessId, cut: CutId, digest: u64, way: &mut impl Way) {
+        if !self.is_ready() {
+            return;
+        }
+        if cut != self.map.cut().id() {
+            way.answer(from, Word::Adopt(self.map.cut().clone()));
+        } else if digest != self.digest() {
+            way.answer(from, self.question());
+        }
+    }
+
+    pub(super) fn on_ask(&mut self, from: ProcessId, cut: CutId, seen: &Dots, has_begun: bool, way: &mut impl Way) {
+        if !self.is_ready() {
+            return;
+        }
+        let own = self.map.cut();
+        if cut != own.id() {
+            way.answer(from, Word::Adopt(own.clone()));
+            if has_begun {
+                return;
+            }
+            // Whoever has nothing adopts anything, and may be told the rest at once.
+        }
+        let mut known = seen.clone();
+        if has_begun {
+            known.join(own.dots());
+        }
+        let lacks_nothing = self.map.seen().covers(seen);
+        for delta in self.map.beyond(&known, PIECE) {
+            way.answer(from, Word::News { delta, is_from_afar: true });
+        }
+        if has_begun && !lacks_nothing {
+            way.answer(from, self.question());
+        }
+    }
+
+    pub(super) fn on_adopt(&mut self, from: ProcessId, cut: &Cut, way: &mut impl Way) {
+        match self.map.adopt(cut) {
+            Adopted::Known if self.map.cut().id() == cut.id() => {}
+            Adopted::Known | Adopted::TheyAreOutdated => {
+                if self.is_ready() {
+                    way.answer(from, Word::Adopt(self.map.cut().clone()));
+                }
+            }
+            Adopted::Yes(changed) => {
+                self.note_changed(changed, way);
+                self.tell_cut(way);
+                if self.is_ready() {
+                    way.answer(from, self.comparison());
+                }
+            }
+            Adopted::Outdated => {
+                let former: Vec<_> = self.map.iter().map(|(key, _)| key.clone()).collect();
+                let Actor { member, life } = self.map.actor();
+                // Lives that a host gives are further apart than this one begins anew between two of them.
+                self.map.begin_anew(Actor { member, life: life + 1 }, cut);
+                self.counts.anew += 1;
+                self.is_stale = true;
+                self.phase = Phase::Beginning { tries: 0 };
+                self.fall_silent();
+                way.tell(Event::BeginsAnew);
+                former.into_iter().for_each(|key| way.tell(Event::Changed(key)));
+                way.answer(from, self.question());
+            }
+        }
+    }
+
+    /// Others may forget as much as this one just did.
+    pub(super) fn tell_cut(&mut self, way: &mut impl Way) {
+        self.fall_silent();
+        if !self.is_ready() {
+            return;
+        }
+        for _ in 0..self.settings.tempo.fanout.min(self.near.len()) {
+            if let Some(address) = self.somebody_near() {
+                way.send(address, Word::Adopt(self.map.cut().clone()));
+            }
+        }
+    }
+
+    /// It has been told everything.
+    pub(super) fn become_ready(&mut self, now: Time, way: &mut impl Way) {
+        if self.is_ready() || self.map.is_catching_up() {
+            return;
+        }
+        self.phase = Phase::Ready;
+        self.is_stale = true;
+        way.tell(Event::Ready);
+        self.keep_lines(now, way);
+    }
+}
