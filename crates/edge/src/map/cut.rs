@@ -26,6 +26,8 @@ use crate::dots::{Actor, Dot, Dots, MAX_ACTORS};
 /// What was seen by everybody, and is forgotten.
 #[derive(Clone)]
 pub struct Cut {
+    /// How many members reported when it was made.
+    members: u32,
     /// Counts the cuts that follow on each other.
     generation: u64,
     /// Seen by everybody.
@@ -91,13 +93,18 @@ impl Report {
 impl Cut {
     /// Nothing is forgotten.
     pub fn none() -> Cut {
-        Cut::new(0, Dots::new(), BTreeMap::new(), Dots::new())
+        Cut::new((0, 0), Dots::new(), BTreeMap::new(), Dots::new())
     }
 
-    fn new(generation: u64, mut dots: Dots, floors: BTreeMap<MemberId, Floor>, retiring: Dots) -> Cut {
+    fn new(
+        (members, generation): (u32, u64),
+        mut dots: Dots,
+        floors: BTreeMap<MemberId, Floor>,
+        retiring: Dots,
+    ) -> Cut {
         let over: Vec<Actor> = dots.actors().filter(|actor| is_below(&floors, *actor)).collect();
         over.into_iter().for_each(|actor| dots.forget(actor));
-        let mut cut = Cut { generation, dots, floors, retiring, id: CutId(0) };
+        let mut cut = Cut { members, generation, dots, floors, retiring, id: CutId(0) };
         let mut bytes = Vec::new();
         cut.write_what_is_forgotten(&mut Writer::new(&mut bytes, wire::VERSION));
         cut.id = CutId(xxh3_64(&bytes));
@@ -169,10 +176,10 @@ impl Cut {
             && self.is_all_in(&other.retiring, seen)
     }
 
-    /// Of two members of which each lacks something that the other has forgotten, one must begin anew: the one with
-    /// the lower cut.
+    /// Of two members of which each lacks something that the other has forgotten, one must begin anew: the one whose
+    /// side is smaller. One that was alone for long has made as many cuts as it liked.
     pub(super) fn outranks(&self, other: &Cut) -> bool {
-        (self.generation, self.id) > (other.generation, other.id)
+        (self.members, self.generation, self.id) > (other.members, other.generation, other.id)
     }
 
     /// Both at once.
@@ -193,7 +200,7 @@ impl Cut {
         }
         let mut retiring = self.retiring.clone();
         retiring.join(&other.retiring);
-        Cut::new(generation, dots, floors, retiring)
+        Cut::new((self.members.max(other.members), generation), dots, floors, retiring)
     }
 
     /// The next cut, from what **all** members report that were not expelled. `lives` says in which life each of them
@@ -233,7 +240,7 @@ impl Cut {
         known.chain(new).for_each(|(actor, span)| retiring.insert_span(actor, span));
         let mut dots = self.dots.clone();
         dots.join(everybody);
-        Some(Cut::new(self.generation + 1, dots, floors, retiring))
+        Some(Cut::new((lives.len() as u32, self.generation + 1), dots, floors, retiring))
     }
 
     /// What decides which cut it is. How it came about does not: two ways may lead to the same.
@@ -242,9 +249,10 @@ impl Cut {
         writer.list(self.floors.iter().map(|(member, floor)| Line(*member, floor.life)));
     }
 
-    /// Having come about in more than one way, it counts as the later one.
-    pub(super) fn raise_generation(&mut self, generation: u64) {
-        self.generation = self.generation.max(generation);
+    /// Having come about in more than one way, it counts as the later one, and that of more members.
+    pub(super) fn raise(&mut self, other: &Cut) {
+        self.generation = self.generation.max(other.generation);
+        self.members = self.members.max(other.members);
     }
 }
 
@@ -268,6 +276,7 @@ impl Wire for Line {
 
 impl Wire for Cut {
     fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u32(self.members);
         writer.u64(self.generation);
         self.write_what_is_forgotten(writer);
         // How long ago each was found, as far as it matters.
@@ -278,7 +287,7 @@ impl Wire for Cut {
     }
 
     fn decode(reader: &mut Reader) -> Result<Cut, WireError> {
-        let (generation, dots) = (reader.u64()?, Dots::decode(reader)?);
+        let (members, generation, dots) = (reader.u32()?, reader.u64()?, Dots::decode(reader)?);
         let lines = reader.list::<Line>("lives that are over", MAX_ACTORS)?;
         let mut floors = BTreeMap::new();
         let is_sorted = lines.is_sorted_by(|one, next| one.0 < next.0);
@@ -294,7 +303,7 @@ impl Wire for Cut {
         if generation == u64::MAX || !is_sorted || is_kept || !retiring.actors().all(|actor| is_below(&floors, actor)) {
             return Err(WireError::Invalid { what: "a cut out of order" });
         }
-        Ok(Cut::new(generation, dots, floors, retiring))
+        Ok(Cut::new((members, generation), dots, floors, retiring))
     }
 }
 

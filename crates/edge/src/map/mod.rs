@@ -401,7 +401,7 @@ impl Map {
     /// Forgets what everybody has, if nothing of it is missing here.
     pub fn adopt(&mut self, cut: &Cut) -> Adopted {
         if self.cut.covers(cut) {
-            self.cut.raise_generation(cut.generation());
+            self.cut.raise(cut);
             return Adopted::Known;
         }
         let is_allowed = self.cut.allows(&self.seen, cut) || self.planted.is(Mutant::MapForgetsWhatItNeverSaw);

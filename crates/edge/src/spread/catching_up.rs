@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use alloc::vec::Vec;
 
+use super::directory::Directory;
 use super::{Event, LONELY_TRIES, Phase, Spread, Tick, Way, Word};
 use crate::dots::{Actor, Dots};
 use crate::map::{Adopted, Cut, CutId};
@@ -26,6 +27,9 @@ impl Spread {
             // Whoever waits for everything asks more often.
             way.arm(Tick::Compare, every / 4);
             return self.ask_for_everything(now, tries, way);
+        }
+        if !self.is_ready() {
+            return;
         }
         way.arm(Tick::Compare, every);
         if let Some(address) = self.somebody_near() {
@@ -135,7 +139,7 @@ impl Spread {
                 // Lives that a host gives are further apart than this one begins anew between two of them.
                 self.map.begin_anew(Actor { member, life: life + 1 }, cut);
                 self.counts.anew += 1;
-                self.is_stale = true;
+                self.directory = Directory::default();
                 self.phase = Phase::Beginning { tries: 0 };
                 self.fall_silent();
                 way.tell(Event::BeginsAnew);
@@ -160,11 +164,10 @@ impl Spread {
 
     /// It has been told everything.
     pub(super) fn become_ready(&mut self, now: Time, way: &mut impl Way) {
-        if self.is_ready() || self.map.is_catching_up() {
+        if !matches!(self.phase, Phase::Beginning { .. }) || self.map.is_catching_up() {
             return;
         }
         self.phase = Phase::Ready;
-        self.is_stale = true;
         way.tell(Event::Ready);
         self.keep_lines(now, way);
     }

@@ -53,7 +53,6 @@ impl Counting {
 impl Spread {
     /// Makes a cut, if that falls to this member and there is anything to forget.
     pub(super) fn begin_count(&mut self, way: &mut impl Way) {
-        self.refresh();
         if !self.is_ready() || !self.counts_for_all() {
             return;
         }
@@ -67,15 +66,15 @@ impl Spread {
 
     /// Whether this member counts for its place, and its place for all.
     fn counts_for_all(&self) -> bool {
-        let places = Owners::new(self.directory.places().map(|(place, _)| (place.id(), 1)));
+        let places = Owners::new(self.directory.places().map(|place| (place.id(), 1)));
         places.owner(COUNTERS) == Some(self.settings.me.place.id())
             && self.here.owner(COUNTERS) == Some(self.settings.me.id())
     }
 
     /// Who counts for each of the other places.
     fn leaders_elsewhere(&self) -> Vec<core::net::SocketAddr> {
-        let elsewhere = self.directory.places().filter(|(place, _)| **place != self.settings.me.place);
-        let leaders = elsewhere.filter_map(|(_, owners)| self.directory.line(owners.owner(COUNTERS)?));
+        let elsewhere = self.directory.elsewhere(&self.settings.me.place);
+        let leaders = elsewhere.filter_map(|owners| self.directory.line(owners.owner(COUNTERS)?));
         leaders.map(|line| line.member.address).collect()
     }
 
@@ -104,7 +103,6 @@ impl Spread {
             return; // whoever asks finds out by comparing
         }
         if is_for_place {
-            self.refresh();
             let here = self.directory.of_place(&self.settings.me.place).map(|line| line.member.id()).collect();
             self.open_tally(Some((from, round)), here, way);
         } else if let Some(report) = self.map.report() {

@@ -3,7 +3,7 @@
 //! its place notes that, and after a long time removes the line, which expels
 //! it. Within a place the gossip knows better and sooner who lives.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use bytes::Bytes;
@@ -29,21 +29,17 @@ pub struct Line {
     pub is_up: bool,
 }
 
-/// All lines, by place.
+/// All lines.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Directory {
     lines: BTreeMap<MemberId, Line>,
-    /// The living of each place, among whom its offices are divided.
-    places: BTreeMap<Name, Owners>,
+    /// The living of each place where there are any: among them its offices are divided.
+    places: BTreeMap<Name, BTreeSet<MemberId>>,
 }
 
 /// The key of a member's line.
 pub(super) fn key(name: &Name) -> Vec<u8> {
     [PREFIX, name.as_str().as_bytes()].concat()
-}
-
-pub(super) fn is_line(key: &[u8]) -> bool {
-    key.starts_with(PREFIX)
 }
 
 impl Line {
@@ -64,21 +60,26 @@ impl Wire for Line {
 }
 
 impl Directory {
-    /// As the map has it.
-    pub(super) fn read(map: &Map) -> Directory {
-        // What makes no sense was written by nobody of ours.
-        let lines = map.with_prefix(PREFIX).filter_map(|(_, value)| wire::from_bytes(value.clone(), VERSION).ok());
-        let lines: BTreeMap<_, _> = lines.map(|line: Line| (line.member.id(), line)).collect();
-        let mut living: BTreeMap<Name, Vec<(MemberId, u32)>> = BTreeMap::new();
-        for line in lines.values() {
-            let place = living.entry(line.member.place.clone()).or_default();
-            if line.is_up {
-                // An office is no load: whoever is heavier does not get more of them.
-                place.push((line.member.id(), 1));
+    /// Something else is shown under this key, or nothing.
+    pub(super) fn note(&mut self, map: &Map, key: &[u8]) {
+        let Some(name) = key.strip_prefix(PREFIX) else { return };
+        let Some(name) = core::str::from_utf8(name).ok().and_then(|name| Name::new(name).ok()) else { return };
+        if let Some(former) = self.lines.remove(&name.id())
+            && let Some(living) = self.places.get_mut(&former.member.place)
+        {
+            living.remove(&name.id());
+            if living.is_empty() {
+                self.places.remove(&former.member.place);
             }
         }
-        let places = living.into_iter().map(|(place, living)| (place, Owners::new(living))).collect();
-        Directory { lines, places }
+        // What makes no sense was written by nobody of ours.
+        let line = map.get(key).and_then(|value| wire::from_bytes::<Line>(value.clone(), VERSION).ok());
+        if let Some(line) = line.filter(|line| line.member.name == name) {
+            if line.is_up {
+                self.places.entry(line.member.place.clone()).or_default().insert(name.id());
+            }
+            self.lines.insert(name.id(), line);
+        }
     }
 
     /// Everybody who was not expelled.
@@ -94,8 +95,15 @@ impl Directory {
         self.lines.values().filter(move |line| line.member.place == *place)
     }
 
-    /// Places where somebody lives, and who of them has offices.
-    pub(super) fn places(&self) -> impl Iterator<Item = (&Name, &Owners)> {
-        self.places.iter().filter(|(_, owners)| owners.members().len() > 0)
+    /// Places where somebody lives.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Name> {
+        self.places.keys()
+    }
+
+    /// The same, but for this one, each with those who live there. An office is no load: whoever is heavier does not get
+    /// more of them.
+    pub(super) fn elsewhere<'a>(&'a self, own: &'a Name) -> impl Iterator<Item = Owners> {
+        let others = self.places.iter().filter(move |(place, _)| *place != own);
+        others.map(|(_, living)| Owners::new(living.iter().map(|id| (*id, 1))))
     }
 }

@@ -26,7 +26,7 @@ use skein_machine::{ProcessId, Random, Time};
 pub use directory::{Line, RESERVED};
 pub use word::Word;
 
-use crate::dots::{Actor, Dots};
+use crate::dots::{Actor, Dot};
 use crate::map::{Key, Map, Refused};
 use crate::owners::Owners;
 use crate::{Member, MemberId, Name, Planted};
@@ -71,7 +71,7 @@ impl Default for Tempo {
         Tempo {
             push_every: Duration::from_millis(100),
             fanout: 3,
-            rounds: 2,
+            rounds: 3,
             compare_every: Duration::from_secs(1),
             relays: 2,
             cut_every: Duration::from_secs(60),
@@ -91,6 +91,8 @@ pub enum Tick {
     Cut,
     /// A place takes too long to report.
     Overdue,
+    /// Look whether the lines of those who are gone say so.
+    Lines,
 }
 
 /// What a spread tells its user.
@@ -138,8 +140,6 @@ pub struct Spread {
     /// The living of this place and this one, for its offices.
     here: Owners,
     directory: Directory,
-    /// The directory is to be read again.
-    is_stale: bool,
     rumours: Rumours,
     counting: Counting,
     /// Since when those of this place are gone whose line is still there.
@@ -154,6 +154,8 @@ enum Phase {
         tries: u32,
     },
     Ready,
+    /// It has said that it goes, and what it last did is still on its way.
+    Leaving,
 }
 
 /// What somebody who watches may want to know.
@@ -184,7 +186,6 @@ impl Spread {
             near: BTreeMap::new(),
             here: Owners::default(),
             directory: Directory::default(),
-            is_stale: false,
             rumours: Rumours::default(),
             counting: Counting::default(),
             gone: BTreeMap::new(),
@@ -222,7 +223,7 @@ impl Spread {
     pub fn put(&mut self, key: &[u8], value: Bytes, way: &mut impl Way) -> Result<(), Unchanged> {
         self.admit(key)?;
         let dot = self.map.put(key, value).map_err(Unchanged::Map)?;
-        self.spread_own(dot.into(), key, way);
+        self.spread_own(dot, key, way);
         Ok(())
     }
 
@@ -231,7 +232,7 @@ impl Spread {
         self.admit(key)?;
         let dot = self.map.remove(key);
         if let Some(dot) = dot {
-            self.spread_own(dot.into(), key, way);
+            self.spread_own(dot, key, way);
         }
         Ok(dot.is_some())
     }
@@ -243,10 +244,10 @@ impl Spread {
         if self.is_ready() { Ok(()) } else { Err(Unchanged::NotReady) }
     }
 
-    fn spread_own(&mut self, dots: Dots, key: &[u8], way: &mut impl Way) {
+    fn spread_own(&mut self, dot: Dot, key: &[u8], way: &mut impl Way) {
+        self.directory.note(&self.map, key);
         way.tell(Event::Changed(key.into()));
-        self.is_stale |= directory::is_line(key);
-        self.rumour(&dots, false, way);
+        self.rumour(&dot.into(), false, way);
     }
 
     /// These live in this place, besides this one.
@@ -268,7 +269,6 @@ impl Spread {
     /// Sees to it that the lines of this place say who lives. One's own is one's own affair; those of the dead belong to
     /// whoever is first in line for them.
     fn keep_lines(&mut self, now: Time, way: &mut impl Way) {
-        self.refresh();
         if !self.is_ready() {
             return;
         }
@@ -285,12 +285,17 @@ impl Spread {
                 continue;
             }
             let since = *self.gone.entry(id).or_insert(now);
+            // Whoever leaves takes its line back itself, and that may still be on its way.
+            let is_surely_gone = now.since(since) >= self.settings.tempo.compare_every * 2;
+            if line.is_up && !is_surely_gone {
+                way.arm(Tick::Lines, self.settings.tempo.compare_every * 2);
+            }
             if self.here.owner(&directory::key(&line.member.name)) != Some(me.id()) {
                 continue;
             }
             if now.since(since) >= self.settings.tempo.expel_after {
                 written.push((line.clone(), true));
-            } else if line.is_up {
+            } else if line.is_up && is_surely_gone {
                 written.push((Line { is_up: false, ..line.clone() }, false));
             }
         }
@@ -307,25 +312,16 @@ impl Spread {
         let key = directory::key(&line.member.name);
         // A map that is full of keys has no room for another member either.
         if let Ok(dot) = self.map.put(&key, line.to_value()) {
-            self.spread_own(dot.into(), &key, way);
+            self.spread_own(dot, &key, way);
         }
-        self.refresh();
     }
 
     fn strike_line(&mut self, name: &Name, way: &mut impl Way) {
         let key = directory::key(name);
         if let Some(dot) = self.map.remove(&key) {
-            self.spread_own(dot.into(), &key, way);
+            self.spread_own(dot, &key, way);
         }
         self.gone.remove(&name.id());
-        self.refresh();
-    }
-
-    /// Reads the directory again if it has changed.
-    fn refresh(&mut self) {
-        if core::mem::take(&mut self.is_stale) {
-            self.directory = Directory::read(&self.map);
-        }
     }
 
     /// Takes its own line back and says so, before it goes.
@@ -333,6 +329,7 @@ impl Spread {
         if self.is_ready() {
             let name = self.settings.me.name.clone();
             self.strike_line(&name, way);
+            self.phase = Phase::Leaving;
             self.push(way);
         }
     }
@@ -361,6 +358,7 @@ impl Spread {
                 self.begin_count(way);
             }
             Tick::Overdue => self.counting.give_up(),
+            Tick::Lines => self.keep_lines(now, way),
         }
     }
 
@@ -386,12 +384,12 @@ impl Spread {
 
     /// One of those who speak for each of the other places.
     fn relays_elsewhere(&mut self) -> Vec<SocketAddr> {
-        self.refresh();
-        let (own, count) = (&self.settings.me.place, self.settings.tempo.relays);
-        let elsewhere = self.directory.places().filter(|(place, _)| *place != own);
-        let relays: Vec<Vec<MemberId>> = elsewhere.map(|(_, owners)| owners.first(RELAYS, count)).collect();
-        let picked: Vec<MemberId> = relays.iter().map(|relays| *self.random.pick(relays)).collect();
-        picked.into_iter().filter_map(|id| self.directory.line(id)).map(|line| line.member.address).collect()
+        let mut relays = Vec::new();
+        for owners in self.directory.elsewhere(&self.settings.me.place) {
+            let office = owners.first(RELAYS, self.settings.tempo.relays);
+            relays.extend(self.directory.line(*self.random.pick(&office)).map(|line| line.member.address));
+        }
+        relays
     }
 
     /// What is worth telling somebody who watches.

@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use skein_machine::Time;
 
-use super::{Event, Spread, Tick, Way, Word, directory};
+use super::{Event, Spread, Tick, Way, Word};
 use crate::dots::{Dot, Dots};
 use crate::map::{Delta, Key, Unmerged};
 use crate::membership::MAX_DATAGRAM;
@@ -105,7 +105,7 @@ impl Spread {
     /// Of these keys something else is shown now.
     pub(super) fn note_changed(&mut self, keys: Vec<Key>, way: &mut impl Way) {
         for key in keys {
-            self.is_stale |= directory::is_line(&key);
+            self.directory.note(&self.map, &key);
             way.tell(Event::Changed(key));
         }
     }
