@@ -25,9 +25,7 @@ pub(crate) struct Spreading {
 pub(crate) fn spreading(plan: Plan, keys: usize, writes: usize, every: Nanos) -> Spreading {
     let mut random = Random::new(plan.seed ^ 0x5bd1);
     let processes = plan.places * plan.members;
-    let mut maps = Maps::settled(plan);
-    // The check of all that is held takes longer than everything else together.
-    maps.world().trust_machines();
+    let mut maps = Maps::settled(Plan { trusts: true, ..plan });
     for nth in 0..keys {
         // As much as an agent says of an origin.
         maps.put(ProcessId((nth % usize::from(processes)) as u16), &format!("origin-{nth}.example"), &"v".repeat(40));
@@ -75,8 +73,7 @@ pub(crate) fn spreading(plan: Plan, keys: usize, writes: usize, every: Nanos) ->
 
 /// Bytes that a member with nothing is sent until it is ready, for each byte that the records take by themselves.
 pub(crate) fn catch_up_ratio(seed: u64, keys: usize) -> f64 {
-    let mut maps = Maps::new(Plan::of(1, 3, seed));
-    maps.world().trust_machines();
+    let mut maps = Maps::new(Plan { trusts: true, ..Plan::of(1, 3, seed) });
     (0..2).for_each(|process| maps.start(ProcessId(process)));
     maps.run(8 * SECOND);
     for nth in 0..keys {
