@@ -5,8 +5,10 @@
 #[allow(dead_code, unused_imports)] // who measures needs more of it than these tests
 mod edge_sim;
 
+use std::time::Duration;
+
 use edge_sim::{Fleet, Plan, calm, detection, storm};
-use skein_edge::membership::{Event, Refusal, Standing};
+use skein_edge::membership::{Event, Pace, Refusal, Standing};
 use skein_machine::ProcessId;
 use skein_sim::{MILLISECOND, Nanos, SECOND};
 
@@ -139,6 +141,32 @@ fn of_two_with_one_name_in_two_halves_one_withdraws() {
     let holder = fleet.member(p(8)).unwrap();
     assert!(fleet.told_by(p(5)).contains(&&Event::Refused(Refusal::Taken { holder })));
     assert!(!fleet.told_by(p(8)).iter().any(|event| matches!(event, Event::Refused(_))));
+}
+
+/// A tenth of a second from one place to another, and somebody who is slow to answer is not dead.
+#[test]
+fn a_fleet_can_stand_in_places_far_apart() {
+    let plan = |seed| Plan::of(8, seed).in_places(3).as_one_fleet();
+    let calm = calm(plan(1).losing(0.05), 60 * SECOND);
+    assert_eq!(calm.false_deaths, 0, "{calm:?}");
+    let took = seconds(detection(plan(1)).expect("all know in the end"));
+    assert!(took < 12.0, "{took} s");
+}
+
+/// Lists pass from one to another all the time, and must not bring back what another has forgotten already.
+#[test]
+fn the_dead_are_forgotten_in_the_end() {
+    let pace = Pace { memory: Duration::from_secs(20), ..Pace::of(16) };
+    let mut fleet = Fleet::settled(Plan { pace, ..Plan::of(16, 1) });
+    fleet.kill(p(3));
+    fleet.run(15 * SECOND);
+    let others = |fleet: &Fleet| fleet.machine(p(5)).unwrap().others().count();
+    assert_eq!((others(&fleet), fleet.judge()), (15, vec![]), "known to be dead");
+    fleet.run(15 * SECOND);
+    for _ in 0..30 {
+        fleet.run(SECOND);
+        assert_eq!(others(&fleet), 14);
+    }
 }
 
 #[test]

@@ -13,8 +13,10 @@ use skein_sim::{Datagrams, DiskHabits, Latency, MILLISECOND, Nanos, Occurrence, 
 /// A simulated fleet before it begins.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// Places; the members of each are a fleet of their own.
+    /// Places, far apart.
     pub(crate) places: u16,
+    /// Whether the members of all places are one fleet. Otherwise those of each are one of their own.
+    pub(crate) is_one_fleet: bool,
     /// Members in each place.
     pub(crate) members: u16,
     /// Processes that belong to no place's members, and are started by hand.
@@ -62,7 +64,7 @@ impl Plan {
     /// So many members in one place, on a good network.
     pub(crate) fn of(members: u16, seed: u64) -> Plan {
         let pace = Pace::of(usize::from(members));
-        Plan { places: 1, members, spare: 0, seed, loss: 0.0, pace, planted: Planted::NONE }
+        Plan { places: 1, is_one_fleet: false, members, spare: 0, seed, loss: 0.0, pace, planted: Planted::NONE }
     }
 
     /// The same where datagrams are lost.
@@ -83,6 +85,13 @@ impl Plan {
         Plan { places, ..self }
     }
 
+    /// The same where the members of all places are one fleet.
+    #[must_use]
+    pub(crate) fn as_one_fleet(self) -> Plan {
+        let pace = Pace::of(usize::from(self.members * self.places)).across_places();
+        Plan { is_one_fleet: true, pace, ..self }
+    }
+
     fn processes(&self) -> Vec<ProcessId> {
         (0..self.places * self.members + self.spare).map(ProcessId).collect()
     }
@@ -91,9 +100,13 @@ impl Plan {
         (process.0 / self.members).min(self.places - 1)
     }
 
-    /// The one through which all of a place come in.
+    fn fleet_of(&self, process: ProcessId) -> u16 {
+        if self.is_one_fleet { 0 } else { self.place_of(process) }
+    }
+
+    /// The one through which all of a fleet come in.
     fn door_of(&self, process: ProcessId) -> ProcessId {
-        ProcessId(self.place_of(process) * self.members)
+        ProcessId(self.fleet_of(process) * self.members)
     }
 }
 
@@ -207,12 +220,12 @@ impl Fleet {
         }
     }
 
-    /// What is wrong with what members see now: everybody's list is to be the set of those that live in its place.
+    /// What is wrong with what members see now: everybody's list is to be the set of those that live in its fleet.
     pub(crate) fn judge(&self) -> Vec<Violation> {
         let mut found = Vec::new();
-        for place in 0..self.plan.places {
+        for fleet in 0..self.plan.places {
             let registry = self.registry.borrow();
-            let here = registry.members.iter().filter(|(process, _)| self.plan.place_of(**process) == place);
+            let here = registry.members.iter().filter(|(process, _)| self.plan.fleet_of(**process) == fleet);
             let truth: BTreeSet<Member> = here.clone().map(|(_, member)| member.clone()).collect();
             let views = here.filter_map(|(process, _)| self.world.machine(*process).map(|machine| (*process, machine)));
             let views: BTreeMap<ProcessId, BTreeSet<Member>> =

@@ -15,7 +15,7 @@ const PATIENCE: Nanos = 120 * SECOND;
 /// `None` when somebody does not know after two minutes.
 pub(crate) fn detection(plan: Plan) -> Option<Nanos> {
     let mut random = Random::new(plan.seed ^ 0xdead);
-    let members = u64::from(plan.members);
+    let members = u64::from(plan.members * plan.places);
     let mut fleet = Fleet::settled(plan);
     fleet.run(random.below(2 * SECOND));
     let victim = ProcessId(random.below(members) as u16);
@@ -33,7 +33,7 @@ pub(crate) fn detection(plan: Plan) -> Option<Nanos> {
 /// What happened in a fleet in which nobody died.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Calm {
-    /// Members that somebody declared dead.
+    /// Members that somebody declared dead, and members that were told that somebody had.
     pub(crate) false_deaths: u64,
     /// Times that a member came to be suspected, as one other saw it.
     pub(crate) suspicions: u64,
@@ -50,7 +50,7 @@ pub(crate) fn calm(plan: Plan, span: Nanos) -> Calm {
     let bytes = (fleet.world().bytes_sent() - before) as f64;
     let count = |is_one: fn(&Event) -> bool| fleet.told().iter().filter(|told| is_one(&told.event)).count() as u64;
     Calm {
-        false_deaths: count(|event| matches!(event, Event::Down(_))),
+        false_deaths: count(|event| matches!(event, Event::Down(_) | Event::Renewed)),
         suspicions: count(|event| matches!(event, Event::Suspect(_))),
         bytes_per_member_s: bytes / members / (span as f64 / SECOND as f64),
     }

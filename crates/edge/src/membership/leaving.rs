@@ -61,7 +61,8 @@ impl Membership {
         if !self.is_inside() {
             return;
         }
-        if self.roster.get(whom.id).is_some_and(|listed| listed.identity == *whom) {
+        // It may have been reborn since this one heard of it last.
+        if self.roster.get(whom.id).is_some_and(|listed| listed.identity == *whom || whom.beats(&listed.identity)) {
             let left = foca::Member::new(whom.copied(), LEFT, foca::State::Down);
             self.play(now, out, |swim, errands| swim.apply_many([left].into_iter(), true, errands));
         }

@@ -323,19 +323,30 @@ impl Membership {
         });
     }
 
+    /// Whether a sentence is void, because who was suspected has said since then that it lives. The gossip would not
+    /// carry it out either, but would tell the member that it had, and that one would have to be reborn.
+    fn is_acquitted(&self, tick: &Tick) -> bool {
+        let Tick::Condemn { whom, incarnation, .. } = tick else { return false };
+        !self.is_suspected(whom, *incarnation)
+    }
+
+    fn is_suspected(&self, whom: &Identity, incarnation: u16) -> bool {
+        self.roster.get(whom.id).is_some_and(|listed| {
+            let known = (&listed.identity, listed.incarnation, listed.standing);
+            known == (whom, incarnation, Standing::Suspect)
+        })
+    }
+
     /// Tells those who are still suspected once more.
-    fn doubt_again(&mut self, now: Time, out: &mut Out<Self>) {
-        let roster = &self.roster;
-        self.doubts.retain(|id, (whom, incarnation)| {
-            roster.get(*id).is_some_and(|listed| {
-                listed.standing == Standing::Suspect && listed.identity == *whom && listed.incarnation == *incarnation
-            })
-        });
+    fn doubt_again(&mut self, out: &mut Out<Self>) {
+        let mut doubts = core::mem::take(&mut self.doubts);
+        doubts.retain(|_, (whom, incarnation)| self.is_suspected(whom, *incarnation));
+        self.doubts = doubts;
         if self.doubts.is_empty() {
             return;
         }
         let doubts: Vec<_> = self.doubts.values().cloned().collect();
-        self.play(now, out, |_, errands| {
+        self.play_blindly(out, |_, errands| {
             doubts.iter().for_each(|(whom, incarnation)| errands.doubt(whom, *incarnation));
             Ok(())
         });
@@ -380,6 +391,7 @@ impl Machine for Membership {
             Message::Doubt { by, whom, incarnation } => self.on_doubt(now, by, &whom, incarnation, out),
             Message::Goodbye { me } => self.on_goodbye(now, from, &me, out),
             Message::Farewell => self.on_farewell(out),
+            Message::Digest { digest } => self.on_digest(from, digest, out),
         }
     }
 
@@ -387,10 +399,13 @@ impl Machine for Membership {
         match timer {
             Timer::Ask => self.ask(out),
             Timer::Exchange => self.exchange(out),
-            Timer::Doubt => self.doubt_again(now, out),
+            Timer::Doubt => self.doubt_again(out),
             Timer::Goodbye => self.say_goodbye(out),
             Timer::Swim(beginning, tick) if beginning == self.beginning && self.is_inside() => {
                 self.condemning.remove(&tick);
+                if self.is_acquitted(&tick) {
+                    return;
+                }
                 let changes_nothing = matches!(tick, Tick::Gossip(_) | Tick::Indirect { .. } | Tick::Call(_));
                 let act = |swim: &mut Swim, errands: &mut Errands<'_>| swim.handle_timer(tick.into(), errands);
                 if changes_nothing {

@@ -30,7 +30,7 @@ pub struct Pace {
     pub fanout: usize,
     /// In how many packets each member passes on each piece of news.
     pub repeats: u8,
-    /// How often a member exchanges all that it knows with a random other.
+    /// How often a member compares what it knows with a random other. They exchange all of it where it differs.
     pub exchange: Duration,
     /// How often a member calls two of those that it takes for dead, so that what was parted finds together.
     pub calls: Duration,
@@ -46,12 +46,13 @@ impl Pace {
         // News reaches everybody in so many rounds of gossip as the fleet has doublings, at most.
         Pace {
             period,
-            probes: 3,
+            // The few others of a small fleet are all probed in each period as it is.
+            probes: members.saturating_sub(1).clamp(1, 3) as u32,
             suspicion: period.mul_f64(f64::max(2.0, 1.0 + 0.25 * f64::from(doublings))),
             gossip: period / 5,
             fanout: 3,
             repeats: 2 + doublings as u8,
-            exchange: 30 * period,
+            exchange: 5 * period,
             calls: 5 * period,
             memory: Duration::from_secs(3_600),
         }
@@ -120,5 +121,6 @@ mod tests {
         let seconds = |members| Pace::of(members).suspicion.as_secs_f64();
         assert_eq!([1, 3, 64, 4_096].map(seconds), [2.0, 2.0, 2.5, 4.0]);
         assert_eq!([1, 3, 64, 4_096].map(|members| Pace::of(members).repeats), [3, 4, 8, 14]);
+        assert_eq!([0, 1, 2, 3, 4, 64].map(|members| Pace::of(members).probes), [1, 1, 1, 2, 3, 3]);
     }
 }

@@ -7,7 +7,7 @@ use super::Identity;
 pub enum Timer {
     /// Ask to be let in again, or look for seeds.
     Ask,
-    /// Exchange all that is known with somebody.
+    /// Compare what is known with somebody.
     Exchange,
     /// Tell those who are suspected once more.
     Doubt,

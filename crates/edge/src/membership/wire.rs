@@ -23,6 +23,8 @@ pub enum Message {
     Refused { why: Refusal },
     /// This is all that I know; and what do you?
     Exchange { state: Vec<Update>, is_question: bool },
+    /// This is what all that I know comes to.
+    Digest { digest: u64 },
     /// I take you for dead soon, unless I hear from you.
     Doubt { by: Identity, whom: Identity, incarnation: u16 },
     /// I leave.
@@ -39,6 +41,7 @@ const EXCHANGE: u8 = 4;
 const DOUBT: u8 = 5;
 const GOODBYE: u8 = 6;
 const FAREWELL: u8 = 7;
+const DIGEST: u8 = 8;
 
 impl Wire for Message {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -75,6 +78,10 @@ impl Wire for Message {
                 me.encode(writer);
             }
             Message::Farewell => writer.u8(FAREWELL),
+            Message::Digest { digest } => {
+                writer.u8(DIGEST);
+                writer.u64(*digest);
+            }
         }
     }
 
@@ -97,6 +104,7 @@ impl Wire for Message {
             },
             GOODBYE => Message::Goodbye { me: Identity::decode(reader)? },
             FAREWELL => Message::Farewell,
+            DIGEST => Message::Digest { digest: reader.u64()? },
             tag => return Err(WireError::UnknownTag { what: "a message between members", tag }),
         })
     }
@@ -194,6 +202,7 @@ mod tests {
             Message::Doubt { by: identity(1), whom: identity(2), incarnation: 3 },
             Message::Goodbye { me: identity(1) },
             Message::Farewell,
+            Message::Digest { digest: 7 },
         ]);
         all
     }
