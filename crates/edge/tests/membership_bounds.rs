@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use skein_edge::membership::{Event, MAX_MEMBERS, Membership, Message, Pace, Settings, Timer};
+use skein_edge::membership::{Event, Listed, MAX_MEMBERS, Membership, Message, Pace, Settings, Timer};
 use skein_edge::{Book, Member, Name, Planted};
 use skein_machine::wire::{VERSION, Writer, from_bytes};
 use skein_machine::{Effect, Machine, Out, ProcessId, Time, Wire};
@@ -29,6 +29,13 @@ fn hello(member: &Member) -> Message {
 
 /// The fourth kind of message is a list of all that is known.
 fn exchange(members: impl ExactSizeIterator<Item = Member>) -> Message {
+    exchange_of(ALIVE, members)
+}
+
+const ALIVE: u8 = 0;
+const DOWN: u8 = 2;
+
+fn exchange_of(state: u8, members: impl ExactSizeIterator<Item = Member>) -> Message {
     message(4, |writer| {
         writer.flag(false);
         writer.u32(members.len() as u32);
@@ -36,7 +43,7 @@ fn exchange(members: impl ExactSizeIterator<Item = Member>) -> Message {
             member.encode(writer);
             writer.u32(0);
             writer.u16(0);
-            writer.u8(0);
+            writer.u8(state);
         }
     })
 }
@@ -91,6 +98,17 @@ fn a_fleet_has_a_largest_size() {
     machine.check();
 }
 
+/// Lists in which the dead are passed on to those who have forgotten them would never forget anybody.
+#[test]
+fn the_death_of_a_stranger_is_no_news() {
+    let (mut machine, mut out) = started(0, &[]);
+    machine.on_message(Time::ZERO, ProcessId(1), exchange([member(1)].into_iter()), &mut out);
+    machine.on_message(Time::ZERO, ProcessId(1), exchange_of(DOWN, [2, 1].map(member).into_iter()), &mut out);
+    let known: Vec<&Member> = machine.others().map(Listed::member).collect();
+    assert_eq!(known, [&member(1)]);
+    assert_eq!(said(&mut out).1[1..], [Event::Up(member(1)), Event::Down(member(1))]);
+}
+
 #[test]
 fn nobody_comes_back_in_an_earlier_life() {
     let (mut machine, mut out) = started(0, &[]);
@@ -122,6 +140,31 @@ fn it_asks_until_it_is_let_in() {
         assert_eq!(asked.count(), 1, "at others than itself");
         machine.on_timer(Time::ZERO, Timer::Ask, &mut out);
     }
+}
+
+/// Eight bytes tell whether a list is worth sending.
+#[test]
+fn lists_are_exchanged_where_they_differ() {
+    let ([mut one, mut other], mut out) = ([machine(0, &[]), machine(1, &[])], Out::new());
+    for (machine, peer) in [(&mut one, 1), (&mut other, 0)] {
+        machine.start(Time::ZERO, 1, &mut out);
+        machine.on_message(Time::ZERO, ProcessId(peer), exchange([member(peer)].into_iter()), &mut out);
+    }
+    let mut asked = |from: &mut Membership, whom: &mut Membership| {
+        out.drain();
+        from.on_timer(Time::ZERO, Timer::Exchange, &mut out);
+        let (said_by_one, _) = said(&mut out);
+        let [(ProcessId(1), digest @ Message::Digest { .. })] = &said_by_one[..] else { panic!("{said_by_one:?}") };
+        whom.on_message(Time::ZERO, ProcessId(0), digest.clone(), &mut out);
+        said(&mut out).0
+    };
+    assert_eq!(asked(&mut one, &mut other).len(), 0, "both see both");
+    let mut ignored = Out::new();
+    other.on_message(Time::ZERO, ProcessId(2), exchange([member(2)].into_iter()), &mut ignored);
+    let answer = asked(&mut one, &mut other);
+    assert!(matches!(&answer[..], [(ProcessId(0), Message::Exchange { is_question: true, .. })]), "{answer:?}");
+    one.on_message(Time::ZERO, ProcessId(1), answer[0].1.clone(), &mut ignored);
+    assert_eq!(one.living().count(), 3);
 }
 
 /// A host that fires a timer late, twice or never armed does no harm.
