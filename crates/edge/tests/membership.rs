@@ -161,7 +161,7 @@ fn of_two_with_one_name_in_two_halves_one_withdraws() {
 /// A tenth of a second from one place to another, and somebody who is slow to answer is not dead.
 #[test]
 fn a_fleet_can_stand_in_places_far_apart() {
-    let plan = |seed| Plan::of(8, seed).in_places(3).as_one_fleet();
+    let plan = |seed| Plan::of(8, seed).in_places(3).in_one_fleet();
     let calm = calm(plan(1).losing(0.05), 60 * SECOND);
     assert_eq!(calm.false_deaths, 0, "{calm:?}");
     let took = seconds(detection(plan(1)).expect("all know in the end"));

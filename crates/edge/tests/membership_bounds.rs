@@ -48,6 +48,18 @@ fn exchange_of(state: u8, members: impl ExactSizeIterator<Item = Member>) -> Mes
     })
 }
 
+fn ping(from: &Member, to: &Member) -> Message {
+    let mut packet = Vec::new();
+    let mut writer = Writer::new(&mut packet, VERSION);
+    from.encode(&mut writer);
+    writer.u32(0);
+    writer.u16(0);
+    to.encode(&mut writer);
+    writer.u32(0);
+    [0, 7, 0, 0].into_iter().for_each(|byte| writer.u8(byte));
+    message(0, |writer| writer.bytes(&packet))
+}
+
 fn message(tag: u8, write: impl FnOnce(&mut Writer<'_>)) -> Message {
     let mut bytes = vec![tag];
     write(&mut Writer::new(&mut bytes, VERSION));
@@ -140,6 +152,23 @@ fn it_asks_until_it_is_let_in() {
         assert_eq!(asked.count(), 1, "at others than itself");
         machine.on_timer(Time::ZERO, Timer::Ask, &mut out);
     }
+}
+
+/// It is there, after all, and only has to be known again.
+#[test]
+fn who_probes_a_former_life_is_greeted() {
+    let settings = Settings { me: member(0).living(2), seeds: vec![], pace: Pace::of(64), planted: Planted::NONE };
+    let (mut machine, mut out) = (Membership::new(settings, Book::of_rule()), Out::new());
+    machine.start(Time::ZERO, 1, &mut out);
+    out.drain();
+    machine.on_message(Time::ZERO, ProcessId(1), ping(&member(1), &member(0).living(1)), &mut out);
+    let (heard, told) = said(&mut out);
+    assert!(matches!(&heard[..], [(ProcessId(1), Message::Hello { .. })]), "{heard:?}");
+    assert_eq!((told, machine.others().count()), (vec![], 0));
+    machine.on_message(Time::ZERO, ProcessId(1), ping(&member(1), machine.me()), &mut out);
+    let (heard, told) = said(&mut out);
+    assert_eq!(told, [Event::Up(member(1))]);
+    assert!(format!("{heard:?}").contains("Ack(7)"), "{heard:?}");
 }
 
 /// Eight bytes tell whether a list is worth sending.

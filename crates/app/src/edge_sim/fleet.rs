@@ -87,7 +87,7 @@ impl Plan {
 
     /// The same where the members of all places are one fleet.
     #[must_use]
-    pub(crate) fn as_one_fleet(self) -> Plan {
+    pub(crate) fn in_one_fleet(self) -> Plan {
         let pace = Pace::of(usize::from(self.members * self.places)).across_places();
         Plan { is_one_fleet: true, pace, ..self }
     }
@@ -226,10 +226,10 @@ impl Fleet {
         for fleet in 0..self.plan.places {
             let registry = self.registry.borrow();
             let here = registry.members.iter().filter(|(process, _)| self.plan.fleet_of(**process) == fleet);
-            let truth: BTreeSet<Member> = here.clone().map(|(_, member)| member.clone()).collect();
+            let truth: BTreeSet<&Member> = here.clone().map(|(_, member)| member).collect();
             let views = here.filter_map(|(process, _)| self.world.machine(*process).map(|machine| (*process, machine)));
-            let views: BTreeMap<ProcessId, BTreeSet<Member>> =
-                views.map(|(process, machine)| (process, machine.living().cloned().collect())).collect();
+            let views: BTreeMap<ProcessId, BTreeSet<&Member>> =
+                views.map(|(process, machine)| (process, machine.living().collect())).collect();
             found.extend(converge(&truth, &views));
         }
         found

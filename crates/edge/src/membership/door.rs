@@ -118,10 +118,8 @@ impl Membership {
                     out.emit(Event::Refused(why));
                 }
             }
-            (Phase::Inside, Refusal::Taken { holder }) => {
-                if self.is_beaten_by(&Identity::new(holder.clone(), 0)) {
-                    self.withdraw(holder, out);
-                }
+            (Phase::Inside, Refusal::Taken { holder }) if self.is_beaten_by(&Identity::new(holder.clone(), 0)) => {
+                self.withdraw(holder, out);
             }
             _ => {} // weather: an answer from before it came in
         }

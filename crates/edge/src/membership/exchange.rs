@@ -10,13 +10,13 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::identity::Update;
 use super::timer::Timer;
 use super::wire::Message;
-use super::{MAX_MEMBERS, Membership};
+use super::{MAX_MEMBERS, Membership, Swim};
 
 impl Membership {
     /// All that this one knows, itself in front. It does not say in which incarnation it is, and need not: who hears
     /// it for the first time believes any, and others the highest.
     pub(super) fn state(&self) -> Vec<Update> {
-        let others = self.swim.iter().flat_map(|swim| swim.iter_membership_state());
+        let others = self.swim.iter().flat_map(Swim::iter_membership_state);
         let others = others.filter(|member| member.id().id != self.me.id).map(Update::from);
         [Update::alive(self.me.clone())].into_iter().chain(others).collect()
     }

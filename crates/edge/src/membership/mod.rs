@@ -307,7 +307,7 @@ impl Membership {
     }
 
     /// Somebody takes this one for dead soon.
-    fn on_doubt(&mut self, now: Time, by: Identity, whom: &Identity, incarnation: u16, out: &mut Out<Self>) {
+    fn on_doubt(&mut self, now: Time, by: &Identity, whom: &Identity, incarnation: u16, out: &mut Out<Self>) {
         if !self.is_inside() || whom.id != self.me.id {
             return; // weather: it was somebody else's address once
         }
@@ -388,7 +388,7 @@ impl Machine for Membership {
             Message::Welcome { state } => self.on_welcome(now, from, state, out),
             Message::Refused { why } => self.on_refused(why, out),
             Message::Exchange { state, is_question } => self.on_exchange(now, from, state, is_question, out),
-            Message::Doubt { by, whom, incarnation } => self.on_doubt(now, by, &whom, incarnation, out),
+            Message::Doubt { by, whom, incarnation } => self.on_doubt(now, &by, &whom, incarnation, out),
             Message::Goodbye { me } => self.on_goodbye(now, from, &me, out),
             Message::Farewell => self.on_farewell(out),
             Message::Digest { digest } => self.on_digest(from, digest, out),

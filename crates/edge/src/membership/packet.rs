@@ -125,9 +125,9 @@ impl Packets {
     }
 
     /// The same identity, as it is in memory already or with memory of its own.
-    fn meet(&mut self, identity: Identity) -> Identity {
+    fn meet(&mut self, identity: &Identity) -> Identity {
         match self.met.get(&identity.id) {
-            Some(met) if *met == identity => met.clone(),
+            Some(met) if met == identity => met.clone(),
             _ => {
                 if self.met.len() >= MAX_MEMBERS {
                     self.met.clear();
@@ -151,20 +151,20 @@ impl foca::Codec<Identity> for Packets {
         let header = Packets::read(buffer, decode_header)?;
         let message = match header.message {
             foca::Message::PingReq { target, probe_number } => {
-                foca::Message::PingReq { target: self.meet(target), probe_number }
+                foca::Message::PingReq { target: self.meet(&target), probe_number }
             }
             foca::Message::IndirectPing { origin, probe_number } => {
-                foca::Message::IndirectPing { origin: self.meet(origin), probe_number }
+                foca::Message::IndirectPing { origin: self.meet(&origin), probe_number }
             }
             foca::Message::IndirectAck { target, probe_number } => {
-                foca::Message::IndirectAck { target: self.meet(target), probe_number }
+                foca::Message::IndirectAck { target: self.meet(&target), probe_number }
             }
             foca::Message::ForwardedAck { origin, probe_number } => {
-                foca::Message::ForwardedAck { origin: self.meet(origin), probe_number }
+                foca::Message::ForwardedAck { origin: self.meet(&origin), probe_number }
             }
             other => other,
         };
-        Ok(foca::Header { src: self.meet(header.src), dst: self.meet(header.dst), message, ..header })
+        Ok(foca::Header { src: self.meet(&header.src), dst: self.meet(&header.dst), message, ..header })
     }
 
     fn encode_member(&mut self, member: &foca::Member<Identity>, buffer: impl BufMut) -> Result<(), WireError> {
@@ -173,7 +173,7 @@ impl foca::Codec<Identity> for Packets {
 
     fn decode_member(&mut self, buffer: impl Buf) -> Result<foca::Member<Identity>, WireError> {
         let update = Packets::read(buffer, Update::decode)?;
-        Ok(Update { identity: self.meet(update.identity), ..update }.into_foca())
+        Ok(Update { identity: self.meet(&update.identity), ..update }.into_foca())
     }
 }
 

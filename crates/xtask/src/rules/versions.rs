@@ -24,8 +24,11 @@ struct Tolerated {
     because: &'static str,
 }
 
-/// The list is empty as long as nothing forces us, and an entry goes when its reason does.
-const TOLERATED: &[Tolerated] = &[];
+/// Nothing is here unless it forces us, and an entry goes when its reason does.
+const TOLERATED: &[Tolerated] = &[Tolerated {
+    name: "getrandom",
+    because: "0.4 is an option of `rand` that only tests take, and Cargo counts the options of tests in",
+}];
 
 fn check(tree: &Tree, tolerated: &[Tolerated]) -> Vec<Finding> {
     for entry in tolerated {
