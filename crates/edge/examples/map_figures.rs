@@ -19,7 +19,7 @@ fn main() {
         _ => {
             let n = |i: usize| a[i].parse::<usize>().unwrap();
             let s = spreading(
-                Plan { loss: a[6].parse().unwrap(), ..Plan::of(n(2) as u16, n(3) as u16, 1) },
+                &Plan { loss: a[6].parse().unwrap(), ..Plan::of(n(2) as u16, n(3) as u16, 1) },
                 n(4),
                 n(5),
                 100_000_000,

@@ -22,10 +22,10 @@ pub(crate) struct Spreading {
 }
 
 /// In a fleet that holds so many keys, so many writes are made, `every` so often, at random members.
-pub(crate) fn spreading(plan: Plan, keys: usize, writes: usize, every: Nanos) -> Spreading {
+pub(crate) fn spreading(plan: &Plan, keys: usize, writes: usize, every: Nanos) -> Spreading {
     let mut random = Random::new(plan.seed ^ 0x5bd1);
     let processes = plan.places * plan.members;
-    let mut maps = Maps::settled(Plan { trusts: true, ..plan });
+    let mut maps = Maps::settled(Plan { trusts: true, ..plan.clone() });
     for nth in 0..keys {
         // As much as an agent says of an origin.
         maps.put(ProcessId((nth % usize::from(processes)) as u16), &format!("origin-{nth}.example"), &"v".repeat(40));

@@ -118,7 +118,8 @@ pub enum Adopted {
     /// What everybody has is forgotten. Of these keys another value is shown now: it was set in a life that is over,
     /// and whoever made the cut knew what stands in its place.
     Yes(Vec<Key>),
-    /// Whoever told it lacks something that is forgotten here, and must begin anew.
+    /// It cannot be adopted here, and whoever told it is of the smaller side: that one must begin anew, and be told so,
+    /// for it may know no reason itself.
     TheyAreOutdated,
     /// This map lacks something that others have forgotten: it must [begin anew](Map::begin_anew).
     Outdated,
@@ -404,26 +405,24 @@ impl Map {
             self.cut.raise(cut);
             return Adopted::Known;
         }
-        let is_allowed = self.cut.allows(&self.seen, cut) || self.planted.is(Mutant::MapForgetsWhatItNeverSaw);
-        // If each lacks something of the other's, one of them keeps what it has.
-        if !is_allowed && !cut.covers(&self.cut) && self.cut.outranks(cut) {
-            return Adopted::TheyAreOutdated;
-        }
-        if !is_allowed && !self.seen.is_empty() {
-            return Adopted::Outdated;
-        }
-        if self.seen.is_empty() {
+        if self.seen.is_empty() && !self.cut.outranks(cut) {
             // There is nothing that could be wrong.
             self.cut = cut.clone();
             return Adopted::Yes(Vec::new());
         }
         let joined = self.cut.joined(cut);
-        // Those who made it took this life for over, and will hear no more of it; or it stands here on something that
-        // came too late from such a life, and that they will never hear of.
-        if joined.is_over(self.actor) || self.has_late_words(&joined) {
-            return Adopted::Outdated;
+        let is_allowed = self.cut.allows(&self.seen, cut) || self.planted.is(Mutant::MapForgetsWhatItNeverSaw);
+        // Those who made it may have taken this life for over, and hear no more of it; or it stands here on something
+        // that came too late from such a life, and that they will never hear of.
+        if !is_allowed || joined.is_over(self.actor) || self.has_late_words(&joined) {
+            return if self.cut.outranks(cut) { Adopted::TheyAreOutdated } else { Adopted::Outdated };
         }
         Adopted::Yes(self.forget(joined))
+    }
+
+    /// Whether it begins anew if somebody says that it must, who cannot adopt what it has forgotten.
+    pub fn yields_to(&self, cut: &Cut) -> bool {
+        cut.outranks(&self.cut)
     }
 
     /// Whether a change stands here that was made in a life that is over, and that not everybody had when it was found

@@ -365,17 +365,21 @@ impl Fleet {
     fn compare(&mut self, one: usize, other: usize) {
         for (from, to) in [(one, other), (other, one)] {
             let cut = self.maps[from].cut().clone();
-            self.hear(to, &cut);
+            if self.hear(to, &cut) == Adopted::TheyAreOutdated {
+                let cut = self.maps[to].cut().clone();
+                assert!(self.maps[from].yields_to(&cut), "neither yields");
+                self.begin_anew(from, &cut);
+            }
         }
     }
 
-    fn hear(&mut self, at: usize, cut: &Cut) {
-        if self.maps[at].adopt(cut) == Adopted::Outdated {
-            // What one says that was expelled and has not heard of it, others may believe.
-            assert!(self.has_lost || self.was_out.contains(&true), "member {at} begins anew and nobody was expelled");
+    fn hear(&mut self, at: usize, cut: &Cut) -> Adopted {
+        let adopted = self.maps[at].adopt(cut);
+        if adopted == Adopted::Outdated {
             self.begin_anew(at, cut);
         }
         self.maps[at].check();
+        adopted
     }
 
     fn expel(&mut self, at: usize) {
@@ -386,6 +390,8 @@ impl Fleet {
     }
 
     fn begin_anew(&mut self, at: usize, cut: &Cut) {
+        // What one says that was expelled and has not heard of it, others may believe.
+        assert!(self.has_lost || self.was_out.contains(&true), "member {at} begins anew and nobody was expelled");
         // Words of the life that is over now might still be on their way to those who take it for over.
         if self.is_far {
             self.on_the_way.clear();

@@ -87,7 +87,7 @@ impl Spread {
             return;
         }
         if cut != self.map.cut().id() {
-            way.answer(from, Word::Adopt(self.map.cut().clone()));
+            way.answer(from, self.own_cut(false));
         } else if digest != self.digest() {
             way.answer(from, self.question());
         }
@@ -97,9 +97,8 @@ impl Spread {
         if !self.is_ready() {
             return;
         }
-        let own = self.map.cut();
-        if cut != own.id() {
-            way.answer(from, Word::Adopt(own.clone()));
+        if cut != self.map.cut().id() {
+            way.answer(from, self.own_cut(false));
             if has_begun {
                 return;
             }
@@ -107,7 +106,7 @@ impl Spread {
         }
         let mut known = seen.clone();
         if has_begun {
-            known.join(own.dots());
+            known.join(self.map.cut().dots());
         }
         let lacks_nothing = self.map.seen().covers(seen);
         for delta in self.map.beyond(&known, PIECE) {
@@ -118,14 +117,19 @@ impl Spread {
         }
     }
 
-    pub(super) fn on_adopt(&mut self, from: ProcessId, cut: &Cut, way: &mut impl Way) {
+    pub(super) fn own_cut(&self, is_last_word: bool) -> Word {
+        Word::Adopt { cut: self.map.cut().clone(), is_last_word }
+    }
+
+    pub(super) fn on_adopt(&mut self, from: ProcessId, cut: &Cut, is_last_word: bool, way: &mut impl Way) {
         match self.map.adopt(cut) {
             Adopted::Known if self.map.cut().id() == cut.id() => {}
-            Adopted::Known | Adopted::TheyAreOutdated => {
-                if self.is_ready() {
-                    way.answer(from, Word::Adopt(self.map.cut().clone()));
-                }
+            Adopted::Known | Adopted::TheyAreOutdated if is_last_word && self.map.yields_to(cut) => {
+                self.begin_anew(from, cut, way);
             }
+            Adopted::Known if self.is_ready() => way.answer(from, self.own_cut(false)),
+            Adopted::TheyAreOutdated if self.is_ready() => way.answer(from, self.own_cut(true)),
+            Adopted::Known | Adopted::TheyAreOutdated => {}
             Adopted::Yes(changed) => {
                 self.note_changed(changed, way);
                 self.tell_cut(way);
@@ -133,20 +137,22 @@ impl Spread {
                     way.answer(from, self.comparison());
                 }
             }
-            Adopted::Outdated => {
-                let former: Vec<_> = self.map.iter().map(|(key, _)| key.clone()).collect();
-                let Actor { member, life } = self.map.actor();
-                // Lives that a host gives are further apart than this one begins anew between two of them.
-                self.map.begin_anew(Actor { member, life: life + 1 }, cut);
-                self.counts.anew += 1;
-                self.directory = Directory::default();
-                self.phase = Phase::Beginning { tries: 0 };
-                self.fall_silent();
-                way.tell(Event::BeginsAnew);
-                former.into_iter().for_each(|key| way.tell(Event::Changed(key)));
-                way.answer(from, self.question());
-            }
+            Adopted::Outdated => self.begin_anew(from, cut, way),
         }
+    }
+
+    fn begin_anew(&mut self, from: ProcessId, cut: &Cut, way: &mut impl Way) {
+        let former: Vec<_> = self.map.iter().map(|(key, _)| key.clone()).collect();
+        let Actor { member, life } = self.map.actor();
+        // Lives that a host gives are further apart than this one begins anew between two of them.
+        self.map.begin_anew(Actor { member, life: life + 1 }, cut);
+        self.counts.anew += 1;
+        self.directory = Directory::default();
+        self.phase = Phase::Beginning { tries: 0 };
+        self.fall_silent();
+        way.tell(Event::BeginsAnew);
+        former.into_iter().for_each(|key| way.tell(Event::Changed(key)));
+        way.answer(from, self.question());
     }
 
     /// Others may forget as much as this one just did.
@@ -157,7 +163,8 @@ impl Spread {
         }
         for _ in 0..self.settings.tempo.fanout.min(self.near.len()) {
             if let Some(address) = self.somebody_near() {
-                way.send(address, Word::Adopt(self.map.cut().clone()));
+                let word = self.own_cut(false);
+                way.send(address, word);
             }
         }
     }

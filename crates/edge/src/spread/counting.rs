@@ -147,7 +147,8 @@ impl Spread {
             self.note_changed(changed, way);
             self.tell_cut(way);
             for relay in self.relays_elsewhere() {
-                way.send(relay, Word::Adopt(self.map.cut().clone()));
+                let word = self.own_cut(false);
+                way.send(relay, word);
             }
         }
     }

@@ -340,7 +340,7 @@ impl Spread {
             Word::News { delta, is_from_afar } => self.on_news(now, delta, is_from_afar, way),
             Word::Compare { cut, digest } => self.on_compare(from, cut, digest, way),
             Word::Ask { cut, seen, has_begun } => self.on_ask(from, cut, &seen, has_begun, way),
-            Word::Adopt(cut) => self.on_adopt(from, &cut, way),
+            Word::Adopt { cut, is_last_word } => self.on_adopt(from, &cut, is_last_word, way),
             Word::Count { round, cut, is_for_place } => self.on_count(from, round, cut, is_for_place, way),
             Word::Counted { round, report, members } => self.on_counted(round, &report, &members, way),
         }

@@ -21,8 +21,8 @@ pub enum Word {
     /// This is what I have seen beyond what everybody has: tell me what I lack. One who has just begun has seen nothing,
     /// not even that.
     Ask { cut: CutId, seen: Dots, has_begun: bool },
-    /// This is what everybody has, as far as I know.
-    Adopt(Cut),
+    /// This is what everybody has, as far as I know. If it says so, I cannot adopt what you have, and you must begin anew.
+    Adopt { cut: Cut, is_last_word: bool },
     /// I am making a cut: what does your place report, or you alone?
     Count { round: u64, cut: CutId, is_for_place: bool },
     /// These report so much together, each in this life.
@@ -55,8 +55,9 @@ impl Wire for Word {
                 seen.encode(writer);
                 writer.flag(*has_begun);
             }
-            Word::Adopt(cut) => {
+            Word::Adopt { cut, is_last_word } => {
                 writer.u8(ADOPT);
+                writer.flag(*is_last_word);
                 cut.encode(writer);
             }
             Word::Count { round, cut, is_for_place } => {
@@ -79,7 +80,7 @@ impl Wire for Word {
             NEWS => Word::News { is_from_afar: reader.flag()?, delta: Delta::decode(reader)? },
             COMPARE => Word::Compare { cut: CutId::decode(reader)?, digest: reader.u64()? },
             ASK => Word::Ask { cut: CutId::decode(reader)?, seen: Dots::decode(reader)?, has_begun: reader.flag()? },
-            ADOPT => Word::Adopt(Cut::decode(reader)?),
+            ADOPT => Word::Adopt { is_last_word: reader.flag()?, cut: Cut::decode(reader)? },
             COUNT => Word::Count { round: reader.u64()?, cut: CutId::decode(reader)?, is_for_place: reader.flag()? },
             COUNTED => {
                 let (round, report) = (reader.u64()?, Report::decode(reader)?);
