@@ -15,6 +15,7 @@ extern crate alloc;
 pub mod agent;
 mod book;
 pub mod dots;
+pub mod health;
 pub mod map;
 mod member;
 pub mod membership;
