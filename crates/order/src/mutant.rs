@@ -199,6 +199,10 @@ pub enum Mutant {
     MultiRingReadsAlone,
     /// A point to read at is told before everything up to it is delivered.
     MultiRingReadsTooSoon,
+    /// Each learner begins to listen to a ring that slept when it gets round to it.
+    MultiRingSubscribesAtLeisure,
+    /// A ring that slept carries messages as soon as one of its groups has joined it.
+    MultiRingWakesTooSoon,
 }
 
 /// The bug that a machine was built with, if any.

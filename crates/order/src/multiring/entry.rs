@@ -6,9 +6,10 @@ use core::fmt;
 
 use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{Multicast, Position, ProcessId, Timestamp, Wire};
+use skein_machine::{GroupId, GroupSet, Multicast, Position, ProcessId, Timestamp, Wire};
 
-use super::rings::Instance;
+use super::rings::{Instance, MAX_RINGS};
+use super::wire::Number;
 use crate::consensus::Content;
 use crate::parts::Windows;
 
@@ -17,8 +18,21 @@ use crate::parts::Windows;
 pub struct Entry {
     /// The instance.
     pub instance: Instance,
-    /// What it decides; nothing, if it is skipped too.
-    pub proposal: Option<Proposal>,
+    /// What it decides.
+    pub what: What,
+}
+
+/// What an instance decides.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub enum What {
+    /// Nothing: it is skipped, too.
+    Skip,
+    /// This message stands there.
+    Message(Proposal),
+    /// In the ring of a group: from here on its learners listen to that ring, too.
+    Subscribe(Number),
+    /// In a ring that sleeps: the learners of this group listen to it from an earlier place on.
+    Joined(GroupId),
 }
 
 /// A message that wants a place.
@@ -30,9 +44,14 @@ pub struct Proposal {
     pub sender: ProcessId,
 }
 
-/// The last instance of a ring before its log begins: all that a ring keeps of what was cut.
+/// All that a ring keeps of what was cut from its log.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Progress(pub Instance);
+pub struct Progress {
+    /// The last instance before its log begins.
+    pub instance: Instance,
+    /// The groups that have joined it, if it slept.
+    pub joined: GroupSet,
+}
 
 /// What a learner has made of the rings that it listens to, and its user's state.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +66,17 @@ pub struct State {
     pub since: Vec<Delivered>,
     /// Which messages of each session were taken, wherever they were to be delivered.
     pub windows: Windows,
+    /// The rings that slept and are listened to, and from where on.
+    pub subscriptions: Vec<Subscription>,
+}
+
+/// A ring that slept, and the place in the own ring from which it is listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Subscription {
+    /// The ring.
+    pub ring: Number,
+    /// What it has up to here concerns nobody.
+    pub since: Timestamp,
 }
 
 /// A message, and the timestamp with which it was delivered.
@@ -58,9 +88,19 @@ pub struct Delivered {
     pub message: Multicast,
 }
 
+impl Entry {
+    /// The message that stands there, if one does.
+    pub fn proposal(&self) -> Option<&Proposal> {
+        match &self.what {
+            What::Message(proposal) => Some(proposal),
+            What::Skip | What::Subscribe(_) | What::Joined(_) => None,
+        }
+    }
+}
+
 impl Content for Entry {
     fn length(&self) -> usize {
-        self.proposal.as_ref().map_or(0, |proposal| proposal.message.payload.len())
+        self.proposal().map_or(0, |proposal| proposal.message.payload.len())
     }
 }
 
@@ -76,14 +116,41 @@ const MOST_DELIVERIES: usize = 1 << 24;
 /// A longer state than any user has.
 const MOST_STATE: usize = 1 << 30;
 
+const SKIP: u8 = 0;
+const MESSAGE: u8 = 1;
+const SUBSCRIBE: u8 = 2;
+const JOINED: u8 = 3;
+
 impl Wire for Entry {
     fn encode(&self, writer: &mut Writer<'_>) {
         writer.u64(self.instance);
-        writer.option(self.proposal.as_ref());
+        match &self.what {
+            What::Skip => writer.u8(SKIP),
+            What::Message(proposal) => {
+                writer.u8(MESSAGE);
+                proposal.encode(writer);
+            }
+            What::Subscribe(ring) => {
+                writer.u8(SUBSCRIBE);
+                writer.u8(*ring);
+            }
+            What::Joined(group) => {
+                writer.u8(JOINED);
+                group.encode(writer);
+            }
+        }
     }
 
     fn decode(reader: &mut Reader) -> Result<Entry, WireError> {
-        Ok(Entry { instance: reader.u64()?, proposal: reader.option()? })
+        let instance = reader.u64()?;
+        let what = match reader.u8()? {
+            SKIP => What::Skip,
+            MESSAGE => What::Message(Proposal::decode(reader)?),
+            SUBSCRIBE => What::Subscribe(reader.u8()?),
+            JOINED => What::Joined(GroupId::decode(reader)?),
+            tag => return Err(WireError::UnknownTag { what: "what an instance decides", tag }),
+        };
+        Ok(Entry { instance, what })
     }
 }
 
@@ -100,11 +167,23 @@ impl Wire for Proposal {
 
 impl Wire for Progress {
     fn encode(&self, writer: &mut Writer<'_>) {
-        writer.u64(self.0);
+        writer.u64(self.instance);
+        self.joined.encode(writer);
     }
 
     fn decode(reader: &mut Reader) -> Result<Progress, WireError> {
-        Ok(Progress(reader.u64()?))
+        Ok(Progress { instance: reader.u64()?, joined: GroupSet::decode(reader)? })
+    }
+}
+
+impl Wire for Subscription {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        writer.u8(self.ring);
+        self.since.encode(writer);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Subscription, WireError> {
+        Ok(Subscription { ring: reader.u8()?, since: Timestamp::decode(reader)? })
     }
 }
 
@@ -126,6 +205,7 @@ impl Wire for State {
         writer.bytes(&self.user);
         writer.each(&self.since);
         self.windows.encode(writer);
+        writer.each(&self.subscriptions);
     }
 
     fn decode(reader: &mut Reader) -> Result<State, WireError> {
@@ -135,15 +215,19 @@ impl Wire for State {
             user: reader.bytes("the user's state", MOST_STATE)?,
             since: reader.list("deliveries of a checkpoint", MOST_DELIVERIES)?,
             windows: Windows::decode(reader)?,
+            subscriptions: reader.list("subscriptions", MAX_RINGS)?,
         })
     }
 }
 
 impl fmt::Debug for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.proposal {
-            Some(proposal) => write!(f, "{}: {:?}", self.instance, proposal.message),
-            None => write!(f, "{}: SKIP", self.instance),
+        write!(f, "{}: ", self.instance)?;
+        match &self.what {
+            What::Skip => f.write_str("SKIP"),
+            What::Message(proposal) => write!(f, "{:?}", proposal.message),
+            What::Subscribe(ring) => write!(f, "SUBSCRIBE to ring {ring}"),
+            What::Joined(group) => write!(f, "JOINED by {group}"),
         }
     }
 }

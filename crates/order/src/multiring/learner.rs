@@ -3,7 +3,8 @@
 //! has taken before, and what concerns other groups; and delivers the rest.
 //!
 //! It follows from the rings alone, so every learner of a group delivers the
-//! same, and a state of one of them will do for any other.
+//! same, and a state of one of them will do for any other. Also from which place
+//! on it listens to a ring that slept: its group's own ring says so.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -12,8 +13,9 @@ use bytes::Bytes;
 use skein_machine::{Delivery, GroupId, MessageId, Position, ProcessId, Timestamp, Up};
 
 use super::Effects;
-use super::entry::{Delivered, Proposal, State};
+use super::entry::{Delivered, Proposal, State, Subscription, What};
 use super::ring::Ring;
+use super::wire::Number;
 use crate::parts::{Stream, Windows};
 use crate::{Mutant, Planted};
 
@@ -28,6 +30,10 @@ pub(super) struct Learner {
     pub(super) merged: Timestamp,
     /// Which messages of each session were taken.
     pub(super) windows: Windows,
+    /// The rings that slept and that it listens to by now.
+    subscriptions: Vec<Subscription>,
+    /// It will listen to these when it gets round to it: a bug to plant.
+    postponed: Vec<Number>,
     /// The first delivery that is not in the user's newest state,
     pub(super) position: Position,
     /// that state,
@@ -57,6 +63,8 @@ impl Learner {
             is_greedy: planted.is(Mutant::MultiRingTakesOneTooMany) && me.0.is_multiple_of(2),
             merged: Timestamp::ZERO,
             windows: Windows::new(),
+            subscriptions: Vec::new(),
+            postponed: Vec::new(),
             position: 0,
             user: Bytes::new(),
             since: VecDeque::new(),
@@ -81,13 +89,44 @@ impl Learner {
         rings.iter().map(Ring::begins).max().unwrap_or(Timestamp::ZERO)
     }
 
+    /// From where on it listens to a ring that slept.
+    pub(super) fn subscribed(&self, ring: Number) -> Option<Timestamp> {
+        self.subscriptions.iter().find(|subscription| subscription.ring == ring).map(|subscription| subscription.since)
+    }
+
+    /// Whether what stands in a ring is for it, or may be.
+    pub(super) fn hears(&self, ring: &Ring) -> bool {
+        !ring.sleeps() || self.subscribed(ring.number).is_some()
+    }
+
+    /// What a ring has up to here was taken, or is none of its business: there is no message then.
+    fn pass(&self, ring: &mut Ring) {
+        let was_message = ring.drop_up_to(self.merged);
+        let is_well = !was_message || self.hears(ring) || self.planted != Planted::NONE;
+        assert!(is_well, "ring {} carried a message before {} has joined it", ring.number, self.group);
+    }
+
+    /// From here on it listens to this ring, too.
+    fn subscribe(&mut self, ring: Number, since: Timestamp) {
+        if self.subscribed(ring).is_none() {
+            self.subscriptions.push(Subscription { ring, since });
+        }
+    }
+
+    /// Begins to listen to what it should have listened to before: a bug to plant.
+    pub(super) fn subscribe_late(&mut self) {
+        for ring in core::mem::take(&mut self.postponed) {
+            self.subscribe(ring, self.merged);
+        }
+    }
+
     /// Takes whatever is known by now, in order, as long as nothing can come before it.
     pub(super) fn take(&mut self, rings: &mut [Ring], out: &mut Effects) -> Vec<Taken> {
         let mut taken = Vec::new();
         if self.is_behind(rings) {
             return taken;
         }
-        rings.iter_mut().for_each(|ring| ring.drop_up_to(self.merged));
+        rings.iter_mut().for_each(|ring| self.pass(ring));
         loop {
             let place = |ring: &Ring| {
                 let (instance, is_here) = ring.next();
@@ -97,7 +136,8 @@ impl Learner {
                 };
                 (place, is_here)
             };
-            let first = rings.iter_mut().min_by_key(|ring| place(ring).0).expect("a group has a ring of its own");
+            let heard = rings.iter_mut().filter(|ring| self.hears(ring));
+            let first = heard.min_by_key(|ring| place(ring).0).expect("a group has a ring of its own");
             let (timestamp, is_here) = (first.timestamp(first.next().0), place(first).1);
             if !is_here {
                 self.merged = self.merged.max(Timestamp(timestamp.0 - 1));
@@ -107,25 +147,39 @@ impl Learner {
             assert!(is_later, "{timestamp} is taken after {}", self.merged);
             self.merged = self.merged.max(timestamp);
             let entry = first.take_first().expect("it is here");
-            if let Some(Proposal { message, sender }) = entry.proposal {
-                let id = message.id;
-                if self.windows.delivered(id).is_some() {
-                    // It was lost on the way, or so it seemed, and proposed again.
+            let Proposal { message, sender } = match entry.what {
+                What::Message(proposal) => proposal,
+                What::Skip | What::Joined(_) => {
+                    self.fresh += 1;
                     continue;
                 }
-                self.windows.note(id, timestamp, message.expiry, &[]);
-                if self.planted.is(Mutant::MultiRingForgetsWindows) && timestamp.0.is_multiple_of(3) {
-                    self.windows.forget_wrongly(Stream::of(id));
-                }
-                if id.destinations.contains(self.group) {
+                What::Subscribe(number) => {
                     self.fresh += 1;
-                    self.fresh_bytes += message.payload.len();
-                    self.deliver(Delivered { timestamp, message }, out);
+                    if self.planted.is(Mutant::MultiRingSubscribesAtLeisure) {
+                        self.postponed.push(number);
+                        continue;
+                    }
+                    let ring = rings.iter_mut().find(|ring| ring.number == number && ring.sleeps());
+                    self.pass(ring.expect("a group subscribes to a ring that serves it and sleeps"));
+                    self.subscribe(number, timestamp);
+                    continue;
                 }
-                taken.push(Taken { id, timestamp, sender });
-            } else {
-                self.fresh += 1;
+            };
+            let id = message.id;
+            if self.windows.delivered(id).is_some() {
+                // It was lost on the way, or so it seemed, and proposed again.
+                continue;
             }
+            self.windows.note(id, timestamp, message.expiry, &[]);
+            if self.planted.is(Mutant::MultiRingForgetsWindows) && timestamp.0.is_multiple_of(3) {
+                self.windows.forget_wrongly(Stream::of(id));
+            }
+            if id.destinations.contains(self.group) {
+                self.fresh += 1;
+                self.fresh_bytes += message.payload.len();
+                self.deliver(Delivered { timestamp, message }, out);
+            }
+            taken.push(Taken { id, timestamp, sender });
         }
     }
 
@@ -166,13 +220,15 @@ impl Learner {
             user: self.user.clone(),
             since: self.since.iter().cloned().collect(),
             windows: self.windows.clone(),
+            subscriptions: self.subscriptions.clone(),
         }
     }
 
     /// Takes back what was written down.
     pub(super) fn load(&mut self, state: State) {
-        let State { merged, position, user, since, windows } = state;
+        let State { merged, position, user, since, windows, subscriptions } = state;
         (self.merged, self.position, self.user, self.windows) = (merged, position, user, windows);
+        self.subscriptions = subscriptions;
         self.since = since.into();
     }
 

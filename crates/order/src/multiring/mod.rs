@@ -8,6 +8,7 @@
 //! value travels along the ring, and behind it votes, until everybody has both
 //! (`circle.rs`). Learners take the rings' rounds in order (`learner.rs`), and a
 //! coordinator skips instances so that nobody waits for its ring (`replica.rs`).
+//! Some rings sleep until groups join them (`subscribe.rs`).
 //! An instance has one place among those of all rings, known when a message is
 //! proposed: that is its final timestamp.
 //!
@@ -29,14 +30,17 @@ mod reads;
 mod replica;
 mod ring;
 mod rings;
+mod starts;
+mod subscribe;
 mod wire;
 
-pub use entry::{Delivered, Entry, Progress, Proposal, State};
-pub use rings::{Instance, Rings};
+pub use entry::{Delivered, Entry, Progress, Proposal, State, Subscription, What};
+pub use rings::{Instance, MAX_RINGS, Rings};
 pub use wire::{Agreement, Kept, Message, Number, Pass, Record, Start};
 
 pub use crate::parts::{Settings, Timer};
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -45,7 +49,7 @@ use skein_machine::{Boot, Cluster, Down, Machine, MessageId, Multicast, Out, Out
 
 use self::replica::Replica;
 use crate::Planted;
-use crate::parts::{Epoch, Sender, Starts};
+use crate::parts::{Desk, Epoch, Sender, Starts};
 
 /// What a step of this machine wants done.
 type Effects = Out<MultiRing>;
@@ -72,8 +76,8 @@ impl MultiRing {
         assert!(cluster.contains(me), "{me} is no process of the cluster");
         let replica =
             cluster.group_of(me).map(|group| Replica::new(me, group, &cluster, rings, boot, settings, planted));
-        let desks = rings.iter().enumerate().map(|(number, served)| (served, rings.circle(number, &cluster)));
-        let sender = Sender::new(me, cluster.clone()).with_desks(desks);
+        let desk = |ring| Desk::new(rings.served(ring), rings.circle(ring, &cluster), !rings.sleeps(ring));
+        let sender = Sender::new(me, cluster.clone()).with_desks((0..rings.count()).map(desk));
         MultiRing { me, sender, cluster, replica }
     }
 }
@@ -128,6 +132,11 @@ impl Machine for MultiRing {
     }
 
     fn may_say(&self, from: ProcessId, message: &Message) -> Result<(), String> {
+        if let Message::Primary(number, _) | Message::Agreement(number, _) = message
+            && usize::from(*number) >= self.sender.desks()
+        {
+            return Err(format!("{from} says to {}: something about ring {number}, and there is none", self.me));
+        }
         match (message, &self.replica) {
             // The sender hears these.
             (Message::Primary(..) | Message::Done(..) | Message::Refused(..), _) | (_, None) => Ok(()),
@@ -154,6 +163,9 @@ impl Machine for MultiRing {
     fn finish(&mut self, _: Time, out: &mut Effects) {
         let Some(replica) = &mut self.replica else { return };
         replica.finish(out);
+        for number in replica.woken() {
+            self.sender.open_desk(usize::from(number), out);
+        }
         let group = replica.group;
         for id in replica.closed.drain(..).filter(|id| id.destinations.contains(group)) {
             self.sender.note_delivery(id);
@@ -216,6 +228,13 @@ impl MultiRing {
         self.sender.believe_desk(usize::from(number), epoch, out);
         if let Some(replica) = &mut self.replica {
             replica.believe(number, epoch);
+        }
+        if let Message::Primary(..) = message {
+            // Of a ring that sleeps nobody tells that.
+            self.sender.open_desk(usize::from(number), out);
+            if let Some(replica) = &mut self.replica {
+                replica.hear_of_a_ring(number);
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! [`Replica`]: one process of a group: the rings that it is in, its learner,
 //! and what goes on between the rings: who is asked to skip ahead, what may be
-//! trimmed, and who is helped by whom.
+//! trimmed, and who is helped by whom. What becomes of messages that want a place
+//! is in `starts.rs`.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -15,23 +16,20 @@ use skein_machine::{
     Boot, Cluster, GroupId, GroupSet, MessageId, Outlook, Position, ProcessId, Random, SessionId, Timestamp, Up, Want,
 };
 
-use super::entry::{Proposal, State};
+use super::entry::State;
 use super::learner::{Learner, Taken};
 use super::reads::Reads;
 use super::ring::Ring;
 use super::rings::Rings;
+use super::subscribe::Wishes;
 use super::wire::{Message, Number, Record, Start};
 use super::{Effects, Settings, Timer};
 use crate::consensus::Tail;
-use crate::parts::{Epoch, MAX_PENDING, MAX_PENDING_BYTES, Refusal};
+use crate::parts::Epoch;
 use crate::{Mutant, Planted};
 
 /// How often a process tells its rings that it lives, and looks at what should have come.
 const TICK: Duration = Duration::from_millis(100);
-
-/// With payloads longer than this in a ring's log its coordinator refuses more. Twice what is on the way at most: who
-/// gets there has a user who does not hand in checkpoints.
-const MAX_LOG_BYTES: usize = 2 * MAX_PENDING_BYTES;
 
 /// Ticks between two words about how far the own checkpoint goes, in case one was lost.
 const TICKS_BETWEEN_WORDS: u32 = 10;
@@ -49,7 +47,7 @@ pub(super) struct Replica {
     settings: Settings,
     pub(super) planted: Planted,
     pub(super) random: Random,
-    /// The rings that its group listens to, its own first.
+    /// The rings that its group listens to, its own first, and those that it may come to listen to.
     pub(super) rings: Vec<Ring>,
     /// The newest epoch that anybody has spoken of, of every ring there is.
     leaders: Vec<Epoch>,
@@ -66,6 +64,7 @@ pub(super) struct Replica {
     /// Up to where its user was told that everything is delivered.
     pub(super) told_safe: Timestamp,
     pub(super) reads: Reads,
+    pub(super) wishes: Wishes,
     pub(super) ticks: u32,
 }
 
@@ -99,13 +98,19 @@ impl Replica {
             target: Timestamp::ZERO,
             told_safe: Timestamp::ZERO,
             reads: Reads::default(),
+            wishes: Wishes::default(),
             ticks: 0,
         }
     }
 
-    fn ring(&mut self, number: Number) -> &mut Ring {
+    pub(super) fn ring(&mut self, number: Number) -> &mut Ring {
         let ring = self.rings.iter_mut().find(|ring| ring.number == number);
         ring.expect("only what concerns its own rings is heard")
+    }
+
+    /// The rings that its learner waits for.
+    fn heard(&self) -> impl Iterator<Item = &Ring> {
+        self.rings.iter().filter(|ring| self.learner.hears(ring))
     }
 
     /// Whether it has forgotten what it promised in any ring.
@@ -182,6 +187,7 @@ impl Replica {
             Message::Learned(state) => self.on_learned(*state, out),
             Message::Inquire(name) => self.on_inquire(from, name, out),
             Message::Reply(name, instance) => self.on_reply(from, name, instance),
+            Message::Join(number, timestamp) => self.on_join(from, number, timestamp, out),
             Message::Primary(..) | Message::Done(..) | Message::Refused(..) => {
                 unreachable!("the sender hears these")
             }
@@ -196,8 +202,8 @@ impl Replica {
                 self.cluster
                     .admit(message)
                     .map_err(|error| format!("{from} sent {} to {}: {error}", message.id, self.me))?;
-                let number = self.description.for_message(message.id.destinations) as Number;
-                (ring(number).is_some(), "a message for another ring")
+                let may_stand = self.description.for_message(message.id.destinations);
+                (may_stand.into_iter().any(|number| ring(number as Number).is_some()), "a message for another ring")
             }
             Message::Pass(number, pass) => {
                 let is_member = |process: ProcessId| ring(*number).is_some_and(|ring| ring.members.contains(&process));
@@ -212,6 +218,11 @@ impl Replica {
                 let is_right = ring(*number).is_some() && *timestamp <= Self::HIGHEST;
                 (is_right && self.cluster.group_of(from).is_some(), "to raise what is not its to raise")
             }
+            Message::Join(number, timestamp) => {
+                let group = self.cluster.group_of(from);
+                let joins = |ring: &Ring| ring.sleeps() && group.is_some_and(|group| self.served(ring).contains(group));
+                (ring(*number).is_some_and(joins) && *timestamp <= Self::HIGHEST, "to let it join what it may not")
+            }
             Message::Safe(_) => (self.cluster.group_of(from).is_some(), "what only a process in a ring may"),
             _ => (self.cluster.group_of(from) == Some(self.group), "what only its group may"),
         };
@@ -219,7 +230,7 @@ impl Replica {
     }
 
     /// No ring is raised beyond this: what a message may bring along, and what that and others may need above it.
-    const HIGHEST: Timestamp = Timestamp(Cluster::HIGHEST_FLOOR.0 + (1 << 48));
+    pub(super) const HIGHEST: Timestamp = Timestamp(Cluster::HIGHEST_FLOOR.0 + (1 << 48));
 
     /// Ten times a second: a heartbeat, and everything that is tried until it works.
     pub(super) fn tick(&mut self, out: &mut Effects) {
@@ -232,10 +243,12 @@ impl Replica {
         self.fetch_what_was_trimmed(out);
         if !self.is_amnesiac() {
             self.tick_reads(out);
-            if self.ticks.is_multiple_of(TICKS_BETWEEN_WORDS)
-                && let Some(safe) = self.safe.get(&self.me)
-            {
-                out.send_all(self.everybody(), Message::Safe(*safe));
+            self.pursue_subscriptions(out);
+            if self.ticks.is_multiple_of(TICKS_BETWEEN_WORDS) {
+                if let Some(safe) = self.safe.get(&self.me) {
+                    out.send_all(self.everybody(), Message::Safe(*safe));
+                }
+                self.tell_who_is_awake(out);
             }
         }
     }
@@ -252,6 +265,7 @@ impl Replica {
         self.rings.iter_mut().for_each(Ring::learn);
         for taken in self.learner.take(&mut self.rings, out) {
             self.answer_sender(&taken, out);
+            self.note_wish(taken.id.destinations);
             self.closed.push(taken.id);
         }
         self.lead(out);
@@ -275,65 +289,6 @@ impl Replica {
         }
     }
 
-    // ---- Messages that want a place.
-
-    /// A sender wants a message ordered.
-    fn on_start(&mut self, from: ProcessId, start: Start, out: &mut Effects) {
-        let id = start.message.id;
-        if let Some(window) = self.learner.windows.delivered(id) {
-            if id.destinations.contains(self.group) {
-                // The newest timestamp of the session: at least that of this message.
-                out.send(start.sender, Message::Done(id, window.timestamp));
-            } else if from == start.sender {
-                // It is decided, and not delivered here: that is for a destination to say.
-                let group = id.destinations.iter().next().expect("a message has a destination");
-                let members = self.cluster.members(group);
-                out.send_early(members[self.ticks as usize % members.len()], Message::Start(start));
-            }
-            return;
-        }
-        let number = self.description.for_message(id.destinations) as Number;
-        let taken = |sequence| self.learner.windows.delivered(MessageId { sequence, ..id }).is_some();
-        let follows_taken = start.follows == 0 || taken(start.follows);
-        let (planted, is_behind) = (self.planted, self.learner.is_behind(&self.rings));
-        let ring = self.ring(number);
-        if !ring.coordinates() {
-            if !ring.consensus.is_amnesiac() {
-                pass_on(ring, from, start, out);
-            }
-            return;
-        }
-        if ring.has_proposed(id) {
-            return;
-        }
-        let Start { message, follows, sender } = start;
-        if !follows_taken
-            && !ring.has_proposed(MessageId { sequence: follows, ..id })
-            && !planted.is(Mutant::MultiRingForgetsWhatItFollows)
-        {
-            // The one before was lost on the way; both will be sent again, in order.
-            return;
-        }
-        if ring.next_timestamp(message.floor) > message.expiry {
-            // If the ring has passed everything that it could still get, its sender may know; until then this is not
-            // sure, since what is in the log may be lost with its coordinator.
-            if is_behind {
-                // It may be in what this process has not taken.
-            } else if ring.has_passed(message.expiry) || message.floor >= message.expiry {
-                out.send(sender, Message::Refused(id, Refusal::Expired));
-            } else {
-                ring.want(message.expiry.min(Self::HIGHEST));
-            }
-            return;
-        }
-        // Nobody but its sender waits for what is refused here.
-        if ring.open() >= MAX_PENDING || ring.consensus.log().bytes() >= MAX_LOG_BYTES {
-            out.send(sender, Message::Refused(id, Refusal::Full));
-            return;
-        }
-        ring.propose(Proposal { message, sender }, out);
-    }
-
     // ---- Between rings.
 
     /// Somebody coordinates a ring.
@@ -350,7 +305,7 @@ impl Replica {
             let number = usize::from(self.rings[nth].number);
             let served = self.description.served(number);
             for other in (0..self.description.count()).filter(|other| *other != number) {
-                if !self.description.served(other).and(served).is_empty() {
+                if !self.description.served(other).and(served).is_empty() && self.is_listened_to(other as Number) {
                     self.raise(other as Number, timestamp, out);
                 }
             }
@@ -362,7 +317,7 @@ impl Replica {
     }
 
     /// Has a ring pass a timestamp.
-    fn raise(&mut self, number: Number, timestamp: Timestamp, out: &mut Effects) {
+    pub(super) fn raise(&mut self, number: Number, timestamp: Timestamp, out: &mut Effects) {
         let timestamp = timestamp.min(Self::HIGHEST);
         let leader = match self.rings.iter().find(|ring| ring.number == number) {
             Some(ring) => ring.consensus.promised().leader,
@@ -392,9 +347,9 @@ impl Replica {
 
     /// What waits for a ring, or somebody who waits for a timestamp, asks its coordinator.
     pub(super) fn ask_for_skips(&mut self, out: &mut Effects) {
-        let here = self.rings.iter().map(Ring::known).max().unwrap_or(Timestamp::ZERO);
+        let here = self.heard().map(Ring::known).max().unwrap_or(Timestamp::ZERO);
         let wanted = here.max(self.target);
-        let slow = self.rings.iter().filter(|ring| ring.timestamp(ring.next().0) <= wanted && !ring.next().1);
+        let slow = self.heard().filter(|ring| ring.timestamp(ring.next().0) <= wanted && !ring.next().1);
         let slow: Vec<Number> = slow.map(|ring| ring.number).collect();
         for number in slow {
             self.raise(number, wanted, out);
@@ -451,7 +406,7 @@ impl Replica {
         }
     }
 
-    fn served(&self, ring: &Ring) -> GroupSet {
+    pub(super) fn served(&self, ring: &Ring) -> GroupSet {
         self.description.served(usize::from(ring.number))
     }
 
@@ -522,7 +477,7 @@ impl Replica {
     pub(super) fn gauges(&self, tell: &mut dyn FnMut(&'static str, u64)) {
         tell("group", self.group.index() as u64);
         self.rings[0].consensus.gauges(tell);
-        tell("rings", self.rings.len() as u64);
+        tell("rings", self.heard().count() as u64);
         let entries = self.rings.iter().map(|ring| ring.consensus.log().len() as u64);
         tell("entries_of_all_rings", entries.sum());
         tell("safe_time", self.learner.merged.0);
@@ -536,7 +491,7 @@ impl Replica {
     pub(super) fn outlook(&self, session: SessionId, sequence: u64) -> Option<Outlook> {
         let waiting = self.rings.iter().flat_map(Ring::waiting);
         let (timestamp, id) = { waiting }.find(|(_, id)| (id.session, id.sequence) == (session, sequence))?;
-        let slow = self.rings.iter().filter(|ring| ring.timestamp(ring.next().0) < timestamp && !ring.next().1);
+        let slow = self.heard().filter(|ring| ring.timestamp(ring.next().0) < timestamp && !ring.next().1);
         let wants = slow.map(|ring| Want::PrimaryClock(ring.consensus.promised().leader)).collect();
         Some(Outlook { id, sender: None, places: Vec::new(), timestamp: Some(timestamp), wants })
     }
@@ -552,14 +507,4 @@ impl Replica {
         self.rings.iter().for_each(Ring::check);
         self.learner.check();
     }
-}
-
-/// Whoever does not coordinate a ring knows who does, and says so.
-fn pass_on(ring: &Ring, from: ProcessId, start: Start, out: &mut Effects) {
-    let epoch = ring.consensus.promised();
-    if epoch.leader == ring.me || from != start.sender {
-        return;
-    }
-    out.send_early(from, Message::Primary(ring.number, epoch));
-    out.send_early(epoch.leader, Message::Start(start));
 }

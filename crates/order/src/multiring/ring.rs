@@ -8,11 +8,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::convert::Infallible;
 
-use skein_machine::{Boot, Cluster, Effect, Machine, MessageId, Out, ProcessId, Time, Timestamp};
+use skein_machine::{Boot, Cluster, Effect, GroupSet, Machine, MessageId, Out, ProcessId, Time, Timestamp};
 
 use super::Effects;
 use super::circle::Circle;
-use super::entry::{Entry, Progress, Proposal};
+use super::entry::{Entry, Progress, Proposal, What};
 use super::rings::{Instance, Rings};
 use super::wire::{Agreement, Kept, Message, Number, Pass, Record};
 use crate::consensus::{self, Consensus, Report, Tail};
@@ -39,6 +39,8 @@ pub(super) struct Ring {
     known: Instance,
     /// What stood here and before was trimmed before this process took it from this ring.
     begins: Instance,
+    /// Groups that have joined it, if it slept: so it was decided.
+    joined: GroupSet,
     /// What it knows as the coordinator of an epoch.
     reign: Option<Reign>,
     /// Others wait for the ring to pass this.
@@ -85,6 +87,7 @@ impl Ring {
             arrived: VecDeque::new(),
             known: 0,
             begins: 0,
+            joined: GroupSet::EMPTY,
             reign: None,
             wanted: Timestamp::ZERO,
             said: None,
@@ -232,28 +235,39 @@ impl Ring {
             let is_next = entry.instance > self.known || self.planted != Planted::NONE;
             assert!(is_next, "{entry:?} is decided in ring {} after {}", self.number, self.known);
             self.known = self.known.max(entry.instance);
+            match &entry.what {
+                What::Joined(group) => self.joined.insert(*group),
+                What::Message(_) => assert!(self.is_awake(), "ring {} sleeps and carries {entry:?}", self.number),
+                What::Skip | What::Subscribe(_) => {}
+            }
             self.arrived.push_back(entry);
         }
     }
 
-    /// Everything up to this timestamp was taken, here or by another learner: it waits no more.
-    pub(super) fn drop_up_to(&mut self, merged: Timestamp) {
+    /// Everything up to this timestamp was taken, here or by another learner: it waits no more. Answers whether there
+    /// was a message.
+    pub(super) fn drop_up_to(&mut self, merged: Timestamp) -> bool {
+        let mut is_message = false;
         while let Some(entry) = self.arrived.front()
             && self.timestamp(entry.instance) <= merged
         {
             let entry = self.arrived.pop_front().expect("it was just seen");
-            if let (Some(reign), Some(proposal)) = (&mut self.reign, &entry.proposal) {
-                reign.proposed.remove(&proposal.message.id);
-            }
+            is_message |= entry.proposal().is_some();
+            self.close(&entry);
+        }
+        is_message
+    }
+
+    fn close(&mut self, entry: &Entry) {
+        if let (Some(reign), Some(proposal)) = (&mut self.reign, entry.proposal()) {
+            reign.proposed.remove(&proposal.message.id);
         }
     }
 
     /// Takes the first entry that is decided and was not taken.
     pub(super) fn take_first(&mut self) -> Option<Entry> {
         let entry = self.arrived.pop_front()?;
-        if let (Some(reign), Some(proposal)) = (&mut self.reign, &entry.proposal) {
-            reign.proposed.remove(&proposal.message.id);
-        }
+        self.close(&entry);
         Some(entry)
     }
 
@@ -270,13 +284,8 @@ impl Ring {
         self.timestamp(self.known)
     }
 
-    /// Whether nothing can come in it at or below a timestamp that is not here.
-    pub(super) fn has_passed(&self, timestamp: Timestamp) -> bool {
-        self.timestamp(self.known + 1) > timestamp
-    }
-
     pub(super) fn waiting(&self) -> impl Iterator<Item = (Timestamp, MessageId)> {
-        let message = |entry: &Entry| Some((self.timestamp(entry.instance), entry.proposal.as_ref()?.message.id));
+        let message = |entry: &Entry| Some((self.timestamp(entry.instance), entry.proposal()?.message.id));
         self.arrived.iter().filter_map(message)
     }
 
@@ -285,6 +294,40 @@ impl Ring {
         let last = self.consensus.log().last();
         // Below an empty log everything is decided and known.
         self.consensus.log().get(last).map_or(self.known, |slot| slot.content.instance)
+    }
+
+    // ---- Rings that sleep.
+
+    /// Whether it carries nothing until its groups have joined it.
+    pub(super) fn sleeps(&self) -> bool {
+        self.rings.sleeps(usize::from(self.number))
+    }
+
+    /// Whether messages may stand in it: it never slept, or all its groups have joined it.
+    pub(super) fn is_awake(&self) -> bool {
+        let is_early = self.planted.is(Mutant::MultiRingWakesTooSoon) && !self.joined.is_empty();
+        is_early
+            || !self.sleeps() || self.rings.served(usize::from(self.number)).within(self.joined)
+    }
+
+    /// The groups that have joined it, if it slept.
+    pub(super) fn joined(&self) -> GroupSet {
+        self.joined
+    }
+
+    /// Its coordinator lets this group join, above a place that its learners have passed; or has the group's own ring
+    /// say that they listen to another one.
+    pub(super) fn settle(&mut self, what: What, above: Timestamp, out: &mut Effects) {
+        let log = self.consensus.log();
+        let is_there = |entry: &Entry| entry.what == what;
+        let is_proposed = log.after(self.consensus.applied(), usize::MAX).any(|slot| is_there(&slot.content));
+        if is_proposed || self.arrived.iter().any(is_there) {
+            return;
+        }
+        let instance = self.next_instance(above);
+        let timestamp = self.timestamp(instance);
+        self.reign.as_mut().expect("whoever proposes coordinates").fresh = Some(timestamp);
+        self.append(Entry { instance, what }, out);
     }
 
     // ---- What it must not forget.
@@ -306,12 +349,14 @@ impl Ring {
     }
 
     /// The log begins behind this instance now. What is between it and what is known was trimmed.
-    fn go_on_from(&mut self, Progress(instance): Progress) {
+    fn go_on_from(&mut self, Progress { instance, joined }: Progress) {
         if instance != self.known {
             self.arrived.clear();
             self.begins = instance;
         }
         self.known = instance;
+        // Nobody leaves a ring.
+        self.joined = self.joined.or(joined);
         self.reign = None;
     }
 
@@ -329,7 +374,8 @@ impl Ring {
         let is_safe = |entry: &Entry| self.timestamp(entry.instance) <= safe;
         let old = log.after(log.base(), usize::MAX).take_while(|slot| is_safe(&slot.content)).count();
         let place = log.base() + old as u64;
-        self.consensus.trim(place, tail, |entry| Progress(entry.instance));
+        let joined = self.joined;
+        self.consensus.trim(place, tail, |entry| Progress { instance: entry.instance, joined });
     }
 
     pub(super) fn portrait(&self) -> (Number, consensus::State<Entry, Progress>) {
@@ -348,7 +394,7 @@ impl Ring {
         if self.reign.as_ref().is_none_or(|reign| reign.epoch != epoch) {
             let log = self.consensus.log();
             let open = log.after(self.consensus.applied(), usize::MAX).map(|slot| &slot.content);
-            let proposed = self.arrived.iter().chain(open).filter_map(|entry| entry.proposal.as_ref());
+            let proposed = self.arrived.iter().chain(open).filter_map(Entry::proposal);
             let proposed = proposed.map(|proposal| proposal.message.id).collect();
             self.reign = Some(Reign { epoch, ahead: self.end(), proposed, fresh: None });
         }
@@ -387,7 +433,7 @@ impl Ring {
         let reign = self.reign.as_mut().expect("whoever proposes coordinates");
         reign.proposed.insert(proposal.message.id);
         reign.fresh = Some(timestamp);
-        self.append(Entry { instance, proposal: Some(proposal) }, out);
+        self.append(Entry { instance, what: What::Message(proposal) }, out);
     }
 
     fn append(&mut self, entry: Entry, out: &mut Effects) {
@@ -403,6 +449,11 @@ impl Ring {
         self.wanted = self.wanted.max(timestamp);
     }
 
+    /// The same until everybody sees that it has passed a timestamp: by an entry above it.
+    pub(super) fn want_past(&mut self, timestamp: Timestamp) {
+        self.want(self.rings.a_round_later(timestamp));
+    }
+
     /// Fills up with skipped instances as far as others wait. Answers what other rings should know: how far this one
     /// has come by what it proposed in this turn.
     pub(super) fn skip(&mut self, out: &mut Effects) -> Option<Timestamp> {
@@ -415,7 +466,7 @@ impl Ring {
             if self.planted.is(Mutant::MultiRingSkipsWithoutAgreement) {
                 self.known = self.known.max(last);
             }
-            self.append(Entry { instance: last, proposal: None }, out);
+            self.append(Entry { instance: last, what: What::Skip }, out);
         }
         self.reign.as_mut().expect("it coordinates").fresh.take()
     }

@@ -6,10 +6,10 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use skein_machine::wire::{Reader, WireError, Writer};
-use skein_machine::{MAX_GROUPS, MessageId, Multicast, ProcessId, Timestamp, Wire};
+use skein_machine::{MessageId, Multicast, ProcessId, Timestamp, Wire};
 
 use super::entry::{Entry, Progress, State};
-use super::rings::Instance;
+use super::rings::{Instance, MAX_RINGS};
 use crate::consensus::{self, Report};
 use crate::parts::{Epoch, Refusal};
 
@@ -27,7 +27,7 @@ pub type Number = u8;
 pub enum Message {
     /// To the coordinator of a ring: order this.
     Start(Start),
-    /// To a sender: this is who coordinates the ring that you asked.
+    /// To a sender: this is who coordinates the ring that you asked, or that you may ask from now on.
     Primary(Number, Epoch),
     /// To a sender: the message was delivered with this final timestamp or a lower one.
     Done(MessageId, Timestamp),
@@ -49,6 +49,8 @@ pub enum Message {
     Inquire(u64),
     /// The answer to the question of this name: up to this instance.
     Reply(u64, Instance),
+    /// To the coordinator of a ring that sleeps: the speaker's group listens to it, from this timestamp on.
+    Join(Number, Timestamp),
 }
 
 /// A message on its way to be ordered.
@@ -97,6 +99,7 @@ const FETCH: u8 = 9;
 const LEARNED: u8 = 10;
 const INQUIRE: u8 = 11;
 const REPLY: u8 = 12;
+const JOIN: u8 = 13;
 
 impl Wire for Message {
     fn encode(&self, writer: &mut Writer<'_>) {
@@ -159,6 +162,11 @@ impl Wire for Message {
                 writer.u64(*name);
                 writer.u64(*instance);
             }
+            Message::Join(ring, timestamp) => {
+                writer.u8(JOIN);
+                writer.u8(*ring);
+                timestamp.encode(writer);
+            }
         }
     }
 
@@ -187,6 +195,7 @@ impl Wire for Message {
             LEARNED => Message::Learned(Box::new(State::decode(reader)?)),
             INQUIRE => Message::Inquire(reader.u64()?),
             REPLY => Message::Reply(reader.u64()?, reader.u64()?),
+            JOIN => Message::Join(reader.u8()?, Timestamp::decode(reader)?),
             tag => return Err(WireError::UnknownTag { what: "the messages of rings", tag }),
         })
     }
@@ -269,8 +278,7 @@ impl Wire for Record {
             TAKEN_OVER => Record::Learned(Box::new(State::decode(reader)?)),
             CHECKPOINT => {
                 let state = Box::new(State::decode(reader)?);
-                // Each group has a ring, and there are as many others at most.
-                let rings: Vec<Rest> = reader.list("rings", 2 * MAX_GROUPS)?;
+                let rings: Vec<Rest> = reader.list("rings", MAX_RINGS)?;
                 Record::Checkpoint(state, rings.into_iter().map(|Rest(ring, rest)| (ring, rest)).collect())
             }
             tag => return Err(WireError::UnknownTag { what: "the records of rings", tag }),
@@ -298,6 +306,7 @@ impl fmt::Debug for Message {
             // The name is drawn by lot and tells a reader nothing.
             Message::Inquire(_) => f.write_str("INQUIRE"),
             Message::Reply(_, instance) => write!(f, "REPLY ring up to {instance}"),
+            Message::Join(ring, timestamp) => write!(f, "JOIN ring {ring} from {timestamp} on"),
         }
     }
 }

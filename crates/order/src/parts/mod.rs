@@ -30,7 +30,7 @@ pub use queue::Queue;
 pub use quorum::reached_by;
 pub use recent::Recent;
 pub use row::Row;
-pub use sender::{MAX_PENDING, MAX_PENDING_BYTES, Refusal, Sender, Starts};
+pub use sender::{Desk, MAX_PENDING, MAX_PENDING_BYTES, Refusal, Sender, Starts};
 pub use settings::Settings;
 pub use table::{Spot, Table};
 pub use timer::Timer;

@@ -85,11 +85,21 @@ pub struct Sender {
 
 /// Processes that order messages to some groups for all of them, under one leader.
 #[derive(Clone, Debug, Hash)]
-struct Desk {
+pub struct Desk {
     groups: GroupSet,
     members: Vec<ProcessId>,
     /// The newest epoch heard of.
     epoch: Epoch,
+    is_open: bool,
+}
+
+impl Desk {
+    /// The desk of these groups, led by the first of these processes at first. While it is not open nothing is sent
+    /// there.
+    pub fn new(groups: GroupSet, members: Vec<ProcessId>, is_open: bool) -> Desk {
+        let epoch = Epoch::first(members[0]);
+        Desk { groups, members, epoch, is_open }
+    }
 }
 
 /// How much is on the way.
@@ -147,15 +157,16 @@ impl Sender {
     }
 
     /// The same for a protocol that orders a message in one place for all its destinations: at the first of these
-    /// desks that serves them all. Each is led by its first member at first.
+    /// desks that serves them all and is open.
     #[must_use]
-    pub fn with_desks(mut self, desks: impl Iterator<Item = (GroupSet, Vec<ProcessId>)>) -> Sender {
-        let desk = |(groups, members): (GroupSet, Vec<ProcessId>)| {
-            let epoch = Epoch::first(members[0]);
-            Desk { groups, members, epoch }
-        };
-        self.desks = desks.map(desk).collect();
+    pub fn with_desks(mut self, desks: impl Iterator<Item = Desk>) -> Sender {
+        self.desks = desks.collect();
         self
+    }
+
+    /// How many desks there are, open or not.
+    pub fn desks(&self) -> usize {
+        self.desks.len()
     }
 
     /// How many messages are on the way.
@@ -275,7 +286,7 @@ impl Sender {
 
     /// Where a message to these groups is ordered, if that is one place.
     fn desk_of(&self, destinations: GroupSet) -> Option<usize> {
-        self.desks.iter().position(|desk| destinations.within(desk.groups))
+        self.desks.iter().position(|desk| desk.is_open && destinations.within(desk.groups))
     }
 
     /// A newer epoch of the processes at a desk: what is on the way to it goes to its leader, too.
@@ -284,10 +295,24 @@ impl Sender {
             return;
         }
         self.desks[number].epoch = epoch;
+        self.turn_to_desk(number, out);
+    }
+
+    /// What is on the way goes to a desk, or to somebody else there.
+    fn turn_to_desk<M: Starts>(&mut self, number: usize, out: &mut Out<M>) {
         for id in self.waiting().filter(|id| self.desk_of(id.destinations) == Some(number)).collect::<Vec<_>>() {
             let open = self.open.get_mut(&id).expect("it was just found");
             (open.age, open.tries, open.asks_again) = (0, 0, true);
             self.start(id, None, out);
+        }
+    }
+
+    /// A desk is open from now on. What is on the way goes there, too: otherwise what follows it would have to wait
+    /// until it is known there what became of it.
+    pub fn open_desk<M: Starts>(&mut self, number: usize, out: &mut Out<M>) {
+        if !self.desks[number].is_open {
+            self.desks[number].is_open = true;
+            self.turn_to_desk(number, out);
         }
     }
 

@@ -2,15 +2,15 @@
 //! what a fuzzer begins with, since it would hardly guess them.
 
 use bytes::Bytes;
-use skein_machine::{MessageId, Multicast, ProcessId, Timestamp};
+use skein_machine::{GroupId, GroupSet, MessageId, Multicast, ProcessId, Timestamp};
 use skein_order::consensus::{self, Candidacy, Promise, Reign, Report, Slot};
 use skein_order::multiring::{
-    Agreement, Delivered, Entry, Kept, Message, Pass, Progress, Proposal, Record, Start, State,
+    Agreement, Delivered, Entry, Kept, Message, Pass, Progress, Proposal, Record, Start, State, Subscription, What,
 };
 use skein_order::parts::{Epoch, Outline, Rebirth, Refusal, Run, Windows};
 
 /// The number of each kind is the first byte of its encoding; these are all there are.
-pub(crate) const KINDS_OF_MESSAGES: u8 = 12;
+pub(crate) const KINDS_OF_MESSAGES: u8 = 13;
 /// The same for records.
 pub(crate) const KINDS_OF_RECORDS: u8 = 3;
 
@@ -31,6 +31,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("learned", Message::Learned(Box::new(learned()))),
         ("inquire", Message::Inquire(11)),
         ("reply", Message::Reply(11, 12)),
+        ("join", Message::Join(2, Timestamp(3))),
     ];
     all.extend(agreements().into_iter().map(|(name, agreement)| (name, Message::Agreement(1, Box::new(agreement)))));
     all
@@ -73,7 +74,9 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         ("promised", Kept::Promised(epoch(3), rebirths())),
         ("entries", Kept::Entries(entries())),
         ("value", Kept::Entries(entries()[..1].to_vec())),
-        ("skip", Kept::Entries(entries()[1..].to_vec())),
+        ("skip", Kept::Entries(entries()[1..2].to_vec())),
+        ("subscribe", Kept::Entries(entries()[2..3].to_vec())),
+        ("joined", Kept::Entries(entries()[3..].to_vec())),
         ("adopted", Kept::Adopted(reign(), 10, entries())),
         ("trimmed", Kept::Checkpoint(Box::new(state()))),
         ("untrimmed", Kept::Checkpoint(Box::new(empty.clone()))),
@@ -102,11 +105,13 @@ fn multicast() -> Multicast {
     Multicast { id: id(), floor: Timestamp(4), expiry: Timestamp(5), payload: Bytes::from_static(b"x") }
 }
 
-/// One with a message, and one without.
+/// One of each kind.
 fn entries() -> Vec<Slot<Entry>> {
     let proposal = Proposal { message: multicast(), sender: ProcessId(3) };
-    let all = [Entry { instance: 7, proposal: Some(proposal) }, Entry { instance: 9, proposal: None }];
-    all.into_iter().map(|content| Slot { epoch: epoch(2), content }).collect()
+    let joined = What::Joined(GroupId::new(1).expect("there is a second group"));
+    let all = [(7, What::Message(proposal)), (9, What::Skip), (10, What::Subscribe(2)), (11, joined)];
+    let slot = |(instance, what)| Slot { epoch: epoch(2), content: Entry { instance, what } };
+    all.into_iter().map(slot).collect()
 }
 
 fn outline() -> Outline {
@@ -133,6 +138,7 @@ fn learned() -> State {
         user: Bytes::from_static(b"user"),
         since: vec![Delivered { timestamp: Timestamp(49), message: multicast() }],
         windows,
+        subscriptions: vec![Subscription { ring: 2, since: Timestamp(40) }],
     }
 }
 
@@ -143,7 +149,7 @@ fn state() -> consensus::State<Entry, Progress> {
         held: epoch(2),
         promised: epoch(3),
         at: 10,
-        state: Some(Progress(6)),
+        state: Some(Progress { instance: 6, joined: GroupSet::from_bits(0b10) }),
         base: 10,
         base_epoch: epoch(1),
         entries: entries(),
