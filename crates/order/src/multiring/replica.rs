@@ -478,6 +478,7 @@ impl Replica {
         tell("group", self.group.index() as u64);
         self.rings[0].consensus.gauges(tell);
         tell("rings", self.heard().count() as u64);
+        tell("rings_asleep", self.rings.iter().filter(|ring| !ring.is_awake()).count() as u64);
         let entries = self.rings.iter().map(|ring| ring.consensus.log().len() as u64);
         tell("entries_of_all_rings", entries.sum());
         tell("safe_time", self.learner.merged.0);

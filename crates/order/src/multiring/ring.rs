@@ -306,8 +306,7 @@ impl Ring {
     /// Whether messages may stand in it: it never slept, or all its groups have joined it.
     pub(super) fn is_awake(&self) -> bool {
         let is_early = self.planted.is(Mutant::MultiRingWakesTooSoon) && !self.joined.is_empty();
-        is_early
-            || !self.sleeps() || self.rings.served(usize::from(self.number)).within(self.joined)
+        is_early || !self.sleeps() || self.rings.served(usize::from(self.number)).within(self.joined)
     }
 
     /// The groups that have joined it, if it slept.

@@ -8,10 +8,10 @@ use skein_order::multiring::{MultiRing, Rings, Settings};
 use skein_sim::steps::measure;
 use skein_sim::{SECOND, Trace};
 
-use super::room::{CLIENT, DELAY, G, H, Room, TO_BOTH, TO_G, TO_H, compare, message};
+use super::room::{CLIENT, DELAY, G, H, Room, TO_BOTH, TO_G, TO_H, awake, compare, message};
 
 fn quiet_room() -> Room {
-    let mut room = Room::new(Settings::DEFAULT);
+    let mut room = Room::new(awake(Settings::DEFAULT));
     room.run_until(2 * SECOND);
     room.run_to_a_quiet_moment(20);
     room

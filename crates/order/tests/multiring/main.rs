@@ -5,3 +5,4 @@
 mod calm;
 mod recovery;
 mod room;
+mod subscriptions;

@@ -8,14 +8,14 @@ use skein_sim::SECOND;
 use skein_sim::check::Claims;
 
 use super::room::{
-    CLIENT, DELAY, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, assert_a_seed_decides_everything,
-    assert_a_swarm_breaks_nothing, cluster, message, swarm,
+    CLIENT, DELAY, G, H, Room, SMALL, TIGHT, TO_BOTH, TO_G, TO_H, assert_a_seed_decides_everything,
+    assert_a_swarm_breaks_nothing, awake, cluster, message, swarm,
 };
 
 /// Until the ring closes over it, heartbeats carry what it does not; then the ring is as fast as ever.
 #[test]
 fn a_ring_closes_over_a_process_that_is_gone() {
-    let mut room = Room::new(Settings::DEFAULT);
+    let mut room = Room::new(awake(Settings::DEFAULT));
     room.run_until(2 * SECOND);
     room.world.crash(G[1]);
     let m = message(1, 1, TO_BOTH, "m");
@@ -34,7 +34,7 @@ fn a_ring_closes_over_a_process_that_is_gone() {
 /// Whoever coordinates two rings dies; each elects another one by itself.
 #[test]
 fn a_coordinator_dies() {
-    let mut room = Room::new(Settings::DEFAULT);
+    let mut room = Room::new(awake(Settings::DEFAULT));
     room.run_until(2 * SECOND);
     room.world.crash(G[0]);
     let (m, n) = (message(1, 1, TO_BOTH, "m"), message(2, 1, TO_G, "n"));
@@ -49,7 +49,7 @@ fn a_coordinator_dies() {
 /// Before it stops, a coordinator hands over.
 #[test]
 fn a_coordinator_that_retires_is_not_missed() {
-    let mut room = Room::new(Settings::DEFAULT);
+    let mut room = Room::new(awake(Settings::DEFAULT));
     room.run_until(2 * SECOND);
     room.world.command(G[0], Down::Retire);
     room.run(20);
@@ -76,7 +76,7 @@ fn busy(room: &mut Room, session: u64) {
 /// its group does.
 #[test]
 fn a_learner_that_was_away_for_long_gets_a_state_from_its_group() {
-    let mut room = Room::new(Settings { checkpoint_every: 4, tail: 2, ..SMALL });
+    let mut room = Room::new(awake(Settings { checkpoint_every: 4, tail: 2, ..SMALL }));
     room.run_until(2 * SECOND);
     busy(&mut room, 1);
     room.world.crash(G[2]);
@@ -90,7 +90,7 @@ fn a_learner_that_was_away_for_long_gets_a_state_from_its_group() {
 /// The same with an empty disk: it is taken in again by each of its rings, and then by its group.
 #[test]
 fn a_process_that_lost_its_disk_is_taken_in_again() {
-    let mut room = Room::new(Settings { checkpoint_every: 4, tail: 2, ..SMALL });
+    let mut room = Room::new(awake(Settings { checkpoint_every: 4, tail: 2, ..SMALL }));
     room.run_until(2 * SECOND);
     busy(&mut room, 1);
     room.world.crash(G[2]);
@@ -108,7 +108,7 @@ fn a_process_that_lost_its_disk_is_taken_in_again() {
 /// applied of what was to reach it.
 fn lose_the_only_one_who_has_taken_it(planted: Planted) -> (u64, u64) {
     let settings = Settings { checkpoint_every: 4, tail: 2, ..SMALL };
-    let mut room = Room::with_bug(settings, 1, planted);
+    let mut room = Room::with_bug(awake(settings), 1, planted);
     room.run_until(2 * SECOND);
     room.world.command(G[0], Down::Retire);
     room.run_until(3 * SECOND);
@@ -147,16 +147,13 @@ fn what_is_trimmed_at_a_minority_is_lost() {
     assert!(applied < 80, "the bug does no harm");
 }
 
-const TIGHT: Settings =
-    Settings { checkpoint_every: 9, checkpoint_bytes: 4 << 10, tail: 6, tail_bytes: 1 << 10, ..Settings::DEFAULT };
-
 /// Every fault, in groups of every size, with logs that are cut at once.
 #[test]
 fn a_swarm_breaks_nothing() {
-    assert_a_swarm_breaks_nothing::<MultiRing>(TIGHT, Claims::CLASSIC);
+    assert_a_swarm_breaks_nothing::<MultiRing>(awake(TIGHT), Claims::CLASSIC);
 }
 
 #[test]
 fn a_seed_decides_everything() {
-    assert_a_seed_decides_everything::<MultiRing>(&swarm(&cluster(), 50.0, 64, 15 * SECOND), SMALL);
+    assert_a_seed_decides_everything::<MultiRing>(&swarm(&cluster(), 50.0, 64, 15 * SECOND), awake(SMALL));
 }
