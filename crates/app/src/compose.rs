@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use skein_machine::{Boot, Cluster, Conflicts, Ordering, ProcessId};
+use skein_machine::{Boot, Cluster, Conflicts, GroupSet, Ordering, ProcessId};
 use skein_order::fastcast::FastCast;
 use skein_order::multiring::{MultiRing, Rings};
 use skein_order::primcast::{ClockKind, PrimCast, Settings};
@@ -88,6 +88,9 @@ pub struct Variant {
     pub is_tight: bool,
     /// Its log is cut as seldom as on a real node, which many messages on the way at once need.
     pub is_roomy: bool,
+    /// Groups that are neighbours have a ring that sleeps until it could have carried so many messages, if the protocol
+    /// has rings.
+    pub patience: Option<u64>,
     /// Which messages must be delivered in one order everywhere; `None`: all of them.
     pub conflicts: Option<Conflicts>,
     /// The bug that it is built with, if any.
@@ -104,10 +107,21 @@ impl Variant {
         clock_error: CLOCK_ERROR,
         is_tight: false,
         is_roomy: false,
+        patience: None,
         conflicts: None,
         planted: Planted::NONE,
         unsettled: skein_service::Planted::NONE,
     };
+
+    /// As a seed has it: in every other one rings wake, sooner or later.
+    #[must_use]
+    pub fn of_seed(self, seed: u64) -> Variant {
+        // From at once to about half of a run of a minute.
+        const SOON: u64 = 5;
+        const LATE: u64 = 300;
+        let patience = (seed % 2 == 1).then_some(SOON + seed / 2 * 37 % LATE);
+        Variant { patience, ..self }
+    }
 
     /// As it is, but for this bug.
     #[cfg(feature = "mutants")]
@@ -200,8 +214,20 @@ fn primcast_settings(variant: Variant) -> Settings {
     }
 }
 
+/// The rings of a simulated cluster.
+fn simulated_rings(cluster: &Cluster, variant: Variant) -> Arc<Rings> {
+    let rings = Rings::of(cluster);
+    Arc::new(match variant.patience {
+        Some(patience) => {
+            let pairs = (1..cluster.groups().len()).map(|second| GroupSet::from_bits(0b11 << (second - 1)));
+            rings.with_sleepers(pairs, patience)
+        }
+        None => rings,
+    })
+}
+
 /// What an operator has chosen for machines on real ground.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Chosen {
     /// What timestamps follow.
     pub clock: Clock,
@@ -211,13 +237,15 @@ pub struct Chosen {
     pub keeps_global_order: bool,
     /// Whether what is persisted can ever be read again. Machines spare themselves what nobody would read.
     pub keeps_records: bool,
+    /// How processes are connected, if the protocol has rings.
+    pub rings: Arc<Rings>,
     /// The bug that is planted, if any.
     pub planted: Planted,
 }
 
 /// What PrimCast has on real ground.
-fn real_settings(chosen: Chosen) -> Settings {
-    let Chosen { clock, clock_error, keeps_global_order, keeps_records, planted: _ } = chosen;
+fn real_settings(chosen: &Chosen) -> Settings {
+    let Chosen { clock, clock_error, keeps_global_order, keeps_records, .. } = *chosen;
     Settings {
         clock: clock_kind(clock),
         clock_error,
@@ -347,28 +375,28 @@ impl Protocol {
         if variant.mode == Mode::Linearizable {
             return self.employ_settling(cluster, variant, employer);
         }
-        self.employ_with(Makings::new(cluster, primcast_settings(variant), variant.planted), employer)
+        self.employ_with(Makings::simulated(cluster, variant), employer)
     }
 
     /// The same for somebody who puts services on them.
     pub fn employ_to_serve<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
         assert!(variant.mode != Mode::Linearizable, "a service holds its answers back itself");
-        self.serve_with(Makings::new(cluster, primcast_settings(variant), variant.planted), employer)
+        self.serve_with(Makings::simulated(cluster, variant), employer)
     }
 
     /// Makes machines for a cluster on real ground and hands them over.
-    pub fn employ_for_real<E: Employer>(self, cluster: &Arc<Cluster>, chosen: Chosen, employer: E) -> E::Answer {
-        self.employ_with(Makings::new(cluster, real_settings(chosen), chosen.planted), employer)
+    pub fn employ_for_real<E: Employer>(self, cluster: &Arc<Cluster>, chosen: &Chosen, employer: E) -> E::Answer {
+        self.employ_with(Makings::real(cluster, chosen), employer)
     }
 
     /// The same for somebody who puts services on them.
     pub fn employ_to_serve_for_real<E: Employer>(
         self,
         cluster: &Arc<Cluster>,
-        chosen: Chosen,
+        chosen: &Chosen,
         employer: E,
     ) -> E::Answer {
-        self.serve_with(Makings::new(cluster, real_settings(chosen), chosen.planted), employer)
+        self.serve_with(Makings::real(cluster, chosen), employer)
     }
 
     /// Whether services can stand on it, and if not, why.
@@ -382,7 +410,7 @@ impl Protocol {
     /// Machines whose answers wait until they may leave.
     fn employ_settling<E: Employer>(self, cluster: &Arc<Cluster>, variant: Variant, employer: E) -> E::Answer {
         assert!(self == Protocol::PrimCast, "{self} does not offer this mode");
-        let makings = Makings::new(cluster, primcast_settings(variant), variant.planted);
+        let makings = Makings::simulated(cluster, variant);
         let (cluster, near) = (cluster.clone(), Arc::new(Near::new(cluster, |_, _| 0)));
         employer.employ(move |process, boot| {
             let order = makings.primcast(process, boot);
@@ -429,8 +457,22 @@ struct Makings {
 }
 
 impl Makings {
-    fn new(cluster: &Arc<Cluster>, settings: Settings, planted: Planted) -> Makings {
-        Makings { cluster: cluster.clone(), rings: Arc::new(Rings::of(cluster)), settings, planted }
+    fn simulated(cluster: &Arc<Cluster>, variant: Variant) -> Makings {
+        Makings {
+            cluster: cluster.clone(),
+            rings: simulated_rings(cluster, variant),
+            settings: primcast_settings(variant),
+            planted: variant.planted,
+        }
+    }
+
+    fn real(cluster: &Arc<Cluster>, chosen: &Chosen) -> Makings {
+        Makings {
+            cluster: cluster.clone(),
+            rings: chosen.rings.clone(),
+            settings: real_settings(chosen),
+            planted: chosen.planted,
+        }
     }
 
     fn skeen(&self, process: ProcessId, variant: skeen::Variant) -> Skeen {

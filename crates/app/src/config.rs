@@ -5,6 +5,7 @@
 
 pub mod layers;
 mod order;
+mod rings;
 pub mod store;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,12 +19,14 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use skein_machine::wire::{OLDEST, VERSION, Version};
 use skein_machine::{Cluster, ClusterId, GroupId, ProcessId};
+use skein_order::multiring::Rings;
 use skein_runtime::distance::Distance;
 use skein_sim::{PLANET, Region};
 
 use crate::certificates::Certificates;
 use crate::compose::{Clock, Protocol};
 pub use order::Deliveries;
+use rings::RingFile;
 pub use store::Store;
 use store::StoreFile;
 
@@ -82,6 +85,8 @@ pub struct Config {
     pub homes: BTreeMap<ProcessId, String>,
     /// What the protocols know of all this.
     pub cluster: Arc<Cluster>,
+    /// How the processes are connected, if the protocol has rings.
+    pub rings: Arc<Rings>,
 }
 
 /// What is the same at every node.
@@ -163,6 +168,8 @@ struct File {
     store: Option<StoreFile>,
     nodes: BTreeMap<String, NodeConfig>,
     groups: Vec<GroupFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rings: Vec<RingFile>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -243,6 +250,7 @@ impl Config {
             store: self.store.as_ref().map(|store| store.file.clone()),
             nodes: self.nodes.clone(),
             groups: groups.collect(),
+            rings: rings::listed(&self.rings, &self.groups),
         };
         toml::to_string(&file).expect("plain data becomes TOML")
     }
@@ -325,7 +333,12 @@ impl Config {
             self.cluster.groups().iter().map(|group| format!("{:?}", self.cluster.members(group))).collect();
         let store = self.store.as_ref().map_or(String::new(), |store| format!(" {}", store.plan()));
         let order = if self.deliveries.is_usual() { "" } else { " global-order" };
-        skein_runtime::hello::plan_of(&format!("{protocol} {} {}{store}{order}", name_of(&clock), groups.join(" ")))
+        let rings = rings::plan(&self.rings, &self.groups);
+        skein_runtime::hello::plan_of(&format!(
+            "{protocol} {} {}{store}{order}{rings}",
+            name_of(&clock),
+            groups.join(" ")
+        ))
     }
 
     /// Where every replica is reached.
@@ -351,6 +364,11 @@ impl Config {
             Distance { delay, jitter: delay * u32::from(self.wan_jitter_percent) / 100 }
         };
         self.homes.keys().filter(|other| **other != process).map(|other| (*other, distance(other))).collect()
+    }
+
+    /// How many rings there are beside those that are always there.
+    pub fn listed_rings(&self) -> usize {
+        rings::listed(&self.rings, &self.groups).len()
     }
 
     /// The group of this name.
@@ -413,6 +431,7 @@ impl File {
             store,
             nodes,
             groups,
+            rings: Vec::new(),
         };
         file.check().expect("it was made by the rules")
     }
@@ -503,6 +522,7 @@ impl File {
         let cluster =
             Cluster::new(ClusterId(id), members, Vec::new()).map_err(|error| ConfigError(error.to_string()))?;
         let groups: Vec<String> = self.groups.into_iter().map(|group| group.name).collect();
+        let rings = rings::check(&self.rings, &groups, &cluster, protocol)?;
         let store = self.store.map(|store| store.check(&groups, &cluster, protocol)).transpose()?;
         store::check_clients(&self.nodes, store.as_ref(), self.tls.is_some(), self.insecure)?;
         Ok(Config {
@@ -520,6 +540,7 @@ impl File {
             groups,
             homes,
             cluster: Arc::new(cluster),
+            rings: Arc::new(rings),
         })
     }
 

@@ -245,6 +245,13 @@ const ROWS: &[Row] = &[
     multiring("multiring-reads-too-soon", Mutant::MultiRingReadsTooSoon, &["read point"]),
     Row {
         is_rare: true,
+        first: 250,
+        ..multiring("multiring-trims-at-a-minority", Mutant::MultiRingTrimsAtAMinority, ORDER_OR_PROGRESS)
+    },
+    multiring("multiring-subscribes-at-leisure", Mutant::MultiRingSubscribesAtLeisure, ORDER),
+    multiring("multiring-wakes-too-soon", Mutant::MultiRingWakesTooSoon, ORDER),
+    Row {
+        is_rare: true,
         first: 300,
         ..fastcast("consensus-acknowledges-early", Mutant::ConsensusAcknowledgesEarly, ORDER_OR_PROGRESS)
     },

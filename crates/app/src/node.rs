@@ -457,6 +457,7 @@ fn start(
         clock_error: config.store.as_ref().and_then(|store| store.clock_error),
         keeps_global_order: config.deliveries == config::Deliveries::GlobalOrder,
         keeps_records: choices.storage != config::Storage::Memory,
+        rings: config.rings.clone(),
         planted: ground.planted,
     };
     let journal = ground.journals.as_ref().map(|folder| Journal::begin(folder, process)).transpose()?;
@@ -465,7 +466,7 @@ fn start(
     let multicasts = Multicasts::new(cluster.clone(), journal);
     let Some(ServiceParts { make, near, settings, tell }) = service else {
         let hire = Hire { surroundings, multicasts, end };
-        return choices.protocol.employ_for_real(&cluster, chosen, hire);
+        return choices.protocol.employ_for_real(&cluster, &chosen, hire);
     };
     let hire = HireToServe {
         surroundings,
@@ -477,7 +478,7 @@ fn start(
         front: Counter::new(multicasts, tell()),
         end,
     };
-    choices.protocol.employ_to_serve_for_real(&cluster, chosen, hire)
+    choices.protocol.employ_to_serve_for_real(&cluster, &chosen, hire)
 }
 
 /// Begins a replica that only orders.

@@ -120,7 +120,14 @@ pub(crate) fn command(command: &ConfigCommand) -> Verdict {
             }
             let (nodes, groups) = (config.nodes.len(), config.groups.len());
             let replicas = config.homes.len();
-            output::line(format_args!("{}: {nodes} nodes, {groups} groups, {replicas} replicas", check.file.display()));
+            let rings = match config.listed_rings() {
+                0 => String::new(),
+                rings => format!(", {rings} rings of a few groups"),
+            };
+            output::line(format_args!(
+                "{}: {nodes} nodes, {groups} groups, {replicas} replicas{rings}",
+                check.file.display()
+            ));
             certificates::check(&config, check.node.as_deref())?;
             Ok(true)
         }

@@ -199,7 +199,7 @@ pub(crate) fn seed_of(protocol: Protocol, plan: &Plan, seed: u64, trace: Option<
             run_seed(self.0, self.1, self.2, maker)
         }
     }
-    protocol.employ(&plan.cluster, variant, OneSeed(plan, seed, trace))
+    protocol.employ(&plan.cluster, variant.of_seed(seed), OneSeed(plan, seed, trace))
 }
 
 /// The same with clients in the place of the load.

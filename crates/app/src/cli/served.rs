@@ -37,7 +37,7 @@ pub(crate) fn served_of(
 ) -> ClientsOutcome {
     protocol.employ_to_serve(
         &plan.cluster,
-        variant,
+        variant.of_seed(seed),
         OneSeed { served, plan, seed, trace, clock: variant.clock, planted },
     )
 }

@@ -59,6 +59,35 @@ fn mistakes_are_explained() {
 }
 
 #[test]
+fn rings_are_listed_by_the_groups_that_they_serve() {
+    let third = "[[groups]]\nname = \"bills\"\nreplicas = [\"c\"]\n";
+    let text = |rings: &str| format!("protocol = \"multiring\"\n{GOOD}{third}{rings}");
+    let ring = |groups: &str| format!("[[rings]]\ngroups = [{groups}]\n");
+    let listed = format!("{}{}on_demand = true\n", ring("\"orders\", \"users\""), ring("\"orders\", \"bills\""));
+    let config = Config::parse(&text(&listed)).unwrap();
+    let rings: Vec<_> =
+        (0..config.rings.count()).map(|ring| (config.rings.served(ring).bits(), config.rings.sleeps(ring))).collect();
+    assert_eq!(rings, [(0b1, false), (0b10, false), (0b100, false), (0b11, false), (0b110, true), (0b111, false)]);
+    assert_eq!(Config::parse(&config.to_text()).unwrap().rings, config.rings);
+    let plain = Config::parse(&text("")).unwrap();
+    let awake = Config::parse(&text(&listed.replace("on_demand = true", ""))).unwrap();
+    assert!(plain.plan() != config.plan() && config.plan() != awake.plan());
+
+    let mistake = |rings: &str| Config::parse(&text(rings)).unwrap_err().0;
+    assert!(mistake(&ring("\"orders\", \"bill\"")).contains("no such group: there are users, orders, bills"));
+    assert!(mistake(&ring("\"orders\"")).contains("ring 1 serves only orders: each group has a ring of its own"));
+    assert!(mistake(&ring("")).contains("ring 1 serves nobody"));
+    assert!(mistake(&ring("\"orders\", \"orders\"")).contains("ring 1 serves orders twice"));
+    assert!(mistake(&ring("\"orders\", \"users\", \"bills\"")).contains("serves all groups"));
+    let twice = format!("{}{}", ring("\"orders\", \"users\""), ring("\"users\", \"orders\""));
+    assert!(mistake(&twice).contains("rings 1 and 2 serve the same groups"));
+    assert!(mistake(&ring("\"orders\", \"users\"").repeat(125)).contains("with 3 groups there may be 124"));
+    assert!(mistake("[[rings]]\ngroup = []\n").contains("unknown field `group`"));
+    let other = text(&listed).replace("multiring", "whitebox");
+    assert!(Config::parse(&other).unwrap_err().0.contains("whitebox has no rings"));
+}
+
+#[test]
 fn nobody_listens_to_the_world_by_accident() {
     let why = mistake("127.0.0.1:7002", "10.0.0.2:7002");
     assert!(why.contains("node b would listen at 10.0.0.2:7002") && why.contains("insecure = true"), "{why}");

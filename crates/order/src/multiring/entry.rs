@@ -165,14 +165,28 @@ impl Wire for Proposal {
     }
 }
 
+/// Stands where an instance or a timestamp would, and is none: behind it comes the same with what there is to tell of
+/// rings that were joined. Where none was, the layout is as it was before any could be.
+const JOINED_RINGS: u64 = u64::MAX;
+
 impl Wire for Progress {
     fn encode(&self, writer: &mut Writer<'_>) {
+        if !self.joined.is_empty() {
+            writer.u64(JOINED_RINGS);
+            self.joined.encode(writer);
+        }
         writer.u64(self.instance);
-        self.joined.encode(writer);
     }
 
     fn decode(reader: &mut Reader) -> Result<Progress, WireError> {
-        Ok(Progress { instance: reader.u64()?, joined: GroupSet::decode(reader)? })
+        let (mut instance, mut joined) = (reader.u64()?, GroupSet::EMPTY);
+        if instance == JOINED_RINGS {
+            (joined, instance) = (GroupSet::decode(reader)?, reader.u64()?);
+            if joined.is_empty() || instance == JOINED_RINGS {
+                return Err(WireError::Invalid { what: "a ring that nobody has joined" });
+            }
+        }
+        Ok(Progress { instance, joined })
     }
 }
 
@@ -200,22 +214,32 @@ impl Wire for Delivered {
 
 impl Wire for State {
     fn encode(&self, writer: &mut Writer<'_>) {
+        if !self.subscriptions.is_empty() {
+            writer.u64(JOINED_RINGS);
+            writer.each(&self.subscriptions);
+        }
         self.merged.encode(writer);
         writer.u64(self.position);
         writer.bytes(&self.user);
         writer.each(&self.since);
         self.windows.encode(writer);
-        writer.each(&self.subscriptions);
     }
 
     fn decode(reader: &mut Reader) -> Result<State, WireError> {
+        let (mut merged, mut subscriptions) = (Timestamp::decode(reader)?, Vec::new());
+        if merged.0 == JOINED_RINGS {
+            (subscriptions, merged) = (reader.list("subscriptions", MAX_RINGS)?, Timestamp::decode(reader)?);
+            if subscriptions.is_empty() || merged.0 == JOINED_RINGS {
+                return Err(WireError::Invalid { what: "a learner that has joined no ring" });
+            }
+        }
         Ok(State {
-            merged: Timestamp::decode(reader)?,
+            merged,
             position: reader.u64()?,
             user: reader.bytes("the user's state", MOST_STATE)?,
             since: reader.list("deliveries of a checkpoint", MOST_DELIVERIES)?,
             windows: Windows::decode(reader)?,
-            subscriptions: reader.list("subscriptions", MAX_RINGS)?,
+            subscriptions,
         })
     }
 }

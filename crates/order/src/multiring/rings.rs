@@ -47,11 +47,11 @@ struct Described {
 impl Rings {
     /// A ring for each group, and one for everybody.
     pub fn of(cluster: &Cluster) -> Rings {
-        Rings::new(cluster, core::iter::empty(), TURN)
+        Rings::new(cluster, TURN)
     }
 
-    /// The same with some for a few groups each, whose messages need not bother the others.
-    pub fn new(cluster: &Cluster, smaller: impl Iterator<Item = GroupSet>, turn: u64) -> Rings {
+    /// The same with so many instances of each ring in a round.
+    fn new(cluster: &Cluster, turn: u64) -> Rings {
         assert!(turn > 0, "a round without instances never ends");
         let groups = cluster.groups();
         let single = |group: GroupId| {
@@ -59,16 +59,27 @@ impl Rings {
             set.insert(group);
             set
         };
-        let all = groups.iter().map(single).chain(smaller).chain([groups]);
+        let all = groups.iter().map(single).chain([groups]);
         Rings { rings: Vec::new(), turn, patience: 0 }.with(all, false, groups)
+    }
+
+    /// The same with some for a few groups each, whose messages need not bother the others.
+    #[must_use]
+    pub fn with_others(self, others: impl Iterator<Item = GroupSet>) -> Rings {
+        let groups = self.all();
+        self.with(others, false, groups)
     }
 
     /// The same with some that sleep. The groups of such a ring join it when each has seen so many messages that could
     /// have gone there; from then on they do. A second ring for the same groups is one of these, if somebody wants it.
     #[must_use]
     pub fn with_sleepers(self, sleepers: impl Iterator<Item = GroupSet>, patience: u64) -> Rings {
-        let groups = self.rings.last().expect("there is one for everybody").served;
+        let groups = self.all();
         Rings { patience, ..self }.with(sleepers, true, groups)
+    }
+
+    fn all(&self) -> GroupSet {
+        self.rings.last().expect("there is one for everybody").served
     }
 
     fn with(mut self, served: impl Iterator<Item = GroupSet>, sleeps: bool, groups: GroupSet) -> Rings {
@@ -166,7 +177,7 @@ mod tests {
 
     fn rings(turn: u64) -> Rings {
         let cluster = Cluster::regular(3, 3, 0).unwrap();
-        Rings::new(&cluster, [GroupSet::from_bits(0b110)].into_iter(), turn)
+        Rings::new(&cluster, turn).with_others([GroupSet::from_bits(0b110)].into_iter())
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use skein_machine::{Cluster, Down, Timestamp, Up};
+use skein_machine::{Cluster, Down, GroupSet, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::multiring::{MultiRing, Rings, Settings};
 use skein_sim::steps::measure;
@@ -92,5 +92,18 @@ fn steps_go_by_the_length_of_rings() {
         move |process, boot| MultiRing::new(process, same.clone(), &rings, boot, Settings::DEFAULT, Planted::NONE);
     let steps = measure(&cluster, (12, 14), false, None, maker);
     assert_eq!((steps.collision_free, steps.worst), (12, 14));
+    assert_eq!(steps.violations, []);
+}
+
+/// The same with a ring of its own for the two groups that are asked: it has six processes and not nine.
+#[test]
+fn a_ring_of_a_few_groups_is_shorter() {
+    let cluster = Arc::new(Cluster::regular(3, 3, 2).unwrap());
+    let pair = [GroupSet::from_bits(0b11)].into_iter();
+    let (rings, same) = (Arc::new(Rings::of(&cluster).with_others(pair)), cluster.clone());
+    let maker =
+        move |process, boot| MultiRing::new(process, same.clone(), &rings, boot, Settings::DEFAULT, Planted::NONE);
+    let steps = measure(&cluster, (9, 14), false, None, maker);
+    assert_eq!((steps.collision_free, steps.worst), (9, 14));
     assert_eq!(steps.violations, []);
 }

@@ -32,6 +32,7 @@ pub(crate) fn messages() -> Vec<(&'static str, Message)> {
         ("inquire", Message::Inquire(11)),
         ("reply", Message::Reply(11, 12)),
         ("join", Message::Join(2, Timestamp(3))),
+        ("learned-joined", Message::Learned(Box::new(subscribed()))),
     ];
     all.extend(agreements().into_iter().map(|(name, agreement)| (name, Message::Agreement(1, Box::new(agreement)))));
     all
@@ -61,6 +62,7 @@ fn agreements() -> Vec<(&'static str, Agreement)> {
         ("promise-apart", Message::Promise(Box::new(apart))),
         ("new-state", new_state),
         ("snapshot", Message::Snapshot(reign(), Box::new(state()))),
+        ("snapshot-joined", Message::Snapshot(reign(), Box::new(joined()))),
         ("rejoin", Message::Rejoin(2)),
         ("stand", Message::Stand),
     ]
@@ -74,17 +76,18 @@ pub(crate) fn records() -> Vec<(&'static str, Record)> {
         ("promised", Kept::Promised(epoch(3), rebirths())),
         ("entries", Kept::Entries(entries())),
         ("value", Kept::Entries(entries()[..1].to_vec())),
-        ("skip", Kept::Entries(entries()[1..2].to_vec())),
-        ("subscribe", Kept::Entries(entries()[2..3].to_vec())),
-        ("joined", Kept::Entries(entries()[3..].to_vec())),
+        ("skip", Kept::Entries(entries()[1..].to_vec())),
+        ("joining", Kept::Entries(joining())),
         ("adopted", Kept::Adopted(reign(), 10, entries())),
         ("trimmed", Kept::Checkpoint(Box::new(state()))),
+        ("trimmed-joined", Kept::Checkpoint(Box::new(joined()))),
         ("untrimmed", Kept::Checkpoint(Box::new(empty.clone()))),
     ];
     let kept = kept.into_iter().map(|(name, kept)| (name, Record::Ring(2, kept)));
     let whole = [
         ("learned", Record::Learned(Box::new(learned()))),
         ("checkpoint", Record::Checkpoint(Box::new(learned()), vec![(0, state()), (2, empty)])),
+        ("checkpoint-joined", Record::Checkpoint(Box::new(subscribed()), vec![(0, state()), (2, joined())])),
     ];
     kept.chain(whole).collect()
 }
@@ -105,13 +108,20 @@ fn multicast() -> Multicast {
     Multicast { id: id(), floor: Timestamp(4), expiry: Timestamp(5), payload: Bytes::from_static(b"x") }
 }
 
-/// One of each kind.
+/// One with a message, and one without.
 fn entries() -> Vec<Slot<Entry>> {
     let proposal = Proposal { message: multicast(), sender: ProcessId(3) };
-    let joined = What::Joined(GroupId::new(1).expect("there is a second group"));
-    let all = [(7, What::Message(proposal)), (9, What::Skip), (10, What::Subscribe(2)), (11, joined)];
-    let slot = |(instance, what)| Slot { epoch: epoch(2), content: Entry { instance, what } };
-    all.into_iter().map(slot).collect()
+    slots([(7, What::Message(proposal)), (9, What::Skip)])
+}
+
+/// What is said of rings that are joined.
+fn joining() -> Vec<Slot<Entry>> {
+    let second = GroupId::new(1).expect("there is a second group");
+    slots([(10, What::Subscribe(2)), (11, What::Joined(second))])
+}
+
+fn slots(all: [(u64, What); 2]) -> Vec<Slot<Entry>> {
+    all.into_iter().map(|(instance, what)| Slot { epoch: epoch(2), content: Entry { instance, what } }).collect()
 }
 
 fn outline() -> Outline {
@@ -138,8 +148,13 @@ fn learned() -> State {
         user: Bytes::from_static(b"user"),
         since: vec![Delivered { timestamp: Timestamp(49), message: multicast() }],
         windows,
-        subscriptions: vec![Subscription { ring: 2, since: Timestamp(40) }],
+        subscriptions: Vec::new(),
     }
+}
+
+/// The same with a ring that was joined.
+fn subscribed() -> State {
+    State { subscriptions: vec![Subscription { ring: 2, since: Timestamp(40) }], ..learned() }
 }
 
 fn state() -> consensus::State<Entry, Progress> {
@@ -149,9 +164,15 @@ fn state() -> consensus::State<Entry, Progress> {
         held: epoch(2),
         promised: epoch(3),
         at: 10,
-        state: Some(Progress { instance: 6, joined: GroupSet::from_bits(0b10) }),
+        state: Some(Progress { instance: 6, joined: GroupSet::EMPTY }),
         base: 10,
         base_epoch: epoch(1),
         entries: entries(),
     }
+}
+
+/// The same of a ring that was joined.
+fn joined() -> consensus::State<Entry, Progress> {
+    let progress = Progress { instance: 6, joined: GroupSet::from_bits(0b10) };
+    consensus::State { state: Some(progress), entries: joining(), ..state() }
 }
