@@ -12,8 +12,9 @@ use super::{Consensus, Content, Owner, Record, Slot};
 use crate::Mutant;
 use crate::parts::{Epoch, Index, Logged, reached_by};
 
-/// So many entries travel in one message,
-const APPEND_ENTRIES: usize = 256;
+/// So many entries travel in one message: when short ones are many and the way is long, whoever is behind gets no more
+/// than these in each journey there and back, and has to catch up all the same,
+const APPEND_ENTRIES: usize = 1 << 12;
 
 /// and so many bytes, unless a single one is longer.
 const APPEND_BYTES: usize = 1 << 20;
