@@ -31,7 +31,7 @@ pub struct Rings {
     rings: Vec<Described>,
     /// So many instances of a ring are in a round.
     turn: u64,
-    /// A ring that sleeps is joined when so many messages could have gone there.
+    /// A ring that sleeps is joined when so many messages could have gone there; zero, if none does.
     patience: u64,
 }
 
@@ -75,7 +75,7 @@ impl Rings {
     #[must_use]
     pub fn with_sleepers(self, sleepers: impl Iterator<Item = GroupSet>, patience: u64) -> Rings {
         let groups = self.all();
-        Rings { patience, ..self }.with(sleepers, true, groups)
+        Rings { patience: patience.max(1), ..self }.with(sleepers, true, groups)
     }
 
     fn all(&self) -> GroupSet {
@@ -110,7 +110,7 @@ impl Rings {
         self.rings[ring].sleeps
     }
 
-    /// So many messages make it worth while to join a ring that sleeps.
+    /// So many messages make it worth while to join a ring that sleeps; zero, if none does.
     pub fn patience(&self) -> u64 {
         self.patience
     }

@@ -37,6 +37,9 @@ pub(super) struct Wishes {
 impl Replica {
     /// A message was taken.
     pub(super) fn note_wish(&mut self, destinations: GroupSet) {
+        if self.description.patience() == 0 {
+            return;
+        }
         let Some(best) = self.description.for_message(destinations).next() else { return };
         let sleeps = |ring: &Ring| usize::from(ring.number) == best && !ring.is_awake();
         if self.description.sleeps(best) && self.rings.iter().any(sleeps) {
@@ -84,7 +87,7 @@ impl Replica {
                 continue;
             }
             let seen = self.wishes.seen.get(&number).copied().unwrap_or_default();
-            if seen >= self.description.patience().max(1) || !ring.joined().is_empty() {
+            if seen >= self.description.patience() || !ring.joined().is_empty() {
                 self.rings[0].settle(What::Subscribe(number), Timestamp::ZERO, out);
             }
         }
