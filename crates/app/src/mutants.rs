@@ -251,6 +251,12 @@ const ROWS: &[Row] = &[
     multiring("multiring-subscribes-at-leisure", Mutant::MultiRingSubscribesAtLeisure, ORDER),
     multiring("multiring-wakes-too-soon", Mutant::MultiRingWakesTooSoon, ORDER),
     Row {
+        expiry: Some(6),
+        is_rare: true,
+        first: 250,
+        ..multiring("multiring-refuses-alone", Mutant::MultiRingRefusesAlone, &["expiry"])
+    },
+    Row {
         is_rare: true,
         first: 300,
         ..fastcast("consensus-acknowledges-early", Mutant::ConsensusAcknowledgesEarly, ORDER_OR_PROGRESS)

@@ -203,6 +203,8 @@ pub enum Mutant {
     MultiRingSubscribesAtLeisure,
     /// A ring that slept carries messages as soon as one of its groups has joined it.
     MultiRingWakesTooSoon,
+    /// A coordinator whose ring has passed a message's last moment says that it came too late, wherever it may stand.
+    MultiRingRefusesAlone,
 }
 
 /// The bug that a machine was built with, if any.

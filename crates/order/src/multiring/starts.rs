@@ -64,7 +64,8 @@ impl Replica {
         }
         let message = &start.message;
         if ring.next_timestamp(message.floor) > message.expiry {
-            if message.floor >= message.expiry {
+            let is_sure = planted.is(Mutant::MultiRingRefusesAlone) || message.floor >= message.expiry;
+            if is_sure {
                 out.send(start.sender, Message::Refused(id, Refusal::Expired));
                 return;
             }
@@ -88,8 +89,8 @@ impl Replica {
         ring.propose(Proposal { message, sender }, out);
     }
 
-    /// The ring in which it gets a place. Nobody who is in a ring that sleeps takes it for one that is awake; who is in
-    /// none of those that would do is asked by mistake, or was.
+    /// The ring in which it gets a place: of those that would do, and that this process is in, the smallest that is
+    /// awake. There may be none, if its sender knows that a ring is awake and this process does not.
     fn ring_for(&self, id: MessageId) -> Option<Number> {
         let here = |number: &Number| self.rings.iter().any(|ring| ring.number == *number && ring.is_awake());
         self.description.for_message(id.destinations).map(|number| number as Number).find(here)
