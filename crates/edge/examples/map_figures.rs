@@ -8,6 +8,7 @@ fn main() {
     let a: Vec<String> = std::env::args().collect();
     let t = std::time::Instant::now();
     match a[1].as_str() {
+        "probe" => println!("{:?}", probing(1, 1000)),
         "catch" => println!("{}", catch_up_ratio(1, 20_000)),
         "heal" => {
             for s in 0..a[2].parse().unwrap() {

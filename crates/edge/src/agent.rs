@@ -1,7 +1,8 @@
-//! [`Agent`]: a member of a fleet with its copy of the map. It is
-//! [`Membership`] and [`Spread`] in one machine, and says to the second what the
-//! first finds out.
+//! [`Agent`]: a member of a fleet with its copy of the map, and a share of the
+//! origins to watch. It is [`Membership`], [`Spread`] and [`Health`] in one
+//! machine, and tells each what the others find out.
 
+use alloc::vec::Vec;
 use core::net::SocketAddr;
 use core::time::Duration;
 
@@ -9,7 +10,10 @@ use bytes::Bytes;
 use skein_machine::wire::{Nothing, Reader, WireError, Writer};
 use skein_machine::{Effect, Machine, Out, ProcessId, Time, Wire};
 
+use crate::health::{Health, Origin, Round, Task};
+use crate::map::Map;
 use crate::membership::{self, Membership};
+use crate::owners::Owners;
 use crate::spread::{self, Spread, Tick, Unchanged, Way, Word};
 use crate::{Book, MemberId};
 
@@ -21,6 +25,8 @@ pub enum Command {
     Put { key: Bytes, value: Bytes },
     /// Remove a key.
     Remove { key: Bytes },
+    /// This came of a probe that was asked for.
+    Probed { round: Round, is_well: bool, why: Bytes },
     /// Say goodbye and go.
     Leave,
 }
@@ -32,6 +38,8 @@ pub enum Event {
     Member(membership::Event),
     /// Something about the map.
     Map(spread::Event),
+    /// An origin is to be probed.
+    Probe(Round),
     /// A change was not made.
     Unchanged(Bytes, Unchanged),
 }
@@ -51,12 +59,17 @@ pub enum Message {
 pub enum Timer {
     Member(membership::Timer),
     Map(Tick),
+    Origin(u32),
 }
 
 /// A member of a fleet with its copy of the map.
 pub struct Agent {
     membership: Membership,
     spread: Spread,
+    health: Health,
+    tasks: Vec<Task>,
+    /// Whether it knew what the others have when origins were last divided.
+    was_ready: bool,
     /// What membership wants done in this call.
     inner: Out<Membership>,
     /// Who lives here has changed in this turn.
@@ -65,11 +78,16 @@ pub struct Agent {
 
 impl Agent {
     /// An agent that has not begun.
-    pub fn new(membership: membership::Settings, spread: spread::Settings, book: Book) -> Agent {
+    pub fn new(membership: membership::Settings, spread: spread::Settings, origins: Vec<Origin>, book: Book) -> Agent {
         assert!(membership.me == spread.me, "{:?} is not {:?}", membership.me, spread.me);
+        let me = &membership.me;
+        let health = Health::new(&me.name, &me.place, origins, me.life);
         Agent {
             membership: Membership::new(membership, book),
             spread: Spread::new(spread),
+            health,
+            tasks: Vec::new(),
+            was_ready: false,
             inner: Out::new(),
             has_met: false,
         }
@@ -83,6 +101,11 @@ impl Agent {
     /// The map, and who is elsewhere.
     pub fn spread(&self) -> &Spread {
         &self.spread
+    }
+
+    /// What is watched.
+    pub fn health(&self) -> &Health {
+        &self.health
     }
 
     /// Which handle stands for which address.
@@ -111,6 +134,21 @@ impl Agent {
                 Effect::Persist(record) | Effect::Checkpoint(record) | Effect::Compact(record) => match record {},
             }
         }
+    }
+
+    /// Lets the health checker act, and does what it asks for.
+    fn with_health(&mut self, out: &mut Out<Agent>, act: impl FnOnce(&mut Health, &Map, &mut Vec<Task>)) {
+        let mut tasks = core::mem::take(&mut self.tasks);
+        act(&mut self.health, self.spread.map(), &mut tasks);
+        for task in tasks.drain(..) {
+            match task {
+                Task::Wait(origin, after) => out.arm(Timer::Origin(origin), after),
+                Task::Forget(origin) => out.disarm(Timer::Origin(origin)),
+                Task::Probe(round) => out.emit(Event::Probe(round)),
+                Task::Write(key, value) => self.with_spread(out, |spread, way| spread.note(&key, value, way)),
+            }
+        }
+        self.tasks = tasks;
     }
 
     fn with_spread<T>(&mut self, out: &mut Out<Agent>, act: impl FnOnce(&mut Spread, &mut Path<'_>) -> T) -> T {
@@ -173,6 +211,9 @@ impl Machine for Agent {
                     out.emit(Event::Unchanged(key, why));
                 }
             }
+            Command::Probed { round, is_well, why } => {
+                self.with_health(out, |health, map, tasks| health.on_outcome(round, is_well, &why, map, tasks));
+            }
             Command::Leave => {
                 self.with_spread(out, |spread, way| spread.leave(way));
                 self.with_membership(out, |membership, out| {
@@ -194,17 +235,26 @@ impl Machine for Agent {
     fn on_timer(&mut self, now: Time, timer: Timer, out: &mut Out<Agent>) {
         match timer {
             Timer::Member(timer) => self.with_membership(out, |membership, out| membership.on_timer(now, timer, out)),
+            Timer::Origin(origin) => self.with_health(out, |health, _, tasks| health.on_time(origin, tasks)),
             Timer::Map(tick) => self.with_spread(out, |spread, way| spread.on_tick(now, tick, way)),
         }
     }
 
     fn finish(&mut self, now: Time, out: &mut Out<Agent>) {
         self.with_membership(out, |membership, out| membership.finish(now, out));
-        if core::mem::take(&mut self.has_met) {
+        let has_met = core::mem::take(&mut self.has_met);
+        if has_met {
             let me = self.membership.me().id();
-            let others: alloc::vec::Vec<_> =
-                self.membership.living().filter(|member| member.id() != me).cloned().collect();
+            let others: Vec<_> = self.membership.living().filter(|member| member.id() != me).cloned().collect();
             self.with_spread(out, |spread, way| spread.meet(now, others, way));
+        }
+        // Before it knows what the others have found it looks after nothing.
+        let is_ready = self.spread.is_ready();
+        if is_ready != self.was_ready || has_met && is_ready {
+            self.was_ready = is_ready;
+            let living = self.membership.living().filter(|_| is_ready);
+            let owners = Owners::new(living.map(|member| (member.id(), member.weight)));
+            self.with_health(out, |health, map, tasks| health.divide(&owners, map, tasks));
         }
     }
 

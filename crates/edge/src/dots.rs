@@ -133,6 +133,13 @@ impl Dots {
         Dots { actors: actors.filter(|(_, spans)| !spans.0.is_empty()).collect() }
     }
 
+    /// Those of some members.
+    #[must_use]
+    pub fn of_members(&self, is_one: impl Fn(MemberId) -> bool) -> Dots {
+        let actors = self.actors.iter().filter(|(actor, _)| is_one(actor.member));
+        Dots { actors: actors.map(|(actor, spans)| (*actor, spans.clone())).collect() }
+    }
+
     /// Drops all dots of an actor.
     pub fn forget(&mut self, actor: Actor) {
         self.actors.remove(&actor);

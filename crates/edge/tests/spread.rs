@@ -96,7 +96,6 @@ fn removals_are_forgotten_when_everybody_has_them() {
     (0..20).for_each(|nth| maps.remove(p((nth + 3) % 8), &format!("key-{nth}")));
     let removals =
         |maps: &Maps| maps.living().iter().map(|p| maps.agent(*p).unwrap().spread().map().removals()).sum::<usize>();
-    maps.run(SECOND);
     assert!(removals(&maps) > 0);
     maps.run_until(60 * SECOND, |maps| removals(maps) == 0).expect("all is forgotten");
     maps.run(5 * SECOND);

@@ -2,7 +2,10 @@
 //! fleet is parted: the figures of `skein sim edge` that concern the map.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use skein_edge::Name;
+use skein_edge::health::Origin;
 use skein_machine::{ProcessId, Random};
 use skein_sim::{MILLISECOND, Nanos, SECOND};
 
@@ -160,6 +163,54 @@ pub(crate) fn heal(seed: u64) -> Vec<String> {
         found.push(format!("{} began anew, {} changes were refused", maps.anew(), maps.refused()));
     }
     found
+}
+
+/// How origins were probed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probing {
+    /// Origins that in some place were not probed, or by more than one, while nobody came or went.
+    pub(crate) wrongly: usize,
+    /// The longest that an origin went without a probe in a place where its owner died, in seconds.
+    pub(crate) gap_s: f64,
+}
+
+/// From one probe of an origin to the next.
+pub(crate) const INTERVAL: Nanos = 5 * SECOND;
+
+/// Watches so many origins from two places, for a while in peace, then past the death of a member.
+pub(crate) fn probing(seed: u64, origins: usize) -> Probing {
+    let origin = |nth| Origin {
+        name: Name::new(&format!("origin-{nth}")).expect("a name of letters and numbers"),
+        interval: Duration::from_nanos(INTERVAL),
+        fall: 3,
+        rise: 2,
+    };
+    let plan = Plan { origins: (0..origins).map(origin).collect(), trusts: true, ..Plan::of(2, 16, seed) };
+    let mut maps = Maps::settled(plan);
+    maps.run(2 * INTERVAL);
+    maps.forget();
+    maps.run(3 * INTERVAL);
+    let mut seen: BTreeMap<(u16, u32), BTreeMap<ProcessId, usize>> = BTreeMap::new();
+    for probe in maps.probes() {
+        *seen.entry((maps.plan().place_of(probe.by), probe.origin)).or_default().entry(probe.by).or_default() += 1;
+    }
+    let is_right = |probes: &BTreeMap<ProcessId, usize>| probes.len() == 1 && probes.values().all(|count| *count == 3);
+    let right = seen.values().filter(|probes| is_right(probes)).count();
+    let wrongly = 2 * origins - right;
+
+    let mut random = Random::new(seed ^ 0xdead);
+    maps.run(random.below(INTERVAL));
+    maps.kill(ProcessId(random.below(32) as u16));
+    maps.run(30 * SECOND);
+    let end = maps.world().now();
+    let mut last: BTreeMap<(u16, u32), Nanos> = BTreeMap::new();
+    let mut gap = 0;
+    for probe in maps.probes() {
+        let former = last.insert((maps.plan().place_of(probe.by), probe.origin), probe.at);
+        gap = gap.max(former.map_or(0, |former| probe.at - former));
+    }
+    let since = last.values().map(|at| end - at).max().unwrap_or(end);
+    Probing { wrongly, gap_s: gap.max(since) as f64 / SECOND as f64 }
 }
 
 /// The value below which 99 of 100 are.

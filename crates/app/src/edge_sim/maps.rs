@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use skein_edge::agent::{Agent, Command, Event};
+use skein_edge::health::Origin;
 use skein_edge::membership::{self, Pace};
 use skein_edge::spread::{self, Tempo};
 use skein_edge::{Book, Member, Name, Planted};
@@ -26,6 +27,8 @@ pub(crate) struct Plan {
     pub(crate) loss: f64,
     /// How fast news goes.
     pub(crate) tempo: Tempo,
+    /// What is watched.
+    pub(crate) origins: Vec<Origin>,
     /// The rule that is broken, if any.
     pub(crate) planted: Planted,
     /// Machines are believed to be well: to look takes longer than everything else together.
@@ -52,12 +55,31 @@ pub(crate) struct Maps {
     anew: usize,
     /// Changes that were not made, for want of readiness.
     refused: usize,
+    /// Who probed what, when.
+    probes: Vec<Probed>,
+}
+
+/// A member probed an origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Probed {
+    pub(crate) at: Nanos,
+    pub(crate) by: ProcessId,
+    pub(crate) origin: u32,
 }
 
 impl Plan {
     /// So many places and members in each, on a good network.
     pub(crate) fn of(places: u16, members: u16, seed: u64) -> Plan {
-        Plan { places, members, seed, loss: 0.0, tempo: Tempo::default(), planted: Planted::NONE, trusts: false }
+        Plan {
+            places,
+            members,
+            seed,
+            loss: 0.0,
+            tempo: Tempo::default(),
+            origins: Vec::new(),
+            planted: Planted::NONE,
+            trusts: false,
+        }
     }
 
     fn processes(&self) -> Vec<ProcessId> {
@@ -85,7 +107,7 @@ impl Maps {
         if plan.trusts {
             world.trust_machines();
         }
-        Maps { world, plan, changes: Vec::new(), anew: 0, refused: 0 }
+        Maps { world, plan, changes: Vec::new(), anew: 0, refused: 0, probes: Vec::new() }
     }
 
     /// A fleet whose members have begun within a second, the first of all some moments before the others, and have all
@@ -104,7 +126,7 @@ impl Maps {
             maps.run(SECOND);
         }
         maps.run(10 * SECOND);
-        maps.changes.clear();
+        maps.forget();
         maps
     }
 
@@ -152,6 +174,11 @@ impl Maps {
                 }
                 Event::Map(spread::Event::BeginsAnew) => self.anew += 1,
                 Event::Unchanged(..) => self.refused += 1,
+                Event::Probe(round) => {
+                    self.probes.push(Probed { at: self.world.now(), by: process, origin: round.origin });
+                    // Every origin is well, and says so at once.
+                    self.world.command(process, Command::Probed { round, is_well: true, why: Bytes::new() });
+                }
                 _ => {}
             }
         }
@@ -199,9 +226,15 @@ impl Maps {
         &self.changes
     }
 
-    /// Forgets what changed.
+    /// Who probed what since that was last forgotten, in order.
+    pub(crate) fn probes(&self) -> &[Probed] {
+        &self.probes
+    }
+
+    /// Forgets what changed, and who probed what.
     pub(crate) fn forget(&mut self) {
         self.changes.clear();
+        self.probes.clear();
     }
 
     /// How often agents began anew, because they lacked what others had forgotten.
@@ -237,5 +270,6 @@ fn make(plan: &Plan, lives: &mut BTreeMap<ProcessId, u64>, process: ProcessId) -
     let membership = membership::Settings { me: me.clone(), seeds, pace, planted: plan.planted };
     let doors = (0..plan.places).map(|place| place * plan.members).filter(|other| *other != door);
     let gateways = doors.take(3).map(|door| Book::ruled_address(ProcessId(door))).collect();
-    Agent::new(membership, spread::Settings { me, gateways, tempo: plan.tempo, planted: plan.planted }, Book::of_rule())
+    let spread = spread::Settings { me, gateways, tempo: plan.tempo, planted: plan.planted };
+    Agent::new(membership, spread, plan.origins.clone(), Book::of_rule())
 }

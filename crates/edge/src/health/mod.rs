@@ -100,10 +100,10 @@ pub fn key(place: &Name, origin: &Name) -> Vec<u8> {
 
 impl Health {
     /// Nothing belongs to this member yet.
-    pub fn new(name: Name, place: Name, origins: Vec<Origin>, seed: u64) -> Health {
+    pub fn new(name: &Name, place: &Name, origins: Vec<Origin>, seed: u64) -> Health {
         assert!(origins.len() <= MAX_ORIGINS, "{} origins, and {MAX_ORIGINS} are the most", origins.len());
         let watched = origins.into_iter().map(|origin| Watched { origin, judge: None, waits_for: None }).collect();
-        Health { me: (name.clone(), name.id()), place, watched, random: Random::new(seed), probes: 0 }
+        Health { me: (name.clone(), name.id()), place: place.clone(), watched, random: Random::new(seed), probes: 0 }
     }
 
     /// The origins, in their order.
@@ -210,7 +210,7 @@ mod tests {
     #[test]
     fn each_origin_has_one_owner_and_another_when_that_dies() {
         let names = ["a", "b", "c"];
-        let mut health = names.map(|text| Health::new(name(text), name("p"), origins(100), 1));
+        let mut health = names.map(|text| Health::new(&name(text), &name("p"), origins(100), 1));
         let map = Map::new(Actor { member: MemberId(1), life: 1 });
         let owned = |health: &[Health]| {
             let mut all: Vec<u32> = health.iter().flat_map(Health::own).collect();
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn only_a_change_is_written_and_late_outcomes_count_for_nothing() {
-        let mut health = Health::new(name("a"), name("p"), origins(1), 1);
+        let mut health = Health::new(&name("a"), &name("p"), origins(1), 1);
         let mut map = Map::new(Actor { member: name("a").id(), life: 1 });
         health.divide(&among(&["a"]), &map, &mut vec![]);
         let mut say = |is_well: bool, late: bool| {

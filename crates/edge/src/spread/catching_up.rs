@@ -5,12 +5,11 @@
 
 use core::net::SocketAddr;
 
-use skein_machine::wire::{self, Writer};
-use skein_machine::{ProcessId, Time, Wire};
-use xxhash_rust::xxh3::xxh3_64;
+use skein_machine::{ProcessId, Time};
 
 use alloc::vec::Vec;
 
+use super::digest::{Digest, Drawers};
 use super::directory::Directory;
 use super::{Event, LONELY_TRIES, Phase, Spread, Tick, Way, Word};
 use crate::dots::{Actor, Dots};
@@ -33,26 +32,26 @@ impl Spread {
         }
         way.arm(Tick::Compare, every);
         if let Some(address) = self.somebody_near() {
-            way.send(address, self.comparison());
+            let word = self.comparison();
+            way.send(address, word);
         }
         if self.is_relay() {
             let relays = self.relays_elsewhere();
             let gateways = if relays.is_empty() { self.settings.gateways.clone() } else { relays };
             if !gateways.is_empty() {
-                way.send(*self.random.pick(&gateways), self.comparison());
+                let (gateway, word) = (*self.random.pick(&gateways), self.comparison());
+                way.send(gateway, word);
             }
         }
     }
 
-    fn comparison(&self) -> Word {
-        Word::Compare { cut: self.map.cut().id(), digest: self.digest() }
+    fn comparison(&mut self) -> Word {
+        let salt = self.random.word();
+        Word::Compare { cut: self.map.cut().id(), digest: Digest::of(&self.seen_beyond(), salt) }
     }
 
-    fn digest(&self) -> u64 {
-        let mut bytes = Vec::new();
-        let writer = &mut Writer::new(&mut bytes, wire::VERSION);
-        self.map.seen().without(self.map.cut().dots()).encode(writer);
-        xxh3_64(&bytes)
+    fn seen_beyond(&self) -> Dots {
+        self.map.seen().without(self.map.cut().dots())
     }
 
     fn ask_for_everything(&mut self, now: Time, tries: u32, way: &mut impl Way) {
@@ -69,31 +68,37 @@ impl Spread {
         }
         self.phase = Phase::Beginning { tries: tries + 1 };
         if let Some(whom) = whom {
-            let word = self.question();
-            way.send(whom, word);
+            way.send(whom, self.question(Drawers::all()));
         }
     }
 
-    /// What it lacks.
-    fn question(&self) -> Word {
-        let cut = self.map.cut();
+    /// What it lacks in these drawers.
+    fn question(&self, drawers: Drawers) -> Word {
         let has_begun = !self.map.is_catching_up() && !self.map.seen().is_empty();
-        let seen = if has_begun { self.map.seen().without(cut.dots()) } else { Dots::new() };
-        Word::Ask { cut: cut.id(), seen, has_begun }
+        let seen = if has_begun { drawers.inside(&self.seen_beyond()) } else { Dots::new() };
+        Word::Ask { cut: self.map.cut().id(), drawers, seen, has_begun }
     }
 
-    pub(super) fn on_compare(&mut self, from: ProcessId, cut: CutId, digest: u64, way: &mut impl Way) {
+    pub(super) fn on_compare(&mut self, from: ProcessId, cut: CutId, digest: &Digest, way: &mut impl Way) {
         if !self.is_ready() {
             return;
         }
         if cut != self.map.cut().id() {
             way.answer(from, self.own_cut(false));
-        } else if digest != self.digest() {
-            way.answer(from, self.question());
+        } else if let Some(drawers) = digest.differs(&self.seen_beyond()) {
+            way.answer(from, self.question(drawers));
         }
     }
 
-    pub(super) fn on_ask(&mut self, from: ProcessId, cut: CutId, seen: &Dots, has_begun: bool, way: &mut impl Way) {
+    pub(super) fn on_ask(
+        &mut self,
+        from: ProcessId,
+        cut: CutId,
+        drawers: Drawers,
+        seen: &Dots,
+        has_begun: bool,
+        way: &mut impl Way,
+    ) {
         if !self.is_ready() {
             return;
         }
@@ -107,13 +112,16 @@ impl Spread {
         let mut known = seen.clone();
         if has_begun {
             known.join(self.map.cut().dots());
+            // What is in other drawers was the same a moment ago. If something came in since that replaces what is in
+            // these, it is told when it is its turn.
+            known.join(&drawers.outside(self.map.seen()));
         }
         let lacks_nothing = self.map.seen().covers(seen);
         for delta in self.map.beyond(&known, PIECE) {
             way.answer(from, Word::News { delta, is_from_afar: true });
         }
         if has_begun && !lacks_nothing {
-            way.answer(from, self.question());
+            way.answer(from, self.question(drawers));
         }
     }
 
@@ -134,7 +142,8 @@ impl Spread {
                 self.note_changed(changed, way);
                 self.tell_cut(way);
                 if self.is_ready() {
-                    way.answer(from, self.comparison());
+                    let word = self.comparison();
+                    way.answer(from, word);
                 }
             }
             Adopted::Outdated => self.begin_anew(from, cut, way),
@@ -152,7 +161,7 @@ impl Spread {
         self.fall_silent();
         way.tell(Event::BeginsAnew);
         former.into_iter().for_each(|key| way.tell(Event::Changed(key)));
-        way.answer(from, self.question());
+        way.answer(from, self.question(Drawers::all()));
     }
 
     /// Others may forget as much as this one just did.

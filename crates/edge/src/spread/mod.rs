@@ -11,6 +11,7 @@
 
 mod catching_up;
 mod counting;
+mod digest;
 mod directory;
 mod rumours;
 mod word;
@@ -23,6 +24,7 @@ use core::time::Duration;
 use bytes::Bytes;
 use skein_machine::{ProcessId, Random, Time};
 
+pub use digest::{Digest, Drawers};
 pub use directory::{Line, RESERVED};
 pub use word::Word;
 
@@ -227,6 +229,17 @@ impl Spread {
         Ok(())
     }
 
+    /// Writes what only this crate writes. Nothing happens before it knows what the others have.
+    pub(crate) fn note(&mut self, key: &[u8], value: Bytes, way: &mut impl Way) {
+        if !self.is_ready() {
+            return;
+        }
+        // A map that is full of keys has no room for what is found either; its gauges say so.
+        if let Ok(dot) = self.map.put(key, value) {
+            self.spread_own(dot, key, way);
+        }
+    }
+
     /// Removes a value. Answers whether there was one.
     pub fn remove(&mut self, key: &[u8], way: &mut impl Way) -> Result<bool, Unchanged> {
         self.admit(key)?;
@@ -309,11 +322,7 @@ impl Spread {
     }
 
     fn write_line(&mut self, line: &Line, way: &mut impl Way) {
-        let key = directory::key(&line.member.name);
-        // A map that is full of keys has no room for another member either.
-        if let Ok(dot) = self.map.put(&key, line.to_value()) {
-            self.spread_own(dot, &key, way);
-        }
+        self.note(&directory::key(&line.member.name), line.to_value(), way);
     }
 
     fn strike_line(&mut self, name: &Name, way: &mut impl Way) {
@@ -338,8 +347,8 @@ impl Spread {
     pub fn on_word(&mut self, now: Time, from: ProcessId, word: Word, way: &mut impl Way) {
         match word {
             Word::News { delta, is_from_afar } => self.on_news(now, delta, is_from_afar, way),
-            Word::Compare { cut, digest } => self.on_compare(from, cut, digest, way),
-            Word::Ask { cut, seen, has_begun } => self.on_ask(from, cut, &seen, has_begun, way),
+            Word::Compare { cut, digest } => self.on_compare(from, cut, &digest, way),
+            Word::Ask { cut, drawers, seen, has_begun } => self.on_ask(from, cut, drawers, &seen, has_begun, way),
             Word::Adopt { cut, is_last_word } => self.on_adopt(from, &cut, is_last_word, way),
             Word::Count { round, cut, is_for_place } => self.on_count(from, round, cut, is_for_place, way),
             Word::Counted { round, report, members } => self.on_counted(round, &report, &members, way),

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use skein_machine::Wire;
 use skein_machine::wire::{Reader, WireError, Writer};
 
+use super::digest::{Digest, Drawers};
 use crate::MemberId;
 use crate::dots::Dots;
 use crate::map::{Cut, CutId, Delta, Report};
@@ -16,11 +17,11 @@ use crate::membership::MAX_MEMBERS;
 pub enum Word {
     /// This is new, in your place too if it comes from another.
     News { delta: Delta, is_from_afar: bool },
-    /// This is what I have adopted, and a hash of all that I have seen.
-    Compare { cut: CutId, digest: u64 },
-    /// This is what I have seen beyond what everybody has: tell me what I lack. One who has just begun has seen nothing,
-    /// not even that.
-    Ask { cut: CutId, seen: Dots, has_begun: bool },
+    /// This is what I have adopted, and a digest of all that I have seen beyond that.
+    Compare { cut: CutId, digest: Digest },
+    /// This is what I have seen, in these drawers, beyond what everybody has: tell me what I lack there. One who has
+    /// just begun has seen nothing, not even that.
+    Ask { cut: CutId, drawers: Drawers, seen: Dots, has_begun: bool },
     /// This is what everybody has, as far as I know. If it says so, I cannot adopt what you have, and you must begin anew.
     Adopt { cut: Cut, is_last_word: bool },
     /// I am making a cut: what does your place report, or you alone?
@@ -47,11 +48,12 @@ impl Wire for Word {
             Word::Compare { cut, digest } => {
                 writer.u8(COMPARE);
                 cut.encode(writer);
-                writer.u64(*digest);
+                digest.encode(writer);
             }
-            Word::Ask { cut, seen, has_begun } => {
+            Word::Ask { cut, drawers, seen, has_begun } => {
                 writer.u8(ASK);
                 cut.encode(writer);
+                drawers.encode(writer);
                 seen.encode(writer);
                 writer.flag(*has_begun);
             }
@@ -78,8 +80,13 @@ impl Wire for Word {
     fn decode(reader: &mut Reader) -> Result<Word, WireError> {
         Ok(match reader.u8()? {
             NEWS => Word::News { is_from_afar: reader.flag()?, delta: Delta::decode(reader)? },
-            COMPARE => Word::Compare { cut: CutId::decode(reader)?, digest: reader.u64()? },
-            ASK => Word::Ask { cut: CutId::decode(reader)?, seen: Dots::decode(reader)?, has_begun: reader.flag()? },
+            COMPARE => Word::Compare { cut: CutId::decode(reader)?, digest: Digest::decode(reader)? },
+            ASK => Word::Ask {
+                cut: CutId::decode(reader)?,
+                drawers: Drawers::decode(reader)?,
+                seen: Dots::decode(reader)?,
+                has_begun: reader.flag()?,
+            },
             ADOPT => Word::Adopt { is_last_word: reader.flag()?, cut: Cut::decode(reader)? },
             COUNT => Word::Count { round: reader.u64()?, cut: CutId::decode(reader)?, is_for_place: reader.flag()? },
             COUNTED => {
