@@ -21,7 +21,7 @@ pub mod config;
 mod dev;
 mod diagram;
 mod diary;
-#[allow(dead_code)] // the tests of the edge use more of it
+#[allow(dead_code, unused_imports)] // the tests of the edge use more of it
 mod edge_sim;
 mod fleet;
 mod list_words;

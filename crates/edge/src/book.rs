@@ -1,6 +1,10 @@
 //! [`Book`]: which handle stands for which address. A machine names its peers
 //! by [`ProcessId`]s, and members find each other by addresses of sockets.
 //!
+//! On real sockets the driver asks here whom an incoming datagram is from, drops
+//! it when there is no handle for the address, and asks where to send what a
+//! machine wants sent.
+//!
 //! A handle is good for the turn in which it was asked for, and for some
 //! thousand others after that; whoever remembers a peer for longer remembers its
 //! address.

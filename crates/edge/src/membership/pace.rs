@@ -51,8 +51,10 @@ impl Pace {
             suspicion: period.mul_f64(f64::max(2.0, 1.0 + 0.25 * f64::from(doublings))),
             gossip: period / 5,
             fanout: 3,
-            repeats: 2 + doublings as u8,
-            exchange: 5 * period,
+            repeats: 4 + doublings as u8,
+            // Lists are long where fleets are large, and for a moment after each piece of news many differ: so many
+            // compare in a second, whatever the size.
+            exchange: period * (members / 32).max(2) as u32,
             calls: 5 * period,
             memory: Duration::from_secs(3_600),
         }
@@ -120,7 +122,7 @@ mod tests {
     fn a_larger_fleet_waits_longer_and_repeats_more() {
         let seconds = |members| Pace::of(members).suspicion.as_secs_f64();
         assert_eq!([1, 3, 64, 4_096].map(seconds), [2.0, 2.0, 2.5, 4.0]);
-        assert_eq!([1, 3, 64, 4_096].map(|members| Pace::of(members).repeats), [3, 4, 8, 14]);
+        assert_eq!([1, 3, 64, 4_096].map(|members| Pace::of(members).repeats), [5, 6, 10, 16]);
         assert_eq!([0, 1, 2, 3, 4, 64].map(|members| Pace::of(members).probes), [1, 1, 1, 2, 3, 3]);
     }
 }
