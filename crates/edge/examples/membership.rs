@@ -6,7 +6,6 @@
 //! each run tells the same story.
 
 use std::cell::Cell;
-use std::time::Duration;
 
 use skein_edge::membership::{Command, Event, Pace, Settings};
 use skein_edge::{Book, Member, Membership, Name, Planted};
@@ -22,8 +21,7 @@ fn member(process: ProcessId, life: u64) -> Membership {
     let me = Member::new(name, place, Book::ruled_address(process)).living(life);
     // All have the same list. Anna has nobody else to ask, so she founds the fleet.
     let seeds = vec![Book::ruled_address(ProcessId(0))];
-    let pace = Pace { period: Duration::from_secs(1), ..Pace::of(3) };
-    Membership::new(Settings { me, seeds, pace, planted: Planted::NONE }, Book::of_rule())
+    Membership::new(Settings { me, seeds, pace: Pace::of(3), planted: Planted::NONE }, Book::of_rule())
 }
 
 /// Lets some time pass, and prints what members tell their users.
