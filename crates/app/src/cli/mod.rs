@@ -9,6 +9,7 @@ mod backup;
 pub(crate) mod certificates;
 mod config;
 mod explain;
+mod fleet;
 pub(crate) mod kv;
 mod log;
 pub(crate) mod node;
@@ -129,6 +130,8 @@ enum Sim {
     Steps(steps::Arguments),
     /// Draw throughput and latency of protocols under a growing load, in virtual time.
     Sweep(sweep::Arguments),
+    /// Measure fleets that share a map: deaths, news, probes, and what a parting leaves.
+    Edge(fleet::Arguments),
     /// Try every order of deliveries and crashes in a small scope.
     Search(search::Arguments),
     /// Plant known bugs and see that the judges catch each (needs the feature `mutants`).
@@ -188,6 +191,7 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Run(arguments)) => run::command(&arguments),
         Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
         Command::Sim(Sim::Sweep(arguments)) => sweep::command(&arguments),
+        Command::Sim(Sim::Edge(arguments)) => fleet::command(&arguments),
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
         Command::Dev(arguments) => crate::dev::command(&arguments),
