@@ -114,30 +114,44 @@ impl Dots {
     /// Those that are not among the others.
     #[must_use]
     pub fn without(&self, other: &Dots) -> Dots {
-        self.combine(|actor, spans| match other.actors.get(actor) {
-            Some(others) => spans.without(others),
-            None => spans.clone(),
+        Dots { actors: self.beyond(other).collect() }
+    }
+
+    /// The same, one actor after the other. The two sets are walked side by side: they are large, and mostly alike.
+    fn beyond<'a>(&'a self, other: &'a Dots) -> impl Iterator<Item = (Actor, Spans)> {
+        let mut others = other.actors.iter().peekable();
+        self.actors.iter().filter_map(move |(actor, spans)| {
+            while others.next_if(|(other, _)| *other < actor).is_some() {}
+            let left = match others.next_if(|(other, _)| *other == actor) {
+                Some((_, same)) if same == spans => return None,
+                Some((_, others)) => spans.without(others),
+                None => spans.clone(),
+            };
+            (!left.0.is_empty()).then_some((*actor, left))
         })
+    }
+
+    /// Those that are not among the others, in order.
+    pub fn spans_beyond<'a>(&'a self, other: &'a Dots) -> impl Iterator<Item = (Actor, Span)> {
+        self.beyond(other).flat_map(|(actor, spans)| spans.0.into_iter().map(move |span| (actor, span)))
     }
 
     /// Those that are among the others too.
     #[must_use]
     pub fn meet(&self, other: &Dots) -> Dots {
-        self.combine(|actor, spans| {
-            other.actors.get(actor).map_or_else(Spans::default, |others| spans.without(&spans.without(others)))
-        })
+        let both = self.actors.iter().filter_map(|(actor, spans)| {
+            let both = spans.without(&spans.without(other.actors.get(actor)?));
+            (!both.0.is_empty()).then_some((*actor, both))
+        });
+        Dots { actors: both.collect() }
     }
 
-    fn combine(&self, with: impl Fn(&Actor, &Spans) -> Spans) -> Dots {
-        let actors = self.actors.iter().map(|(actor, spans)| (*actor, with(actor, spans)));
-        Dots { actors: actors.filter(|(_, spans)| !spans.0.is_empty()).collect() }
-    }
-
-    /// Those of some members.
-    #[must_use]
-    pub fn of_members(&self, is_one: impl Fn(MemberId) -> bool) -> Dots {
-        let actors = self.actors.iter().filter(|(actor, _)| is_one(actor.member));
-        Dots { actors: actors.map(|(actor, spans)| (*actor, spans.clone())).collect() }
+    /// Adds all those of the members from one id to another, both included.
+    pub fn join_members(&mut self, other: &Dots, first: MemberId, last: MemberId) {
+        let range = Actor { member: first, life: 0 }..=Actor { member: last, life: u64::MAX };
+        for (actor, spans) in other.actors.range(range) {
+            spans.0.iter().for_each(|span| self.insert_span(*actor, *span));
+        }
     }
 
     /// Drops all dots of an actor.

@@ -273,7 +273,11 @@ impl Map {
     /// Everything that a map lacks that has seen so much, in such parts, of which there is one at least. They are for
     /// this one alone.
     pub fn beyond(&mut self, seen: &Dots, limit: usize) -> Vec<Delta> {
-        let missing = self.seen.without(seen);
+        self.whole(&self.seen.without(seen), limit)
+    }
+
+    /// The same for a map that lacks these.
+    pub fn whole(&mut self, missing: &Dots, limit: usize) -> Vec<Delta> {
         let mut parts = Parts::new(self.cut.id(), limit);
         for (actor, span) in missing.spans() {
             let mut first = span.first;

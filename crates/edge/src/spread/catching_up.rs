@@ -47,11 +47,7 @@ impl Spread {
 
     fn comparison(&mut self) -> Word {
         let salt = self.random.word();
-        Word::Compare { cut: self.map.cut().id(), digest: Digest::of(&self.seen_beyond(), salt) }
-    }
-
-    fn seen_beyond(&self) -> Dots {
-        self.map.seen().without(self.map.cut().dots())
+        Word::Compare { cut: self.map.cut().id(), digest: Digest::of(self.map.seen(), self.map.cut().dots(), salt) }
     }
 
     fn ask_for_everything(&mut self, now: Time, tries: u32, way: &mut impl Way) {
@@ -75,7 +71,7 @@ impl Spread {
     /// What it lacks in these drawers.
     fn question(&self, drawers: Drawers) -> Word {
         let has_begun = !self.map.is_catching_up() && !self.map.seen().is_empty();
-        let seen = if has_begun { drawers.inside(&self.seen_beyond()) } else { Dots::new() };
+        let seen = if has_begun { drawers.inside(self.map.seen()).without(self.map.cut().dots()) } else { Dots::new() };
         Word::Ask { cut: self.map.cut().id(), drawers, seen, has_begun }
     }
 
@@ -85,7 +81,7 @@ impl Spread {
         }
         if cut != self.map.cut().id() {
             way.answer(from, self.own_cut(false));
-        } else if let Some(drawers) = digest.differs(&self.seen_beyond()) {
+        } else if let Some(drawers) = digest.differs(self.map.seen(), self.map.cut().dots()) {
             way.answer(from, self.question(drawers));
         }
     }
@@ -109,15 +105,14 @@ impl Spread {
             }
             // Whoever has nothing adopts anything, and may be told the rest at once.
         }
-        let mut known = seen.clone();
+        // What is in other drawers was the same a moment ago. If something came in since that replaces what is in these,
+        // it is told when it is its turn.
+        let mut missing = drawers.inside(self.map.seen()).without(seen);
         if has_begun {
-            known.join(self.map.cut().dots());
-            // What is in other drawers was the same a moment ago. If something came in since that replaces what is in
-            // these, it is told when it is its turn.
-            known.join(&drawers.outside(self.map.seen()));
+            missing = missing.without(self.map.cut().dots());
         }
         let lacks_nothing = self.map.seen().covers(seen);
-        for delta in self.map.beyond(&known, PIECE) {
+        for delta in self.map.whole(&missing, PIECE) {
             way.answer(from, Word::News { delta, is_from_afar: true });
         }
         if has_begun && !lacks_nothing {

@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use skein_machine::Wire;
-use skein_machine::wire::{self, Reader, VERSION, WireError, Writer};
+use skein_machine::wire::{Reader, WireError, Writer};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::MemberId;
@@ -38,31 +38,27 @@ pub struct Drawers {
 }
 
 impl Digest {
-    /// Of these dots.
-    pub(super) fn of(dots: &Dots, salt: u64) -> Digest {
-        let bits = (dots.actors().len() / IN_A_DRAWER).max(1).ilog2().min(MAX_BITS);
-        Digest::with(dots, salt, bits)
+    /// Of what was seen beyond what everybody has.
+    pub(super) fn of(seen: &Dots, cut: &Dots, salt: u64) -> Digest {
+        let actors = seen.actors().len();
+        Digest::with(seen, cut, salt, (actors / IN_A_DRAWER).max(1).ilog2().min(MAX_BITS))
     }
 
-    fn with(dots: &Dots, salt: u64, bits: u32) -> Digest {
+    fn with(seen: &Dots, cut: &Dots, salt: u64, bits: u32) -> Digest {
         let mut hashes = vec![0u32; 1 << bits];
-        let mut bytes = Vec::new();
-        for (actor, span) in dots.spans() {
-            bytes.clear();
-            let writer = &mut Writer::new(&mut bytes, VERSION);
-            actor.encode(writer);
-            span.encode(writer);
+        for (actor, span) in seen.spans_beyond(cut) {
+            let words = [actor.member.0, actor.life, span.first, span.last];
             // A sum, for it does not matter who comes first.
             let hash = &mut hashes[usize::from(drawer(actor.member, bits))];
-            *hash = hash.wrapping_add(xxh3_64_with_seed(&bytes, salt) as u32);
+            *hash = hash.wrapping_add(xxh3_64_with_seed(words.map(u64::to_le_bytes).as_flattened(), salt) as u32);
         }
         Digest { salt, hashes }
     }
 
-    /// The drawers in which these dots differ from those of the digest. `None` if there are none.
-    pub(super) fn differs(&self, dots: &Dots) -> Option<Drawers> {
+    /// The drawers in which this differs from what was seen here. `None` if there are none.
+    pub(super) fn differs(&self, seen: &Dots, cut: &Dots) -> Option<Drawers> {
         let bits = self.hashes.len().ilog2();
-        let own = Digest::with(dots, self.salt, bits);
+        let own = Digest::with(seen, cut, self.salt, bits);
         let both = self.hashes.iter().zip(&own.hashes);
         let which: Vec<u8> = (0..=u8::MAX).zip(both).filter(|(_, (a, b))| a != b).map(|(nth, _)| nth).collect();
         (!which.is_empty()).then_some(Drawers { bits: bits as u8, which })
@@ -75,18 +71,16 @@ impl Drawers {
         Drawers { bits: 0, which: [0].into() }
     }
 
-    fn holds(&self, member: MemberId) -> bool {
-        self.which.binary_search(&drawer(member, self.bits.into())).is_ok()
-    }
-
     /// What of these is in the drawers.
     pub(super) fn inside(&self, dots: &Dots) -> Dots {
-        dots.of_members(|member| self.holds(member))
-    }
-
-    /// What of these is not.
-    pub(super) fn outside(&self, dots: &Dots) -> Dots {
-        dots.of_members(|member| !self.holds(member))
+        let mut inside = Dots::new();
+        let below = u64::BITS - u32::from(self.bits);
+        for drawer in &self.which {
+            let first = u64::from(*drawer).checked_shl(below).unwrap_or(0);
+            let last = first | u64::MAX.checked_shr(self.bits.into()).unwrap_or(0);
+            inside.join_members(dots, MemberId(first), MemberId(last));
+        }
+        inside
     }
 }
 
@@ -131,7 +125,7 @@ impl Wire for Drawers {
         writer.bytes(&self.which);
     }
 
-    fn decode(reader: &mut Reader) -> Result<Drawers, wire::WireError> {
+    fn decode(reader: &mut Reader) -> Result<Drawers, WireError> {
         let (bits, which) = (reader.u8()?, reader.bytes("drawers", 1 << MAX_BITS)?);
         let is_sorted = which.is_sorted_by(|one, next| one < next);
         let exist = which.iter().all(|drawer| u32::from(*drawer) < 1 << bits.min(MAX_BITS as u8));
@@ -147,6 +141,7 @@ mod tests {
     use super::*;
     use crate::dots::{Actor, Dot};
     use proptest::prelude::*;
+    use skein_machine::wire::{self, VERSION};
 
     fn some(members: u64, seed: u64) -> Dots {
         let id = |nth: u64| MemberId(xxh3_64_with_seed(&nth.to_le_bytes(), 7));
@@ -158,8 +153,8 @@ mod tests {
     fn equal_sets_have_equal_digests_of_a_size_that_fits() {
         for members in [0, 1, 9, 100, 3200] {
             let dots = some(members, 1);
-            let digest = Digest::of(&dots, 5);
-            assert_eq!(digest.differs(&dots), None);
+            let digest = Digest::of(&dots, &Dots::new(), 5);
+            assert_eq!(digest.differs(&dots, &Dots::new()), None);
             assert!(wire::to_bytes(&digest).len() <= 1100);
         }
     }
@@ -167,17 +162,14 @@ mod tests {
     #[test]
     fn one_change_among_thousands_is_found_in_one_drawer() {
         let dots = some(3200, 1);
-        let digest = Digest::of(&dots, 5);
+        let digest = Digest::of(&dots, &Dots::new(), 5);
         let mut more = dots.clone();
         let actor = dots.actors().nth(1234).unwrap();
         more.insert(Dot { actor, nth: 99 });
-        let drawers = digest.differs(&more).unwrap();
+        let drawers = digest.differs(&more, &Dots::new()).unwrap();
         assert_eq!(drawers.which.len(), 1);
         assert!(drawers.inside(&more).contains(Dot { actor, nth: 99 }));
         assert!(drawers.inside(&more).actors().len() < 40);
-        let mut both = drawers.inside(&more);
-        both.join(&drawers.outside(&more));
-        assert_eq!(both, more);
         assert_eq!(Drawers::all().inside(&more), more);
     }
 
@@ -185,9 +177,10 @@ mod tests {
         #[test]
         fn whatever_differs_is_in_a_drawer_that_does(members in 0u64..200, others in 0u64..200, seed in 0u64..4) {
             let (a, b) = (some(members, 1), some(others, seed));
-            match Digest::of(&a, 9).differs(&b) {
+            match Digest::of(&a, &Dots::new(), 9).differs(&b, &Dots::new()) {
                 Some(drawers) => {
-                    prop_assert!(drawers.outside(&a) == drawers.outside(&b));
+                    let outside = |dots: &Dots| dots.without(&drawers.inside(dots));
+                    prop_assert_eq!(outside(&a), outside(&b));
                     prop_assert_eq!(wire::from_bytes::<Drawers>(wire::to_bytes(&drawers), VERSION).unwrap(), drawers);
                 }
                 None => prop_assert_eq!(a, b),
