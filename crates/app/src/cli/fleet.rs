@@ -43,9 +43,12 @@ pub(crate) struct Arguments {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 enum Figure {
+    #[value(name = "detect_p99_s")]
     DetectP99S,
     FalseDeaths,
+    #[value(name = "spread_local_p99_s")]
     SpreadLocalP99S,
+    #[value(name = "spread_all_p99_s")]
     SpreadAllP99S,
     BytesPerMemberS,
     CatchUpRatio,
@@ -303,6 +306,7 @@ mod tests {
         let lost = Spreading { local: vec![SECOND], all: vec![SECOND], bytes_per_member_s: 1.0, lost: 1 };
         assert!(value(Figure::SpreadAllP99S, &[Outcome::Spread(lost)]) > Figure::SpreadAllP99S.bar().unwrap());
         for figure in Figure::value_variants() {
+            assert_eq!(figure.to_possible_value().unwrap().get_name(), figure.name());
             assert!(!figure.tasks(false).is_empty() && figure.tasks(false).len() <= 100);
         }
     }

@@ -141,11 +141,6 @@ impl Cut {
         self.is_over(dot.actor) || self.dots.contains(dot)
     }
 
-    /// Whether any life is over.
-    pub(super) fn has_ended_lives(&self) -> bool {
-        !self.floors.is_empty()
-    }
-
     /// Whether nothing of the other is missing here.
     pub(super) fn covers(&self, other: &Cut) -> bool {
         other.floors.iter().all(|(member, floor)| floor.life <= self.floor(*member))

@@ -18,6 +18,7 @@
 mod cut;
 mod delta;
 mod record;
+mod seen;
 #[cfg(test)]
 mod tests;
 pub mod views;
@@ -32,12 +33,14 @@ use smallvec::SmallVec;
 pub use cut::{Cut, CutId, Report};
 pub use delta::Delta;
 pub use record::{Key, MAX_KEY, MAX_VALUE};
+pub use seen::DRAWER_BITS;
 
 use crate::dots::{Actor, Dot, Dots};
 use crate::owners::pull;
 use crate::{MemberId, Mutant, Planted};
 use delta::{DeltaId, Part, Parts};
 use record::{Content, Past, Record};
+use seen::Seen;
 
 /// Keys of one map. Every member has all of them in memory.
 pub const MAX_KEYS: usize = 1 << 20;
@@ -48,7 +51,7 @@ pub struct Map {
     /// Who changes it here.
     actor: Actor,
     /// Every change that was heard of, but those in the lives that the cut names as over.
-    seen: Dots,
+    seen: Seen,
     /// What everybody has.
     cut: Cut,
     /// Every change that nothing replaces.
@@ -135,7 +138,7 @@ impl Map {
     pub fn with_planted(actor: Actor, planted: Planted) -> Map {
         Map {
             actor,
-            seen: Dots::new(),
+            seen: Seen::new(),
             cut: Cut::none(),
             records: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -154,6 +157,11 @@ impl Map {
     /// What was heard of, but for the lives that are over.
     pub fn seen(&self) -> &Dots {
         &self.seen
+    }
+
+    /// A sum over what was seen of the members of each drawer: where two maps have seen the same it is the same.
+    pub fn sums(&self) -> &[u64] {
+        self.seen.sums()
     }
 
     /// What everybody has.
@@ -362,10 +370,6 @@ impl Map {
     }
 
     fn see(&mut self, dots: &Dots) {
-        if !self.cut.has_ended_lives() {
-            self.seen.join(dots);
-            return;
-        }
         for (actor, span) in dots.spans().filter(|(actor, _)| !self.cut.is_over(*actor)) {
             self.seen.insert_span(actor, span);
         }
@@ -504,6 +508,7 @@ impl Map {
                 }
             }
         }
+        self.seen.check();
         let removals = self.records.values().filter(|record| matches!(record.content, Content::Removed)).count();
         assert!(removals == self.removals, "{removals} removals, not {}", self.removals);
         let all = self.seen.actors().chain(self.records.keys().map(|dot| dot.actor));
@@ -514,7 +519,7 @@ impl Map {
 impl PartialEq for Map {
     /// Whether two copies hold the same and know the same, whoever changes them.
     fn eq(&self, other: &Map) -> bool {
-        self.records == other.records && self.keys == other.keys && self.seen == other.seen && self.cut == other.cut
+        self.records == other.records && self.keys == other.keys && *self.seen == *other.seen && self.cut == other.cut
     }
 }
 
@@ -525,7 +530,7 @@ impl fmt::Debug for Map {
             map.entry(dot, record);
         }
         map.finish()?;
-        write!(f, " of {:?}, seen {:?}, {:?}", self.actor, self.seen, self.cut)
+        write!(f, " of {:?}, seen {:?}, {:?}", self.actor, *self.seen, self.cut)
     }
 }
 

@@ -237,7 +237,7 @@ fn what_is_too_much_is_refused() {
     let mut liar = Map::new(actor(2, 1));
     (0..crate::dots::MAX_ACTORS as u64)
         .for_each(|member| liar.seen.insert(Dot { actor: actor(member + 10, 1), nth: 1 }));
-    let delta = Delta { covers: liar.seen.clone(), ..parts[0].clone() };
+    let delta = Delta { covers: liar.seen().clone(), ..parts[0].clone() };
     assert_eq!(map.merge(delta), Err(Unmerged::TooMuch));
 }
 

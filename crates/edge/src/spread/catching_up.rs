@@ -45,9 +45,8 @@ impl Spread {
         }
     }
 
-    fn comparison(&mut self) -> Word {
-        let salt = self.random.word();
-        Word::Compare { cut: self.map.cut().id(), digest: Digest::of(self.map.seen(), self.map.cut().dots(), salt) }
+    fn comparison(&self) -> Word {
+        Word::Compare { cut: self.map.cut().id(), digest: Digest::of(&self.map) }
     }
 
     fn ask_for_everything(&mut self, now: Time, tries: u32, way: &mut impl Way) {
@@ -81,7 +80,7 @@ impl Spread {
         }
         if cut != self.map.cut().id() {
             way.answer(from, self.own_cut(false));
-        } else if let Some(drawers) = digest.differs(self.map.seen(), self.map.cut().dots()) {
+        } else if let Some(drawers) = digest.differs(&self.map) {
             way.answer(from, self.question(drawers));
         }
     }
