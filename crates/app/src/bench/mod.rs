@@ -2,6 +2,7 @@
 //! their processor time can be told from that of the load; the speed of the
 //! machine is measured in the same run, because it is never the same twice.
 
+pub(crate) mod edge;
 mod experiment;
 pub(crate) mod kv;
 pub(crate) mod load;

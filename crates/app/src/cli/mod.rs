@@ -112,6 +112,8 @@ enum Bench {
     Kv(crate::bench::kv::Arguments),
     /// Draw throughput and latency of protocols under a growing load.
     Sweep(crate::bench::sweep::Arguments),
+    /// Measure how fast this machine merges maps of the edge.
+    Edge(crate::bench::edge::Arguments),
     /// One process of the load of another command.
     #[command(hide = true)]
     Load {
@@ -213,6 +215,7 @@ pub fn main() -> ExitCode {
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Kv(arguments)) => crate::bench::kv::command(&arguments),
         Command::Bench(Bench::Sweep(arguments)) => crate::bench::sweep::command(&arguments),
+        Command::Bench(Bench::Edge(arguments)) => crate::bench::edge::command(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
         Command::Torture(arguments) => crate::torture::command(&arguments),
         Command::Log(log) => log::command(&log),
