@@ -115,6 +115,16 @@ fn a_sweep_of_a_calm_room_counts_delays() {
 
 /// A seed decides everything, and how many run at once nothing.
 #[test]
+fn figures_of_the_edge_answer_in_json() {
+    let row = &rows("sim edge --figure catch_up_ratio --json")[0];
+    assert_eq!((row["figure"].as_str(), row["unit"].as_str()), (Some("catch_up_ratio"), Some("sent/encoded")));
+    let ratio = row["value"].as_f64().unwrap();
+    assert!((0.5..1.2).contains(&ratio), "{ratio}");
+    assert_eq!(rows("sim edge --figure wrongly_probed --json")[0]["value"], 0.0);
+    assert!(stdout("sim edge --figure catch_up_ratio").contains("at most 1.2"));
+}
+
+#[test]
 fn a_sweep_is_the_same_every_time() {
     let small = "sim sweep --scenario distributed --groups 3 --outstanding 1,8 --seconds 0.5 --warm-up 0.2 --json \
                  --protocol primcast,multiring --clock logical,hybrid --mode ordered,linearizable-clock";
@@ -199,6 +209,8 @@ fn mistakes_are_answered_with_a_sentence_and_exit_code_2() {
             "sim search --protocol primcast --mode linearizable --service lists --groups 2 --replicas 1 --messages 2",
             "or --service",
         ),
+        ("sim edge --figure detection", "possible values: detect_p99_s"),
+        ("sim edge --jobs 0", "0 is not in 1..=1024"),
         ("sim sweep --scenario lan", "--rate"),
         ("sim sweep --scenario swarm --rate 1", "possible values: lan, colocated, distributed, planet"),
         ("sim sweep --scenario lan --rate 1 --outstanding 1", "cannot be used with"),

@@ -154,6 +154,10 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         ),
         skein("kv-hybrid", "sim run --protocol primcast --service kv --clock hybrid --seconds 20 --seeds 0..20"),
 
+        skein("edge-heal", "sim edge --figure heal_violations"),
+        skein("edge-probes", "sim edge --figure wrongly_probed"),
+        skein("edge-catch-up", "sim edge --figure catch_up_ratio"),
+
         skein("torture", "torture --minutes 0.2"),
         step("clients", order("bash", &format!(".ci/clients {}/release/skein", around.target))),
 
