@@ -23,12 +23,13 @@ mod seen;
 mod tests;
 pub mod views;
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use xxhash_rust::xxh3::xxh3_64;
 
 pub use cut::{Cut, CutId, Report};
 pub use delta::Delta;
@@ -60,6 +61,9 @@ pub struct Map {
     keys: BTreeMap<Key, Heads>,
     /// Changes that say that something is gone.
     removals: usize,
+    /// Counts changes that came in, here or from others; and the newest of them.
+    arrivals: u64,
+    arrived: VecDeque<Dot>,
     /// Deltas told, to give each a name.
     told: u64,
     /// Deltas of which parts are missing, the newest last.
@@ -76,6 +80,10 @@ struct Open {
     /// Which parts those are.
     places: BTreeSet<u32>,
 }
+
+/// Changes of which it is known when they came in. Between a comparison and the question that follows there are far
+/// fewer, and who asks later compares again.
+const MAX_ARRIVED: usize = 1 << 12;
 
 /// From so many others answers may be under way at once. What is left over is asked for again.
 const MAX_OPEN: usize = 16;
@@ -143,6 +151,9 @@ impl Map {
             records: BTreeMap::new(),
             keys: BTreeMap::new(),
             removals: 0,
+            // No two lives count from the same number, so what was asked of one is not answered by another.
+            arrivals: xxh3_64(&actor.life.to_le_bytes()) >> 1,
+            arrived: VecDeque::new(),
             told: 0,
             open: Vec::new(),
             planted,
@@ -263,6 +274,7 @@ impl Map {
         self.insert_record(dot, Record { key: key.clone(), content, past });
         self.keys.insert(key, Heads::from_elem(dot, 1));
         self.seen.insert(dot);
+        self.note_arrival(dot);
         dot
     }
 
@@ -375,6 +387,26 @@ impl Map {
         }
     }
 
+    /// Counts the changes that come in.
+    pub fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    /// Those that came in after so many. `None` if that is not known any more.
+    pub fn arrived_since(&self, arrivals: u64) -> Option<Dots> {
+        let count = usize::try_from(self.arrivals.checked_sub(arrivals)?).ok()?;
+        let begin = self.arrived.len().checked_sub(count)?;
+        Some(self.arrived.range(begin..).copied().collect())
+    }
+
+    fn note_arrival(&mut self, dot: Dot) {
+        self.arrivals += 1;
+        if self.arrived.len() == MAX_ARRIVED {
+            self.arrived.pop_front();
+        }
+        self.arrived.push_back(dot);
+    }
+
     fn has_seen(&self, dot: Dot) -> bool {
         self.seen.contains(dot) || self.cut.is_over(dot.actor)
     }
@@ -382,6 +414,7 @@ impl Map {
     /// Puts a change that is new here among those of its key.
     fn take(&mut self, dot: Dot, record: Record, changed: &mut Vec<Key>) {
         self.seen.insert(dot);
+        self.note_arrival(dot);
         let Some((key, heads)) = self.keys.get_key_value(&record.key) else {
             if matches!(record.content, Content::Value(_)) {
                 changed.push(record.key.clone());
@@ -479,7 +512,11 @@ impl Map {
     /// Drops everything, and goes on as another actor that has forgotten what everybody has. It is [catching
     /// up](Map::is_catching_up) then.
     pub fn begin_anew(&mut self, actor: Actor, cut: &Cut) {
-        *self = Map { cut: cut.clone(), told: self.told, ..Map::with_planted(actor, self.planted) };
+        *self = Map {
+            cut: cut.clone(),
+            told: self.told,
+            ..Map::with_planted(actor, self.planted)
+        };
     }
 
     fn insert_record(&mut self, dot: Dot, record: Record) {

@@ -13,7 +13,7 @@ use skein_machine::Random;
 use skein_machine::wire::{self, VERSION};
 
 use super::record::Content;
-use super::{Adopted, Cut, Delta, Map, Unmerged};
+use super::{Adopted, Cut, CutId, Delta, Map, Unmerged};
 use crate::dots::{Actor, Dot, Dots};
 use crate::owners::pull;
 use crate::{MemberId, Planted};
@@ -264,6 +264,24 @@ struct Fleet {
     busy: u64,
     /// How much gets through.
     luck: f64,
+    /// Has started again, and was not told everything yet.
+    is_beginning: Vec<bool>,
+    /// Whether members start again, with nothing.
+    restarts: bool,
+    /// Questions about a few members on their way.
+    asks: Vec<Ask>,
+}
+
+/// Two compared, and found that they differ in what these did: one asks the other for that alone.
+#[derive(Clone)]
+struct Ask {
+    by: Actor,
+    to: usize,
+    cut: CutId,
+    /// What the one has seen of them.
+    seen: Dots,
+    /// What the other had seen of all others when they compared.
+    rest: Dots,
 }
 
 const MEMBERS: usize = 4;
@@ -273,6 +291,7 @@ impl Fleet {
     fn new(seed: u64, planted: Planted) -> Fleet {
         let mut random = Random::new(seed);
         let (is_far, busy, luck) = (random.chance(0.5), random.between(1, 20), 0.6 + 0.4 * random.fraction());
+        let restarts = random.chance(0.5);
         Fleet {
             random,
             maps: (0..MEMBERS as u64).map(|member| Map::with_planted(actor(member, 1), planted)).collect(),
@@ -286,6 +305,9 @@ impl Fleet {
             is_far,
             busy,
             luck,
+            is_beginning: vec![false; MEMBERS],
+            restarts,
+            asks: Vec::new(),
         }
     }
 
@@ -294,7 +316,7 @@ impl Fleet {
     }
 
     fn change(&mut self, at: usize) {
-        if self.maps[at].is_catching_up() {
+        if self.maps[at].is_catching_up() || self.is_beginning[at] {
             return;
         }
         let key = vec![b'a' + self.random.below(KEYS) as u8];
@@ -347,7 +369,8 @@ impl Fleet {
 
     /// Whoever is not expelled reports, and there is a cut.
     fn cut(&mut self, at: usize) {
-        let counted = (0..MEMBERS).filter(|nth| !self.is_out[*nth]).map(|nth| self.maps[nth].report());
+        let counted = (0..MEMBERS).filter(|nth| !self.is_out[*nth]);
+        let counted = counted.map(|nth| self.maps[nth].report().filter(|_| !self.is_beginning[nth]));
         let report = counted.reduce(|all, next| {
             let mut all = all?;
             all.join(&next?).then_some(all)
@@ -401,10 +424,73 @@ impl Fleet {
         self.maps[at].begin_anew(actor(at as u64, self.lives), cut);
     }
 
+    /// One starts again, in a higher life, and what it had not told is lost.
+    fn restart(&mut self, at: usize) {
+        self.lives += 1;
+        (self.has_lost, self.is_beginning[at]) = (true, true);
+        // Nobody answers who is not there any more.
+        self.on_the_way.retain(|(to, _)| *to != at);
+        self.asks.retain(|ask| ask.by.member.0 != at as u64);
+        self.maps[at] = Map::with_planted(actor(at as u64, self.lives), self.maps[at].planted);
+    }
+
+    /// Whoever has begun is told everything, and takes part from then on.
+    fn welcome(&mut self, at: usize, from: usize) {
+        if !self.is_beginning[at] || self.is_beginning[from] || self.is_out[from] || at == from {
+            return;
+        }
+        let cut = self.maps[from].cut().clone();
+        if self.hear(at, &cut) == Adopted::TheyAreOutdated || self.maps[at].cut().id() != cut.id() {
+            return;
+        }
+        let parts = self.maps[from].beyond(&Dots::new(), ALL);
+        parts.into_iter().for_each(|part| assert!(self.maps[at].merge(crossed(&part)).unwrap().is_whole));
+        self.is_beginning[at] = self.maps[at].is_catching_up();
+    }
+
+    /// One asks another for what is different, and nothing else.
+    fn ask(&mut self, one: usize, other: usize) {
+        let (asker, asked) = (&self.maps[one], &self.maps[other]);
+        if asker.cut().id() != asked.cut().id() || asker.is_catching_up() || self.is_beginning[one] {
+            return;
+        }
+        let of = |map: &Map, member| map.seen().of_members(|id| id == member);
+        let members = (0..MEMBERS as u64).map(MemberId);
+        let about: BTreeSet<_> = members.filter(|member| of(asker, *member) != of(asked, *member)).collect();
+        self.asks.push(Ask {
+            by: asker.actor(),
+            to: other,
+            cut: asker.cut().id(),
+            seen: asker.seen().of_members(|id| about.contains(&id)),
+            rest: asked.seen().of_members(|id| !about.contains(&id)),
+        });
+    }
+
+    fn answer(&mut self) {
+        if self.asks.is_empty() {
+            return;
+        }
+        let nth = self.random.below(self.asks.len() as u64) as usize;
+        let ask = self.asks.swap_remove(nth);
+        let (to, limit) = (ask.by.member.0 as usize, self.random.between(60, 300) as usize);
+        if ask.cut != self.maps[ask.to].cut().id() || self.is_beginning[ask.to] {
+            return;
+        }
+        let mut known = ask.seen.clone();
+        known.join(self.maps[ask.to].cut().dots());
+        known.join(&ask.rest);
+        let parts = self.maps[ask.to].beyond(&known, limit);
+        self.on_the_way.extend(parts.into_iter().map(|part| (to, part)));
+    }
+
     fn step(&mut self) {
         let (one, other) = (self.member(), self.member());
         match self.random.below(100) {
             nth if nth < self.busy => self.change(one),
+            20..24 => self.ask(one, other),
+            24..28 => self.answer(),
+            28..30 => self.welcome(one, other),
+            30 if self.restarts && self.random.chance(0.5) => self.restart(one),
             0..40 => self.tell(one, other),
             40..70 => self.arrive(),
             70..75 if !self.is_out[one] => self.cut(one),
@@ -427,6 +513,9 @@ impl Fleet {
         self.is_out = vec![false; MEMBERS];
         self.on_the_way.clear();
         for _ in 0..4 {
+            for (one, other) in (0..MEMBERS).flat_map(|one| (0..MEMBERS).map(move |other| (one, other))) {
+                self.welcome(one, other);
+            }
             for (one, other) in (0..MEMBERS).flat_map(|one| (0..MEMBERS).map(move |other| (one, other))) {
                 self.compare(one, other);
             }

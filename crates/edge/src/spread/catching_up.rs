@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use super::digest::{Digest, Drawers};
 use super::directory::Directory;
-use super::{Event, LONELY_TRIES, Phase, Spread, Tick, Way, Word};
+use super::{Event, LONELY_TRIES, Phase, Question, Spread, Tick, Way, Word};
 use crate::dots::{Actor, Dots};
 use crate::map::{Adopted, Cut, CutId};
 
@@ -46,7 +46,7 @@ impl Spread {
     }
 
     fn comparison(&self) -> Word {
-        Word::Compare { cut: self.map.cut().id(), digest: Digest::of(&self.map) }
+        Word::Compare { cut: self.map.cut().id(), digest: Digest::of(&self.map), at: self.map.arrivals() }
     }
 
     fn ask_for_everything(&mut self, now: Time, tries: u32, way: &mut impl Way) {
@@ -63,40 +63,38 @@ impl Spread {
         }
         self.phase = Phase::Beginning { tries: tries + 1 };
         if let Some(whom) = whom {
-            way.send(whom, self.question(Drawers::all()));
+            way.send(whom, self.question_of_all());
         }
     }
 
-    /// What it lacks in these drawers.
-    fn question(&self, drawers: Drawers) -> Word {
-        let has_begun = !self.map.is_catching_up() && !self.map.seen().is_empty();
-        let seen = if has_begun { drawers.inside(self.map.seen()).without(self.map.cut().dots()) } else { Dots::new() };
-        Word::Ask { cut: self.map.cut().id(), drawers, seen, has_begun }
+    fn question_of_all(&self) -> Word {
+        self.question(Drawers::all(), [0, 0], false)
     }
 
-    pub(super) fn on_compare(&mut self, from: ProcessId, cut: CutId, digest: &Digest, way: &mut impl Way) {
+    /// What it lacks in these drawers. When the two compared, so much had come in at the other and here.
+    fn question(&self, drawers: Drawers, [theirs, own]: [u64; 2], is_in_return: bool) -> Word {
+        let cut = self.map.cut();
+        let has_begun = !self.map.is_catching_up() && !self.map.seen().is_empty();
+        let seen = if has_begun { drawers.inside(self.map.seen()).without(cut.dots()) } else { Dots::new() };
+        Word::Ask(Question { cut: cut.id(), at: [theirs, own], drawers, seen, has_begun, is_in_return })
+    }
+
+    pub(super) fn on_compare(&mut self, from: ProcessId, cut: CutId, digest: &Digest, at: u64, way: &mut impl Way) {
         if !self.is_ready() {
             return;
         }
         if cut != self.map.cut().id() {
             way.answer(from, self.own_cut(false));
         } else if let Some(drawers) = digest.differs(&self.map) {
-            way.answer(from, self.question(drawers));
+            way.answer(from, self.question(drawers, [at, self.map.arrivals()], false));
         }
     }
 
-    pub(super) fn on_ask(
-        &mut self,
-        from: ProcessId,
-        cut: CutId,
-        drawers: Drawers,
-        seen: &Dots,
-        has_begun: bool,
-        way: &mut impl Way,
-    ) {
+    pub(super) fn on_ask(&mut self, from: ProcessId, question: Question, way: &mut impl Way) {
         if !self.is_ready() {
             return;
         }
+        let Question { cut, at: [own, theirs], drawers, seen, has_begun, is_in_return } = question;
         if cut != self.map.cut().id() {
             way.answer(from, self.own_cut(false));
             if has_begun {
@@ -104,18 +102,26 @@ impl Spread {
             }
             // Whoever has nothing adopts anything, and may be told the rest at once.
         }
-        // What is in other drawers was the same a moment ago. If something came in since that replaces what is in these,
-        // it is told when it is its turn.
-        let mut missing = drawers.inside(self.map.seen()).without(seen);
+        let mut missing = drawers.inside(self.map.seen());
         if has_begun {
+            // In drawers that did not differ both had seen the same when they compared. What came into one of them since
+            // may replace what is in another, so it is told along: if nobody else had it, and this one were gone, what
+            // it replaced would be missing where that is taken for seen.
+            if !drawers.are_all() {
+                // Whoever asks too late compares again.
+                let Some(since) = self.map.arrived_since(own) else { return };
+                missing.join(&since);
+            }
             missing = missing.without(self.map.cut().dots());
         }
-        let lacks_nothing = self.map.seen().covers(seen);
-        for delta in self.map.whole(&missing, PIECE) {
+        let lacks_nothing = self.map.seen().covers(&seen);
+        for delta in self.map.whole(&missing.without(&seen), PIECE) {
             way.answer(from, Word::News { delta, is_from_afar: true });
         }
-        if has_begun && !lacks_nothing {
-            way.answer(from, self.question(drawers));
+        // A question overtakes large answers. If each were answered by another, they would go to and fro, and all the
+        // answers with them, until the first answer is there.
+        if has_begun && !lacks_nothing && !is_in_return {
+            way.answer(from, self.question(drawers, [theirs, own], true));
         }
     }
 
@@ -155,7 +161,7 @@ impl Spread {
         self.fall_silent();
         way.tell(Event::BeginsAnew);
         former.into_iter().for_each(|key| way.tell(Event::Changed(key)));
-        way.answer(from, self.question(Drawers::all()));
+        way.answer(from, self.question_of_all());
     }
 
     /// Others may forget as much as this one just did.

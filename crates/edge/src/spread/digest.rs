@@ -60,6 +60,11 @@ impl Drawers {
         Drawers { bits: 0, which: [0].into() }
     }
 
+    /// Whether that is everything.
+    pub(super) fn are_all(&self) -> bool {
+        self.which.len() == 1 << self.bits
+    }
+
     /// What of these is in the drawers.
     pub(super) fn inside(&self, dots: &Dots) -> Dots {
         let mut inside = Dots::new();

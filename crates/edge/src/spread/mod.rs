@@ -14,6 +14,8 @@ mod counting;
 mod digest;
 mod directory;
 mod rumours;
+#[cfg(test)]
+mod tests;
 mod word;
 
 use alloc::collections::BTreeMap;
@@ -26,7 +28,7 @@ use skein_machine::{ProcessId, Random, Time};
 
 pub use digest::{Digest, Drawers};
 pub use directory::{Line, RESERVED};
-pub use word::Word;
+pub use word::{Question, Word};
 
 use crate::dots::{Actor, Dot};
 use crate::map::{Key, Map, Refused};
@@ -347,8 +349,8 @@ impl Spread {
     pub fn on_word(&mut self, now: Time, from: ProcessId, word: Word, way: &mut impl Way) {
         match word {
             Word::News { delta, is_from_afar } => self.on_news(now, delta, is_from_afar, way),
-            Word::Compare { cut, digest } => self.on_compare(from, cut, &digest, way),
-            Word::Ask { cut, drawers, seen, has_begun } => self.on_ask(from, cut, drawers, &seen, has_begun, way),
+            Word::Compare { cut, digest, at } => self.on_compare(from, cut, &digest, at, way),
+            Word::Ask(question) => self.on_ask(from, question, way),
             Word::Adopt { cut, is_last_word } => self.on_adopt(from, &cut, is_last_word, way),
             Word::Count { round, cut, is_for_place } => self.on_count(from, round, cut, is_for_place, way),
             Word::Counted { round, report, members } => self.on_counted(round, &report, &members, way),

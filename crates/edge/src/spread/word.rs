@@ -17,17 +17,33 @@ use crate::membership::MAX_MEMBERS;
 pub enum Word {
     /// This is new, in your place too if it comes from another.
     News { delta: Delta, is_from_afar: bool },
-    /// This is what I have adopted, and a digest of all that I have seen beyond that.
-    Compare { cut: CutId, digest: Digest },
-    /// This is what I have seen, in these drawers, beyond what everybody has: tell me what I lack there. One who has
-    /// just begun has seen nothing, not even that.
-    Ask { cut: CutId, drawers: Drawers, seen: Dots, has_begun: bool },
+    /// This is what I have adopted, and a digest of all that I have seen, when so many changes had come in.
+    Compare { cut: CutId, digest: Digest, at: u64 },
+    /// Tell me what I lack.
+    Ask(Question),
     /// This is what everybody has, as far as I know. If it says so, I cannot adopt what you have, and you must begin anew.
     Adopt { cut: Cut, is_last_word: bool },
     /// I am making a cut: what does your place report, or you alone?
     Count { round: u64, cut: CutId, is_for_place: bool },
     /// These report so much together, each in this life.
     Counted { round: u64, report: Report, members: Vec<(MemberId, u64)> },
+}
+
+/// What one asks who lacks something.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// What it has adopted.
+    pub(super) cut: CutId,
+    /// How many changes had come in when the two compared: at who is asked, and at who asks.
+    pub(super) at: [u64; 2],
+    /// In which drawers it lacks something.
+    pub(super) drawers: Drawers,
+    /// What it has seen there, beyond what everybody has.
+    pub(super) seen: Dots,
+    /// One who has just begun has seen nothing, not even what everybody has.
+    pub(super) has_begun: bool,
+    /// Who asks because it was asked is not asked again.
+    pub(super) is_in_return: bool,
 }
 
 const NEWS: u8 = 0;
@@ -45,17 +61,15 @@ impl Wire for Word {
                 writer.flag(*is_from_afar);
                 delta.encode(writer);
             }
-            Word::Compare { cut, digest } => {
+            Word::Compare { cut, digest, at } => {
                 writer.u8(COMPARE);
                 cut.encode(writer);
                 digest.encode(writer);
+                writer.u64(*at);
             }
-            Word::Ask { cut, drawers, seen, has_begun } => {
+            Word::Ask(question) => {
                 writer.u8(ASK);
-                cut.encode(writer);
-                drawers.encode(writer);
-                seen.encode(writer);
-                writer.flag(*has_begun);
+                question.encode(writer);
             }
             Word::Adopt { cut, is_last_word } => {
                 writer.u8(ADOPT);
@@ -80,13 +94,10 @@ impl Wire for Word {
     fn decode(reader: &mut Reader) -> Result<Word, WireError> {
         Ok(match reader.u8()? {
             NEWS => Word::News { is_from_afar: reader.flag()?, delta: Delta::decode(reader)? },
-            COMPARE => Word::Compare { cut: CutId::decode(reader)?, digest: Digest::decode(reader)? },
-            ASK => Word::Ask {
-                cut: CutId::decode(reader)?,
-                drawers: Drawers::decode(reader)?,
-                seen: Dots::decode(reader)?,
-                has_begun: reader.flag()?,
-            },
+            COMPARE => {
+                Word::Compare { cut: CutId::decode(reader)?, digest: Digest::decode(reader)?, at: reader.u64()? }
+            }
+            ASK => Word::Ask(Question::decode(reader)?),
             ADOPT => Word::Adopt { is_last_word: reader.flag()?, cut: Cut::decode(reader)? },
             COUNT => Word::Count { round: reader.u64()?, cut: CutId::decode(reader)?, is_for_place: reader.flag()? },
             COUNTED => {
@@ -99,6 +110,28 @@ impl Wire for Word {
                 }
             }
             tag => return Err(WireError::UnknownTag { what: "word between maps", tag }),
+        })
+    }
+}
+
+impl Wire for Question {
+    fn encode(&self, writer: &mut Writer<'_>) {
+        self.cut.encode(writer);
+        writer.words(self.at);
+        self.drawers.encode(writer);
+        self.seen.encode(writer);
+        writer.flag(self.has_begun);
+        writer.flag(self.is_in_return);
+    }
+
+    fn decode(reader: &mut Reader) -> Result<Question, WireError> {
+        Ok(Question {
+            cut: CutId::decode(reader)?,
+            at: reader.words()?,
+            drawers: Drawers::decode(reader)?,
+            seen: Dots::decode(reader)?,
+            has_begun: reader.flag()?,
+            is_in_return: reader.flag()?,
         })
     }
 }

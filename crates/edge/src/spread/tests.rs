@@ -1,0 +1,140 @@
+//! What goes wrong only when words come at the worst moment: a few spreads, and
+//! a hand that decides which of their words arrives when.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::net::{Ipv4Addr, SocketAddr};
+use core::time::Duration;
+
+use bytes::Bytes;
+use skein_machine::{ProcessId, Time};
+
+use super::{Event, Settings, Spread, Tempo, Tick, Way, Word};
+use crate::dots::Actor;
+use crate::map::Map;
+use crate::{Member, MemberId, Name, Planted};
+
+const NOW: Time = Time::ZERO;
+
+/// What a spread wanted said: all words, whoever they are for.
+#[derive(Default)]
+struct Said(Vec<Word>);
+
+impl Way for Said {
+    fn send(&mut self, _: SocketAddr, word: Word) {
+        self.0.push(word);
+    }
+
+    fn answer(&mut self, _: ProcessId, word: Word) {
+        self.0.push(word);
+    }
+
+    fn arm(&mut self, _: Tick, _: Duration) {}
+
+    fn tell(&mut self, _: Event) {}
+}
+
+fn member(name: &str) -> Member {
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    Member::new(Name::new(name).unwrap(), Name::new("here").unwrap(), address)
+}
+
+/// One that has begun, alone.
+fn ready(name: &str) -> Spread {
+    let settings = Settings { me: member(name), gateways: Vec::new(), tempo: Tempo::default(), planted: Planted::NONE };
+    let mut spread = Spread::new(settings);
+    spread.start(1, &mut Said::default());
+    spread.on_tick(NOW, Tick::Compare, &mut Said::default());
+    assert!(spread.is_ready());
+    spread
+}
+
+/// What it says to this word.
+fn hear(spread: &mut Spread, word: Word) -> Vec<Word> {
+    let mut said = Said::default();
+    spread.on_word(NOW, ProcessId(0), word, &mut said);
+    said.0
+}
+
+/// One compares with the other: its first word.
+fn comparison(one: &mut Spread, other: &Spread) -> Word {
+    let mut said = Said::default();
+    one.meet(NOW, [other.settings.me.clone()], &mut said);
+    said.0.clear();
+    one.on_tick(NOW, Tick::Compare, &mut said);
+    said.0.into_iter().find(|word| matches!(word, Word::Compare { .. })).unwrap()
+}
+
+/// They compare, and say all they have to say.
+fn compare(one: &mut Spread, other: &mut Spread) {
+    let mut words = Vec::from([comparison(one, other)]);
+    let mut is_for_other = true;
+    while !words.is_empty() {
+        let to = if is_for_other { &mut *other } else { &mut *one };
+        words = words.into_iter().flat_map(|word| hear(to, word)).collect();
+        is_for_other = !is_for_other;
+    }
+}
+
+/// So many others have written something, and everybody knows.
+fn tell_of_others(spreads: &mut [&mut Spread], count: u64) {
+    for nth in 0..count {
+        let id = MemberId(nth << 58);
+        let mut map = Map::new(Actor { member: id, life: 1 });
+        let dot = map.put(format!("other-{nth}").as_bytes(), Bytes::new()).unwrap();
+        for delta in map.news(&dot.into(), usize::MAX) {
+            spreads
+                .iter_mut()
+                .for_each(|spread| drop(hear(spread, Word::News { delta: delta.clone(), is_from_afar: false })));
+        }
+    }
+}
+
+/// A name in this half of all drawers.
+fn name_in(half: u64, taken: &str) -> alloc::string::String {
+    let names = (0..).map(|nth| format!("m{nth}"));
+    names.into_iter().find(|name| name != taken && member(name).id().0 >> 63 == half).unwrap()
+}
+
+#[test]
+fn what_came_in_since_two_compared_is_told_along() {
+    let (low, high) = (name_in(0, ""), name_in(1, ""));
+    let (mut a, mut b, mut d) = (ready(&name_in(0, &low)), ready(&low), ready(&high));
+    tell_of_others(&mut [&mut a, &mut b, &mut d], 40);
+    for _ in 0..2 {
+        compare(&mut a, &mut b);
+        compare(&mut b, &mut d);
+        compare(&mut d, &mut a);
+    }
+    assert!(a.map() == b.map() && b.map() == d.map());
+
+    d.put(b"k", Bytes::from_static(b"first"), &mut Said::default()).unwrap();
+    compare(&mut d, &mut b);
+    // The two differ in one drawer, and while the question is on its way something in another replaces what is there.
+    let word = comparison(&mut b, &a);
+    let [question] = <[Word; 1]>::try_from(hear(&mut a, word)).unwrap();
+    b.put(b"k", Bytes::from_static(b"second"), &mut Said::default()).unwrap();
+    hear(&mut b, question).into_iter().for_each(|word| drop(hear(&mut a, word)));
+    // That was its last word.
+    drop(b);
+    compare(&mut a, &mut d);
+    compare(&mut d, &mut a);
+    assert_eq!(a.map().get(b"k"), d.map().get(b"k"), "what was replaced by a change that is lost is taken for seen");
+    assert!(a.map() == d.map());
+}
+
+#[test]
+fn a_question_that_overtakes_the_answer_is_not_asked_for_ever() {
+    let (mut a, mut b) = (ready("a"), ready("b"));
+    let word = comparison(&mut a, &b);
+    let mut words = hear(&mut b, word);
+    let mut questions = 0;
+    for nth in 0..20 {
+        let to = if nth % 2 == 0 { &mut a } else { &mut b };
+        // Answers are large, and still on their way.
+        words.retain(|word| matches!(word, Word::Ask(_)));
+        questions += words.len();
+        words = words.into_iter().flat_map(|word| hear(to, word)).collect();
+    }
+    assert_eq!(questions, 2, "one asks, and is asked in return");
+}
