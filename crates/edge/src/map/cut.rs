@@ -141,6 +141,11 @@ impl Cut {
         self.is_over(dot.actor) || self.dots.contains(dot)
     }
 
+    /// The first life of a member that is not over.
+    pub fn first_life(&self, member: MemberId) -> u64 {
+        self.floor(member)
+    }
+
     /// Whether nothing of the other is missing here.
     pub(super) fn covers(&self, other: &Cut) -> bool {
         other.floors.iter().all(|(member, floor)| floor.life <= self.floor(*member))
@@ -195,11 +200,23 @@ impl Cut {
         }
         let mut retiring = self.retiring.clone();
         retiring.join(&other.retiring);
-        Cut::new((self.members.max(other.members), generation), dots, floors, retiring)
+        Cut::new((self.members_with(other), generation), dots, floors, retiring)
+    }
+
+    /// How many members stand behind both. A side that others have left is as small as its last cut says, and not as
+    /// large as it once was.
+    fn members_with(&self, other: &Cut) -> u32 {
+        if other.generation > self.generation && other.covers(self) {
+            other.members
+        } else if self.generation > other.generation && self.covers(other) {
+            self.members
+        } else {
+            self.members.max(other.members)
+        }
     }
 
     /// The next cut, from what **all** members report that were not expelled. `lives` says in which life each of them
-    /// is, and `is_kept` of an actor whether there is still a record of it. `None` where the report is of another cut,
+    /// is, and `is_kept` of an actor whether somebody may still have a record of it. `None` where the report is of another cut,
     /// and where nothing would be gained.
     pub(super) fn next(
         &self,
@@ -246,8 +263,8 @@ impl Cut {
 
     /// Having come about in more than one way, it counts as the later one, and that of more members.
     pub(super) fn raise(&mut self, other: &Cut) {
+        self.members = if self.id == other.id { self.members.max(other.members) } else { self.members_with(other) };
         self.generation = self.generation.max(other.generation);
-        self.members = self.members.max(other.members);
     }
 }
 

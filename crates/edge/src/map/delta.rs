@@ -64,6 +64,11 @@ impl Delta {
         self.cut
     }
 
+    /// Whether it speaks for nothing but the changes that it brings.
+    pub fn is_news(&self) -> bool {
+        self.part.is_none()
+    }
+
     /// What it speaks for.
     pub fn covers(&self) -> &Dots {
         &self.covers

@@ -46,6 +46,9 @@ use seen::Seen;
 /// Keys of one map. Every member has all of them in memory.
 pub const MAX_KEYS: usize = 1 << 20;
 
+/// And so many more come in from others: of a map that is all but full each member may fill what is left in its own way.
+const MAX_MORE_KEYS: usize = MAX_KEYS >> 3;
+
 /// One member's copy of the map.
 #[derive(Clone)]
 pub struct Map {
@@ -68,7 +71,17 @@ pub struct Map {
     told: u64,
     /// Deltas of which parts are missing, the newest last.
     open: Vec<Open>,
+    idle: Idle,
     planted: Planted,
+}
+
+/// What was so when the cut was adopted.
+#[derive(Clone, Default)]
+struct Idle {
+    /// Of these actors everybody has all, and nothing of theirs stood here.
+    actors: BTreeSet<Actor>,
+    /// What was seen, beyond the cut. What replaced theirs is among it, or is forgotten.
+    seen: Dots,
 }
 
 /// A delta of which not all parts are here yet.
@@ -156,6 +169,7 @@ impl Map {
             arrived: VecDeque::new(),
             told: 0,
             open: Vec::new(),
+            idle: Idle::default(),
             planted,
         }
     }
@@ -333,7 +347,9 @@ impl Map {
     /// The next cut, from what **all** members report that were not expelled, this one among them, and the life in
     /// which each is. `None` while they have adopted another one, and where nothing would be gained.
     pub fn next_cut(&self, report: &Report, lives: &BTreeMap<MemberId, u64>) -> Option<Cut> {
-        self.cut.next(report, lives, |actor| self.records_of(actor).next().is_some())
+        // If only this map had what replaced something, and were gone before it told anybody, nobody would have either.
+        let is_settled = report.everybody.covers(&self.idle.seen);
+        self.cut.next(report, lives, |actor| !is_settled || !self.idle.actors.contains(&actor))
     }
 
     /// Takes what another map told.
@@ -341,7 +357,7 @@ impl Map {
         if delta.cut != self.cut.id() {
             return Err(Unmerged::OtherCut);
         }
-        if !self.seen.has_room_for(&delta.covers) || self.keys.len() + delta.records.len() > MAX_KEYS {
+        if !self.seen.has_room_for(&delta.covers) || !self.has_room_for(&delta.records) {
             return Err(Unmerged::TooMuch);
         }
         let mut merged = Merged::default();
@@ -354,6 +370,15 @@ impl Map {
         }
         merged.is_whole = delta.part.is_some_and(|part| self.cover(part, &delta.covers));
         Ok(merged)
+    }
+
+    /// Whether there is room for the keys that are not here yet. What changes others always comes in, or nobody would
+    /// hear that something was removed from a map that is full.
+    fn has_room_for(&self, records: &[(Dot, Record)]) -> bool {
+        let most = MAX_KEYS + MAX_MORE_KEYS;
+        self.keys.len() + records.len() <= most
+            || self.keys.len() + records.iter().filter(|(_, record)| !self.keys.contains_key(&record.key)).count()
+                <= most
     }
 
     /// Counts what a part speaks for as seen, once all parts are here: what replaced it may be in any of them. Answers
@@ -446,7 +471,7 @@ impl Map {
             self.cut.raise(cut);
             return Adopted::Known;
         }
-        if self.seen.is_empty() && !self.cut.outranks(cut) {
+        if self.seen.is_empty() && !self.cut.outranks(cut) && !cut.is_over(self.actor) {
             // There is nothing that could be wrong.
             self.cut = cut.clone();
             return Adopted::Yes(Vec::new());
@@ -506,7 +531,13 @@ impl Map {
         // Whatever is still under way was told by maps that had not forgotten this.
         self.open.clear();
         self.cut = cut;
+        self.note_idle();
         changed
+    }
+
+    fn note_idle(&mut self) {
+        let actors = self.cut.dots().actors().filter(|actor| self.records_of(*actor).next().is_none());
+        self.idle = Idle { actors: actors.collect(), seen: self.seen.without(self.cut.dots()) };
     }
 
     /// Drops everything, and goes on as another actor that has forgotten what everybody has. It is [catching

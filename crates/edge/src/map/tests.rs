@@ -224,6 +224,28 @@ fn of_two_halves_that_expelled_each_other_one_begins_anew() {
 }
 
 #[test]
+fn of_two_sides_that_were_one_the_larger_stands() {
+    let lives = |members: core::ops::Range<u64>| members.map(|member| (MemberId(member), 1)).collect();
+    let (mut a, mut b) = (map(1), map(2));
+    a.put(b"k", value("v")).unwrap();
+    tell(&mut a, &mut b);
+    let cut = a.next_cut(&of(&[&a, &b]), &lives(1..6)).unwrap();
+    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+    // Three are on one side; two, on the other, were alone for longer.
+    for (map, members, cuts) in [(&mut a, 3, 1), (&mut b, 2, 5)] {
+        for _ in 0..cuts {
+            map.put(b"k", value("w")).unwrap();
+            let next = map.next_cut(&of(&[map]), &lives(1..members + 1)).unwrap();
+            assert_eq!(map.adopt(&next), Adopted::Yes(vec![]));
+            // Somebody tells late what all have adopted long since.
+            assert_eq!(map.adopt(&cut), Adopted::Known);
+        }
+    }
+    let (to_a, to_b) = (b.cut().clone(), a.cut().clone());
+    assert_eq!((a.adopt(&to_a), b.adopt(&to_b)), (Adopted::TheyAreOutdated, Adopted::Outdated));
+}
+
+#[test]
 fn what_is_too_much_is_refused() {
     let mut map = map(1);
     let error = map.put(&vec![0; super::MAX_KEY + 1], value("v")).unwrap_err();
@@ -239,6 +261,74 @@ fn what_is_too_much_is_refused() {
         .for_each(|member| liar.seen.insert(Dot { actor: actor(member + 10, 1), nth: 1 }));
     let delta = Delta { covers: liar.seen().clone(), ..parts[0].clone() };
     assert_eq!(map.merge(delta), Err(Unmerged::TooMuch));
+}
+
+#[test]
+fn what_is_replaced_in_one_place_alone_is_not_forgotten_elsewhere() {
+    let (mut gone, mut a, mut b) = (map(1), map(2), map(3));
+    let lives = BTreeMap::from([(MemberId(2), 1), (MemberId(3), 1)]);
+    gone.put(b"k", value("first")).unwrap();
+    tell(&mut gone, &mut a);
+    tell(&mut gone, &mut b);
+    for _ in 0..4 {
+        if let Some(cut) = a.next_cut(&of(&[&a, &b]), &lives) {
+            assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+        }
+    }
+    // The first member was expelled. One that lives replaces what that one wrote, and is gone before it tells anybody.
+    a.put(b"k", value("second")).unwrap();
+    if let Some(cut) = a.next_cut(&of(&[&a, &b]), &lives) {
+        assert_eq!(b.adopt(&cut), Adopted::Yes(vec![]), "neither of two values stands here any more");
+    }
+    assert_eq!(b.get(b"k"), Some(&value("first")));
+    // Once everybody has it, the life is over.
+    let actors = a.seen().actors().len();
+    for _ in 0..3 {
+        tell(&mut a, &mut b);
+        if let Some(cut) = a.next_cut(&of(&[&a, &b]), &lives) {
+            assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+        }
+    }
+    assert_eq!((a.seen().actors().len(), b.get(b"k")), (actors - 1, Some(&value("second"))));
+}
+
+#[test]
+fn nobody_goes_on_in_a_life_that_is_over() {
+    let (mut x, mut a) = (Map::new(actor(1, 9)), map(2));
+    x.put(b"k", value("v")).unwrap();
+    tell(&mut x, &mut a);
+    a.remove(b"k").unwrap();
+    let lives = BTreeMap::from([(MemberId(2), 1)]);
+    for _ in 0..4 {
+        if let Some(cut) = a.next_cut(&of(&[&a]), &lives) {
+            assert_eq!(a.adopt(&cut), Adopted::Yes(vec![]));
+        }
+    }
+    // Its host's clock went back.
+    let mut x = Map::new(actor(1, 5));
+    assert_eq!(x.adopt(a.cut()), Adopted::Outdated);
+    x.begin_anew(actor(1, a.cut().first_life(MemberId(1))), a.cut());
+    tell(&mut a, &mut x);
+    x.put(b"k", value("w")).unwrap();
+    x.check();
+    tell(&mut x, &mut a);
+    assert_eq!(a.get(b"k"), Some(&value("w")));
+}
+
+#[test]
+fn from_a_full_map_something_can_be_removed() {
+    let (mut a, mut b) = (map(1), map(2));
+    for nth in 0..super::MAX_KEYS as u64 {
+        a.put(&nth.to_le_bytes(), Bytes::new()).unwrap();
+    }
+    for delta in a.beyond(b.seen(), ALL) {
+        b.merge(delta).unwrap();
+    }
+    let removal = a.remove(&7u64.to_le_bytes()).unwrap();
+    for delta in a.news(&removal.into(), ALL) {
+        b.merge(delta).unwrap();
+    }
+    assert_eq!(b.len(), super::MAX_KEYS - 1);
 }
 
 /// What a fleet of maps does.
@@ -398,6 +488,9 @@ impl Fleet {
 
     fn hear(&mut self, at: usize, cut: &Cut) -> Adopted {
         let adopted = self.maps[at].adopt(cut);
+        if let Adopted::Yes(changed) = &adopted {
+            assert!(changed.is_empty(), "member {at} forgets {changed:?}, which nobody replaced there");
+        }
         if adopted == Adopted::Outdated {
             self.begin_anew(at, cut);
         }
