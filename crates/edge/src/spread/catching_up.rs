@@ -22,9 +22,14 @@ impl Spread {
     /// Compares with somebody of this place, and of another if that is its office; or asks for everything.
     pub(super) fn compare(&mut self, now: Time, way: &mut impl Way) {
         let every = self.jittered(self.settings.tempo.compare_every);
-        if let Phase::Beginning { tries } = self.phase {
-            // Whoever waits for everything asks more often.
+        if let Phase::Beginning { tries, is_being_told } = self.phase {
+            // Whoever waits for everything asks more often, but not while it comes in: answers that are to come all at
+            // once over the same lines would all come late.
             way.arm(Tick::Compare, every / 4);
+            if is_being_told {
+                self.phase = Phase::Beginning { tries, is_being_told: false };
+                return;
+            }
             return self.ask_for_everything(now, tries, way);
         }
         if !self.is_ready() {
@@ -61,7 +66,7 @@ impl Spread {
             self.become_ready(now, way);
             return;
         }
-        self.phase = Phase::Beginning { tries: tries + 1 };
+        self.phase = Phase::Beginning { tries: tries + 1, is_being_told: false };
         if let Some(whom) = whom {
             way.send(whom, self.question_of_all());
         }
@@ -84,7 +89,7 @@ impl Spread {
             return;
         }
         if cut != self.map.cut().id() {
-            way.answer(from, self.own_cut(false));
+            way.answer(from, self.own_cut(None));
         } else if let Some(drawers) = digest.differs(&self.map) {
             way.answer(from, self.question(drawers, [at, self.map.arrivals()], false));
         }
@@ -96,7 +101,7 @@ impl Spread {
         }
         let Question { cut, at: [own, theirs], drawers, seen, has_begun, is_in_return } = question;
         if cut != self.map.cut().id() {
-            way.answer(from, self.own_cut(false));
+            way.answer(from, self.own_cut(None));
             if has_begun {
                 return;
             }
@@ -125,18 +130,20 @@ impl Spread {
         }
     }
 
-    pub(super) fn own_cut(&self, is_last_word: bool) -> Word {
-        Word::Adopt { cut: self.map.cut().clone(), is_last_word }
+    pub(super) fn own_cut(&self, refuses: Option<CutId>) -> Word {
+        Word::Adopt { cut: self.map.cut().clone(), refuses }
     }
 
-    pub(super) fn on_adopt(&mut self, from: ProcessId, cut: &Cut, is_last_word: bool, way: &mut impl Way) {
+    pub(super) fn on_adopt(&mut self, from: ProcessId, cut: &Cut, refuses: Option<CutId>, way: &mut impl Way) {
+        // What was said of another cut that this one has left behind since comes too late.
+        let is_last_word = refuses == Some(self.map.cut().id());
         match self.map.adopt(cut) {
             Adopted::Known if self.map.cut().id() == cut.id() => {}
             Adopted::Known | Adopted::TheyAreOutdated if is_last_word && self.map.yields_to(cut) => {
                 self.begin_anew(from, cut, way);
             }
-            Adopted::Known if self.is_ready() => way.answer(from, self.own_cut(false)),
-            Adopted::TheyAreOutdated if self.is_ready() => way.answer(from, self.own_cut(true)),
+            Adopted::Known if self.is_ready() => way.answer(from, self.own_cut(None)),
+            Adopted::TheyAreOutdated if self.is_ready() => way.answer(from, self.own_cut(Some(cut.id()))),
             Adopted::Known | Adopted::TheyAreOutdated => {}
             Adopted::Yes(changed) => {
                 self.note_changed(changed, way);
@@ -153,11 +160,13 @@ impl Spread {
     fn begin_anew(&mut self, from: ProcessId, cut: &Cut, way: &mut impl Way) {
         let former: Vec<_> = self.map.iter().map(|(key, _)| key.clone()).collect();
         let Actor { member, life } = self.map.actor();
-        // Lives that a host gives are further apart than this one begins anew between two of them.
-        self.map.begin_anew(Actor { member, life: life + 1 }, cut);
+        // Lives that a host gives are further apart than this one begins anew between two of them. A life that is over
+        // for the others, since a host's clock went back, would be one in which nobody hears it.
+        let life = (life + 1).max(cut.first_life(member));
+        self.map.begin_anew(Actor { member, life }, cut);
         self.counts.anew += 1;
         self.directory = Directory::default();
-        self.phase = Phase::Beginning { tries: 0 };
+        self.phase = Phase::Beginning { tries: 0, is_being_told: false };
         self.fall_silent();
         way.tell(Event::BeginsAnew);
         former.into_iter().for_each(|key| way.tell(Event::Changed(key)));
@@ -172,7 +181,7 @@ impl Spread {
         }
         for _ in 0..self.settings.tempo.fanout.min(self.near.len()) {
             if let Some(address) = self.somebody_near() {
-                let word = self.own_cut(false);
+                let word = self.own_cut(None);
                 way.send(address, word);
             }
         }

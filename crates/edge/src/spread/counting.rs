@@ -147,7 +147,7 @@ impl Spread {
             self.note_changed(changed, way);
             self.tell_cut(way);
             for relay in self.relays_elsewhere() {
-                let word = self.own_cut(false);
+                let word = self.own_cut(None);
                 way.send(relay, word);
             }
         }

@@ -156,6 +156,8 @@ enum Phase {
     /// It asks to be told everything. So often nobody answered.
     Beginning {
         tries: u32,
+        /// Parts of an answer came in since it last looked.
+        is_being_told: bool,
     },
     Ready,
     /// It has said that it goes, and what it last did is still on its way.
@@ -186,7 +188,7 @@ impl Spread {
         let mut spread = Spread {
             map,
             random: Random::new(0),
-            phase: Phase::Beginning { tries: 0 },
+            phase: Phase::Beginning { tries: 0, is_being_told: false },
             near: BTreeMap::new(),
             here: Owners::default(),
             directory: Directory::default(),
@@ -351,7 +353,7 @@ impl Spread {
             Word::News { delta, is_from_afar } => self.on_news(now, delta, is_from_afar, way),
             Word::Compare { cut, digest, at } => self.on_compare(from, cut, &digest, at, way),
             Word::Ask(question) => self.on_ask(from, question, way),
-            Word::Adopt { cut, is_last_word } => self.on_adopt(from, &cut, is_last_word, way),
+            Word::Adopt { cut, refuses } => self.on_adopt(from, &cut, refuses, way),
             Word::Count { round, cut, is_for_place } => self.on_count(from, round, cut, is_for_place, way),
             Word::Counted { round, report, members } => self.on_counted(round, &report, &members, way),
         }

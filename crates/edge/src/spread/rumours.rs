@@ -8,7 +8,7 @@ use core::time::Duration;
 
 use skein_machine::Time;
 
-use super::{Event, Spread, Tick, Way, Word};
+use super::{Event, Phase, Spread, Tick, Way, Word};
 use crate::dots::{Dot, Dots};
 use crate::map::{Delta, Key, Unmerged};
 use crate::membership::MAX_DATAGRAM;
@@ -87,8 +87,12 @@ impl Spread {
 
     /// Somebody tells something.
     pub(super) fn on_news(&mut self, now: Time, delta: Delta, is_from_afar: bool, way: &mut impl Way) {
+        let is_news = delta.is_news();
         match self.map.merge(delta) {
             Ok(merged) => {
+                if let Phase::Beginning { is_being_told, .. } = &mut self.phase {
+                    *is_being_told |= !is_news;
+                }
                 self.note_changed(merged.changed, way);
                 if self.is_ready() {
                     self.rumour(&merged.new, is_from_afar, way);

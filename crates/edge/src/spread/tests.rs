@@ -10,8 +10,8 @@ use bytes::Bytes;
 use skein_machine::{ProcessId, Time};
 
 use super::{Event, Settings, Spread, Tempo, Tick, Way, Word};
-use crate::dots::Actor;
-use crate::map::Map;
+use crate::dots::{Actor, Dots};
+use crate::map::{Cut, Map};
 use crate::{Member, MemberId, Name, Planted};
 
 const NOW: Time = Time::ZERO;
@@ -137,4 +137,44 @@ fn a_question_that_overtakes_the_answer_is_not_asked_for_ever() {
         words = words.into_iter().flat_map(|word| hear(to, word)).collect();
     }
     assert_eq!(questions, 2, "one asks, and is asked in return");
+}
+
+#[test]
+fn a_last_word_about_what_is_long_left_behind_is_too_late() {
+    let mut a = ready("a");
+    let lives = |count: u64| (0..count).map(|nth| (MemberId(nth), 1)).collect();
+    let large = a.map.next_cut(&a.map.report().unwrap(), &lives(2)).unwrap();
+    hear(&mut a, Word::Adopt { cut: large.clone(), refuses: None });
+    // One of the two leaves, and what was said to the other once more comes then.
+    a.put(b"k", Bytes::new(), &mut Said::default()).unwrap();
+    let small = a.map.next_cut(&a.map.report().unwrap(), &lives(1)).unwrap();
+    hear(&mut a, Word::Adopt { cut: small, refuses: None });
+    hear(&mut a, Word::Adopt { cut: large, refuses: Some(Cut::none().id()) });
+    assert_eq!(a.counts.anew, 0);
+    assert!(a.map().get(b"k").is_some());
+}
+
+#[test]
+fn who_is_being_told_everything_waits_for_it() {
+    let (mut a, b) = (ready("a"), member("b"));
+    for nth in 0..20 {
+        a.put(format!("key-{nth}").as_bytes(), Bytes::new(), &mut Said::default()).unwrap();
+    }
+    let settings = Settings { me: b, ..a.settings.clone() };
+    let mut b = Spread::new(settings);
+    b.meet(NOW, [a.settings.me.clone()], &mut Said::default());
+    let asks = |b: &mut Spread| {
+        let mut said = Said::default();
+        b.on_tick(NOW, Tick::Compare, &mut said);
+        said.0.iter().any(|word| matches!(word, Word::Ask(_)))
+    };
+    assert!(asks(&mut b) && asks(&mut b), "nobody answers");
+    let parts = a.map.beyond(&Dots::new(), 200);
+    for delta in &parts[..parts.len() - 1] {
+        hear(&mut b, Word::News { delta: delta.clone(), is_from_afar: true });
+        assert!(!asks(&mut b), "it is being told");
+    }
+    assert!(asks(&mut b), "nothing more comes");
+    hear(&mut b, Word::News { delta: parts[parts.len() - 1].clone(), is_from_afar: true });
+    assert!(b.is_ready());
 }

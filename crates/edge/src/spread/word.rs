@@ -21,8 +21,8 @@ pub enum Word {
     Compare { cut: CutId, digest: Digest, at: u64 },
     /// Tell me what I lack.
     Ask(Question),
-    /// This is what everybody has, as far as I know. If it says so, I cannot adopt what you have, and you must begin anew.
-    Adopt { cut: Cut, is_last_word: bool },
+    /// This is what everybody has, as far as I know. Whoever has adopted what I cannot adopt must begin anew.
+    Adopt { cut: Cut, refuses: Option<CutId> },
     /// I am making a cut: what does your place report, or you alone?
     Count { round: u64, cut: CutId, is_for_place: bool },
     /// These report so much together, each in this life.
@@ -71,9 +71,9 @@ impl Wire for Word {
                 writer.u8(ASK);
                 question.encode(writer);
             }
-            Word::Adopt { cut, is_last_word } => {
+            Word::Adopt { cut, refuses } => {
                 writer.u8(ADOPT);
-                writer.flag(*is_last_word);
+                writer.option(refuses.as_ref());
                 cut.encode(writer);
             }
             Word::Count { round, cut, is_for_place } => {
@@ -98,7 +98,7 @@ impl Wire for Word {
                 Word::Compare { cut: CutId::decode(reader)?, digest: Digest::decode(reader)?, at: reader.u64()? }
             }
             ASK => Word::Ask(Question::decode(reader)?),
-            ADOPT => Word::Adopt { is_last_word: reader.flag()?, cut: Cut::decode(reader)? },
+            ADOPT => Word::Adopt { refuses: reader.option()?, cut: Cut::decode(reader)? },
             COUNT => Word::Count { round: reader.u64()?, cut: CutId::decode(reader)?, is_for_place: reader.flag()? },
             COUNTED => {
                 let (round, report) = (reader.u64()?, Report::decode(reader)?);
