@@ -543,11 +543,7 @@ impl Map {
     /// Drops everything, and goes on as another actor that has forgotten what everybody has. It is [catching
     /// up](Map::is_catching_up) then.
     pub fn begin_anew(&mut self, actor: Actor, cut: &Cut) {
-        *self = Map {
-            cut: cut.clone(),
-            told: self.told,
-            ..Map::with_planted(actor, self.planted)
-        };
+        *self = Map { cut: cut.clone(), told: self.told, ..Map::with_planted(actor, self.planted) };
     }
 
     fn insert_record(&mut self, dot: Dot, record: Record) {

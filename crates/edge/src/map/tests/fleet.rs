@@ -55,8 +55,10 @@ struct Ask {
     cut: CutId,
     /// What the one has seen of them.
     seen: Dots,
-    /// What the other had seen of all others when they compared.
-    rest: Dots,
+    /// What it asks about.
+    about: BTreeSet<MemberId>,
+    /// What had come in at the other when they compared.
+    at: u64,
 }
 
 const MEMBERS: usize = 4;
@@ -232,15 +234,16 @@ impl Fleet {
         if asker.cut().id() != asked.cut().id() || asker.is_catching_up() || self.is_beginning[one] {
             return;
         }
-        let of = |map: &Map, member| map.seen().of_members(|id| id == member);
+        let of = |map: &Map, member| of_members(map.seen(), |id| id == member);
         let members = (0..MEMBERS as u64).map(MemberId);
         let about: BTreeSet<_> = members.filter(|member| of(asker, *member) != of(asked, *member)).collect();
         self.asks.push(Ask {
             by: asker.actor(),
             to: other,
             cut: asker.cut().id(),
-            seen: asker.seen().of_members(|id| about.contains(&id)),
-            rest: asked.seen().of_members(|id| !about.contains(&id)),
+            seen: of_members(asker.seen(), |id| about.contains(&id)),
+            about,
+            at: asked.arrivals(),
         });
     }
 
@@ -254,10 +257,13 @@ impl Fleet {
         if ask.cut != self.maps[ask.to].cut().id() || self.is_beginning[ask.to] {
             return;
         }
-        let mut known = ask.seen.clone();
-        known.join(self.maps[ask.to].cut().dots());
-        known.join(&ask.rest);
-        let parts = self.maps[ask.to].beyond(&known, limit);
+        let asked = &mut self.maps[ask.to];
+        // Whoever asks too late compares again.
+        let Some(since) = asked.arrived_since(ask.at) else { return };
+        let mut missing = of_members(asked.seen(), |id| ask.about.contains(&id));
+        missing.join(&since);
+        let missing = missing.without(&ask.seen).without(asked.cut().dots());
+        let parts = asked.whole(&missing, limit);
         self.on_the_way.extend(parts.into_iter().map(|part| (to, part)));
     }
 
@@ -351,4 +357,13 @@ pub(super) fn run(seed: u64, planted: Planted) -> Result<(), alloc::string::Stri
     }
     fleet.calm();
     fleet.judge().map_err(|error| format!("seed {seed}: {error}"))
+}
+
+/// What some members did.
+fn of_members(dots: &Dots, is_one: impl Fn(MemberId) -> bool) -> Dots {
+    let spans = dots.spans().filter(|(actor, _)| is_one(actor.member));
+    spans.fold(Dots::new(), |mut some, (actor, span)| {
+        some.insert_span(actor, span);
+        some
+    })
 }
