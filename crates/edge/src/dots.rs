@@ -306,7 +306,9 @@ impl Wire for Actor {
     }
 
     fn decode(reader: &mut Reader) -> Result<Actor, WireError> {
-        Ok(Actor { member: MemberId::decode(reader)?, life: reader.u64()? })
+        let actor = Actor { member: MemberId::decode(reader)?, life: reader.u64()? };
+        // After every life there may be another.
+        if actor.life > u64::MAX / 2 { Err(WireError::Invalid { what: "a life of this number" }) } else { Ok(actor) }
     }
 }
 

@@ -312,7 +312,11 @@ impl Wire for Cut {
         }
         let retiring = Dots::decode(reader)?;
         let is_kept = dots.actors().any(|actor| is_below(&floors, actor));
-        if generation == u64::MAX || !is_sorted || is_kept || !retiring.actors().all(|actor| is_below(&floors, actor)) {
+        if generation > u64::MAX / 2
+            || !is_sorted
+            || is_kept
+            || !retiring.actors().all(|actor| is_below(&floors, actor))
+        {
             return Err(WireError::Invalid { what: "a cut out of order" });
         }
         Ok(Cut::new((members, generation), dots, floors, retiring))

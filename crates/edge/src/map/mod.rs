@@ -17,6 +17,7 @@
 
 mod cut;
 mod delta;
+mod forgetting;
 mod record;
 mod seen;
 #[cfg(test)]
@@ -38,7 +39,7 @@ pub use seen::DRAWER_BITS;
 
 use crate::dots::{Actor, Dot, Dots};
 use crate::owners::pull;
-use crate::{MemberId, Mutant, Planted};
+use crate::{Mutant, Planted};
 use delta::{DeltaId, Part, Parts};
 use record::{Content, Past, Record};
 use seen::Seen;
@@ -121,6 +122,8 @@ pub enum Unmerged {
     OtherCut,
     /// This map would grow beyond its bounds.
     TooMuch,
+    /// It knows more of what this one did in its life than this one: somebody else has the same name and life.
+    Impostor,
 }
 
 /// What a delta brought.
@@ -331,31 +334,13 @@ impl Map {
         parts
     }
 
-    /// Whether it lacks something of what everybody has, and counts for nobody yet.
-    pub fn is_catching_up(&self) -> bool {
-        !self.seen.covers(self.cut.dots())
-    }
-
-    /// What it reports when a cut is made.
-    pub fn report(&self) -> Option<Report> {
-        if self.is_catching_up() {
-            return None;
-        }
-        Some(Report::of(self.cut.id(), self.seen.without(self.cut.dots())))
-    }
-
-    /// The next cut, from what **all** members report that were not expelled, this one among them, and the life in
-    /// which each is. `None` while they have adopted another one, and where nothing would be gained.
-    pub fn next_cut(&self, report: &Report, lives: &BTreeMap<MemberId, u64>) -> Option<Cut> {
-        // If only this map had what replaced something, and were gone before it told anybody, nobody would have either.
-        let is_settled = report.everybody.covers(&self.idle.seen);
-        self.cut.next(report, lives, |actor| !is_settled || !self.idle.actors.contains(&actor))
-    }
-
     /// Takes what another map told.
     pub fn merge(&mut self, delta: Delta) -> Result<Merged, Unmerged> {
         if delta.cut != self.cut.id() {
             return Err(Unmerged::OtherCut);
+        }
+        if delta.covers.newest(self.actor) > self.seen.newest(self.actor) {
+            return Err(Unmerged::Impostor);
         }
         if !self.seen.has_room_for(&delta.covers) || !self.has_room_for(&delta.records) {
             return Err(Unmerged::TooMuch);
@@ -463,87 +448,6 @@ impl Map {
         if self.get(&key) != before.as_ref() {
             changed.push(key);
         }
-    }
-
-    /// Forgets what everybody has, if nothing of it is missing here.
-    pub fn adopt(&mut self, cut: &Cut) -> Adopted {
-        if self.cut.covers(cut) {
-            self.cut.raise(cut);
-            return Adopted::Known;
-        }
-        if self.seen.is_empty() && !self.cut.outranks(cut) && !cut.is_over(self.actor) {
-            // There is nothing that could be wrong.
-            self.cut = cut.clone();
-            return Adopted::Yes(Vec::new());
-        }
-        let joined = self.cut.joined(cut);
-        let is_allowed = self.cut.allows(&self.seen, cut) || self.planted.is(Mutant::MapForgetsWhatItNeverSaw);
-        // Those who made it may have taken this life for over, and hear no more of it; or it stands here on something
-        // that came too late from such a life, and that they will never hear of.
-        if !is_allowed || joined.is_over(self.actor) || self.has_late_words(&joined) {
-            return if self.cut.outranks(cut) { Adopted::TheyAreOutdated } else { Adopted::Outdated };
-        }
-        Adopted::Yes(self.forget(joined))
-    }
-
-    /// Whether it begins anew if somebody says that it must, who cannot adopt what it has forgotten.
-    pub fn yields_to(&self, cut: &Cut) -> bool {
-        cut.outranks(&self.cut)
-    }
-
-    /// Whether a change stands here that was made in a life that is over, and that not everybody had when it was found
-    /// to be.
-    fn has_late_words(&self, cut: &Cut) -> bool {
-        let over = self.seen.actors().filter(|actor| cut.is_over(*actor));
-        let mut changes = over.flat_map(|actor| self.records_of(actor));
-        changes.any(|(dot, _)| !cut.retiring().contains(*dot))
-    }
-
-    fn records_of(&self, actor: Actor) -> impl Iterator<Item = (&Dot, &Record)> {
-        self.records.range(Dot { actor, nth: 0 }..=Dot { actor, nth: u64::MAX })
-    }
-
-    fn forget(&mut self, cut: Cut) -> Vec<Key> {
-        let mut gone = Vec::new();
-        for (dot, record) in self.records.iter_mut().filter(|(dot, _)| cut.contains(**dot)) {
-            // Nobody has any more what it replaced.
-            record.past = Past::default();
-            if matches!(record.content, Content::Removed) || cut.is_over(dot.actor) {
-                gone.push(*dot);
-            }
-        }
-        let mut changed = Vec::new();
-        for dot in gone {
-            let key = self.records[&dot].key.clone();
-            let before = self.get(&key).cloned();
-            let heads = self.keys.get_mut(&key).expect("a change has a key");
-            heads.retain(|head| *head != dot);
-            if heads.is_empty() {
-                self.keys.remove(&key);
-            }
-            self.drop_record(dot);
-            if self.get(&key) != before.as_ref() {
-                changed.push(key);
-            }
-        }
-        let over: Vec<Actor> = self.seen.actors().filter(|actor| cut.is_over(*actor)).collect();
-        over.into_iter().for_each(|actor| self.seen.forget(actor));
-        // Whatever is still under way was told by maps that had not forgotten this.
-        self.open.clear();
-        self.cut = cut;
-        self.note_idle();
-        changed
-    }
-
-    fn note_idle(&mut self) {
-        let actors = self.cut.dots().actors().filter(|actor| self.records_of(*actor).next().is_none());
-        self.idle = Idle { actors: actors.collect(), seen: self.seen.without(self.cut.dots()) };
-    }
-
-    /// Drops everything, and goes on as another actor that has forgotten what everybody has. It is [catching
-    /// up](Map::is_catching_up) then.
-    pub fn begin_anew(&mut self, actor: Actor, cut: &Cut) {
-        *self = Map { cut: cut.clone(), told: self.told, ..Map::with_planted(actor, self.planted) };
     }
 
     fn insert_record(&mut self, dot: Dot, record: Record) {

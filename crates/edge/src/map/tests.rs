@@ -414,3 +414,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nobody_knows_more_of_a_member_than_it_does() {
+    let (mut one, mut other) = (map(1), map(1));
+    other.put(b"k", value("by somebody of the same name and life")).unwrap();
+    let told = other.beyond(one.seen(), ALL).remove(0);
+    assert_eq!(one.merge(told), Err(Unmerged::Impostor));
+    assert!(wire::from_bytes::<Actor>(wire::to_bytes(&actor(1, u64::MAX)), VERSION).is_err());
+}

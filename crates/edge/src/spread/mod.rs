@@ -171,6 +171,8 @@ struct Counts {
     crowded: u64,
     /// Deltas of maps that had forgotten something else.
     foreign: u64,
+    /// Deltas that knew more of this member than it has done.
+    impostors: u64,
     /// Lives that were begun anew.
     anew: u64,
     /// Cuts that were made here.
@@ -414,6 +416,7 @@ impl Spread {
         tell("edge_map_cut_generation", self.map.cut().generation());
         tell("edge_deltas_crowded_total", self.counts.crowded);
         tell("edge_deltas_foreign_total", self.counts.foreign);
+        tell("edge_deltas_impostor_total", self.counts.impostors);
         tell("edge_lives_anew_total", self.counts.anew);
         tell("edge_cuts_made_total", self.counts.cuts);
     }

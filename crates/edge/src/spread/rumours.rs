@@ -103,6 +103,7 @@ impl Spread {
             }
             Err(Unmerged::OtherCut) => self.counts.foreign += 1,
             Err(Unmerged::TooMuch) => self.counts.crowded += 1,
+            Err(Unmerged::Impostor) => self.counts.impostors += 1,
         }
     }
 
