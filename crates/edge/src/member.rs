@@ -7,13 +7,8 @@ use core::net::{IpAddr, SocketAddr};
 use skein_machine::Wire;
 use skein_machine::wire::{Reader, WireError, Writer};
 
+use crate::owners::{MAX_WEIGHT, USUAL_WEIGHT};
 use crate::{MemberId, Name};
-
-/// What an ordinary server weighs.
-const USUAL_WEIGHT: u32 = 100;
-
-/// A thousand times the usual is more than one machine is bigger than another.
-const MAX_WEIGHT: u32 = 1_000 * USUAL_WEIGHT;
 
 /// One server of a fleet, in one of its lives.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
