@@ -36,6 +36,9 @@ pub struct Dot {
     pub nth: u64,
 }
 
+/// After every life there may be another. Whoever takes the time for it, in millionths of a second, is far below this.
+pub const LAST_LIFE: u64 = u64::MAX / 2;
+
 /// Members of a large fleet, each in several lives. A set that names more is not ours.
 pub const MAX_ACTORS: usize = 1 << 16;
 
@@ -307,8 +310,7 @@ impl Wire for Actor {
 
     fn decode(reader: &mut Reader) -> Result<Actor, WireError> {
         let actor = Actor { member: MemberId::decode(reader)?, life: reader.u64()? };
-        // After every life there may be another.
-        if actor.life > u64::MAX / 2 { Err(WireError::Invalid { what: "a life of this number" }) } else { Ok(actor) }
+        if actor.life > LAST_LIFE { Err(WireError::Invalid { what: "a life of this number" }) } else { Ok(actor) }
     }
 }
 

@@ -7,6 +7,7 @@ use core::net::{IpAddr, SocketAddr};
 use skein_machine::Wire;
 use skein_machine::wire::{Reader, WireError, Writer};
 
+use crate::dots::LAST_LIFE;
 use crate::owners::{MAX_WEIGHT, USUAL_WEIGHT};
 use crate::{MemberId, Name};
 
@@ -86,6 +87,9 @@ impl Wire for Member {
         if weight > MAX_WEIGHT {
             return Err(WireError::Invalid { what: "a member of such a weight" });
         }
+        if life > LAST_LIFE {
+            return Err(WireError::Invalid { what: "a life of this number" });
+        }
         Ok(Member { name, place, address, weight, life })
     }
 }
@@ -141,7 +145,7 @@ mod tests {
     #[test]
     fn travels_as_it_is() {
         for address in ["10.0.0.7:7000", "[2001:db8::7]:65535"] {
-            let member = member(address).weighing(MAX_WEIGHT).living(u64::MAX);
+            let member = member(address).weighing(MAX_WEIGHT).living(LAST_LIFE);
             assert_eq!(from_bytes::<Member>(to_bytes(&member), VERSION).unwrap(), member);
             assert_eq!(member.copied(), member);
         }
@@ -153,6 +157,7 @@ mod tests {
         let refused = |member: Member| from_bytes::<Member>(to_bytes(&member), VERSION).is_err();
         assert!(refused(member("10.0.0.7:0")) && refused(member("0.0.0.0:7000")) && refused(member("[::]:7000")));
         assert!(refused(Member { weight: MAX_WEIGHT + 1, ..member("10.0.0.7:7000") }));
+        assert!(refused(Member { life: LAST_LIFE + 1, ..member("10.0.0.7:7000") }));
         let mut other = to_bytes(&member("10.0.0.7:7000")).to_vec();
         other[16] = 5;
         assert_eq!(

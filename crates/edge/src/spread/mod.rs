@@ -7,7 +7,7 @@
 //! appoints them and another takes over when one dies.
 //!
 //! It knows who lives in its place because somebody [tells](Spread::meet) it,
-//! and who is where else from the map ([`Directory`](directory)).
+//! and who is where else from the map (`directory.rs`).
 
 mod catching_up;
 mod counting;
