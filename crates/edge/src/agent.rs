@@ -10,12 +10,12 @@ use bytes::Bytes;
 use skein_machine::wire::{Nothing, Reader, WireError, Writer};
 use skein_machine::{Effect, Machine, Out, ProcessId, Time, Wire};
 
+use crate::Book;
 use crate::health::{Health, Origin, Round, Task};
 use crate::map::Map;
 use crate::membership::{self, Membership};
 use crate::owners::Owners;
 use crate::spread::{self, Spread, Tick, Unchanged, Way, Word};
-use crate::{Book, MemberId};
 
 /// What the user of an agent may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,11 +111,6 @@ impl Agent {
     /// Which handle stands for which address.
     pub fn book(&mut self) -> &mut Book {
         self.membership.book()
-    }
-
-    /// Who of this place is there, by name.
-    pub fn living(&self) -> impl Iterator<Item = MemberId> {
-        self.membership.living().map(crate::Member::id)
     }
 
     /// Lets membership act, and passes on what it wants.
@@ -269,15 +264,18 @@ impl Machine for Agent {
     }
 }
 
+const MEMBER: u8 = 0;
+const MAP: u8 = 1;
+
 impl Wire for Message {
     fn encode(&self, writer: &mut Writer<'_>) {
         match self {
             Message::Member(message) => {
-                writer.u8(0);
+                writer.u8(MEMBER);
                 message.encode(writer);
             }
             Message::Map(word) => {
-                writer.u8(1);
+                writer.u8(MAP);
                 word.encode(writer);
             }
         }
@@ -285,8 +283,8 @@ impl Wire for Message {
 
     fn decode(reader: &mut Reader) -> Result<Message, WireError> {
         match reader.u8()? {
-            0 => Ok(Message::Member(membership::Message::decode(reader)?)),
-            1 => Ok(Message::Map(Word::decode(reader)?)),
+            MEMBER => Ok(Message::Member(membership::Message::decode(reader)?)),
+            MAP => Ok(Message::Map(Word::decode(reader)?)),
             tag => Err(WireError::UnknownTag { what: "message of an agent", tag }),
         }
     }

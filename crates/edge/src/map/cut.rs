@@ -126,11 +126,6 @@ impl Cut {
         &self.dots
     }
 
-    /// All that was done in lives that were found to be over last.
-    pub(super) fn retiring(&self) -> &Dots {
-        &self.retiring
-    }
-
     /// Whether this life is over, and everybody has all of it.
     pub fn is_over(&self, actor: Actor) -> bool {
         is_below(&self.floors, actor)
@@ -141,19 +136,14 @@ impl Cut {
         self.is_over(dot.actor) || self.dots.contains(dot)
     }
 
-    /// The first life of a member that is not over.
-    pub fn first_life(&self, member: MemberId) -> u64 {
-        self.floor(member)
-    }
-
     /// Whether nothing of the other is missing here.
     pub(super) fn covers(&self, other: &Cut) -> bool {
-        other.floors.iter().all(|(member, floor)| floor.life <= self.floor(*member))
+        other.floors.iter().all(|(member, floor)| floor.life <= self.first_life(*member))
             && self.is_all_in(&other.dots, &self.dots)
     }
 
     /// The first life of a member that may not be over.
-    fn floor(&self, member: MemberId) -> u64 {
+    pub fn first_life(&self, member: MemberId) -> u64 {
         self.floors.get(&member).map_or(0, |floor| floor.life)
     }
 
@@ -170,8 +160,8 @@ impl Cut {
     /// Whether a member that has adopted this one, and has seen so much, has all that the other cut lets everybody
     /// forget.
     pub(super) fn allows(&self, seen: &Dots, other: &Cut) -> bool {
-        let news = other.floors.iter().filter(|(member, floor)| floor.life > self.floor(**member));
-        news.into_iter().all(|(_, floor)| other.tells_all_of(floor))
+        let mut news = other.floors.iter().filter(|(member, floor)| floor.life > self.first_life(**member));
+        news.all(|(_, floor)| other.tells_all_of(floor))
             && self.is_all_in(&other.dots, seen)
             && self.is_all_in(&other.retiring, seen)
     }
@@ -194,7 +184,7 @@ impl Cut {
         }
         for (member, floor) in &mut floors {
             // What only one of them knew is told by both together for as long as if it had been found just now.
-            if self.floor(*member) != other.floor(*member) {
+            if self.first_life(*member) != other.first_life(*member) {
                 floor.since = generation;
             }
         }
@@ -216,8 +206,8 @@ impl Cut {
     }
 
     /// The next cut, from what **all** members report that were not expelled. `lives` says in which life each of them
-    /// is, and `is_kept` of an actor whether somebody may still have a record of it. `None` where the report is of another cut,
-    /// and where nothing would be gained.
+    /// is, and `is_kept` of an actor whether somebody may still have a record of it. `None` where the report is of
+    /// another cut, and where nothing would be gained.
     pub(super) fn next(
         &self,
         report: &Report,

@@ -4,7 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::record::{Content, Past, Record};
-use super::{Adopted, Cut, Idle, Key, Map, Report};
+use super::{Adopted, Cut, Idle, Map, Report};
 use crate::dots::{Actor, Dot};
 use crate::{MemberId, Mutant};
 
@@ -29,6 +29,7 @@ impl Map {
         let is_settled = report.everybody.covers(&self.idle.seen);
         self.cut.next(report, lives, |actor| !is_settled || !self.idle.actors.contains(&actor))
     }
+
     /// Forgets what everybody has, if nothing of it is missing here.
     pub fn adopt(&mut self, cut: &Cut) -> Adopted {
         if self.cut.covers(cut) {
@@ -38,16 +39,18 @@ impl Map {
         if self.seen.is_empty() && !self.cut.outranks(cut) && !cut.is_over(self.actor) {
             // There is nothing that could be wrong.
             self.cut = cut.clone();
-            return Adopted::Yes(Vec::new());
+            return Adopted::Yes;
         }
         let joined = self.cut.joined(cut);
         let is_allowed = self.cut.allows(&self.seen, cut) || self.planted.is(Mutant::MapForgetsWhatItNeverSaw);
-        // Those who made it may have taken this life for over, and hear no more of it; or it stands here on something
-        // that came too late from such a life, and that they will never hear of.
-        if !is_allowed || joined.is_over(self.actor) || self.has_late_words(&joined) {
+        // Those who made it may have taken this life for over, and hear no more of it; or something stands here that came
+        // too late from such a life, and that they will never hear of.
+        let has_late_words = self.records.keys().any(|dot| joined.is_over(dot.actor));
+        if !is_allowed || joined.is_over(self.actor) || has_late_words {
             return if self.cut.outranks(cut) { Adopted::TheyAreOutdated } else { Adopted::Outdated };
         }
-        Adopted::Yes(self.forget(joined))
+        self.forget(joined);
+        Adopted::Yes
     }
 
     /// Whether it begins anew if somebody says that it must, who cannot adopt what it has forgotten.
@@ -55,40 +58,26 @@ impl Map {
         cut.outranks(&self.cut)
     }
 
-    /// Whether a change stands here that was made in a life that is over, and that not everybody had when it was found
-    /// to be.
-    fn has_late_words(&self, cut: &Cut) -> bool {
-        let over = self.seen.actors().filter(|actor| cut.is_over(*actor));
-        let mut changes = over.flat_map(|actor| self.records_of(actor));
-        changes.any(|(dot, _)| !cut.retiring().contains(*dot))
-    }
-
     fn records_of(&self, actor: Actor) -> impl Iterator<Item = (&Dot, &Record)> {
         self.records.range(Dot { actor, nth: 0 }..=Dot { actor, nth: u64::MAX })
     }
 
-    fn forget(&mut self, cut: Cut) -> Vec<Key> {
+    fn forget(&mut self, cut: Cut) {
         let mut gone = Vec::new();
         for (dot, record) in self.records.iter_mut().filter(|(dot, _)| cut.contains(**dot)) {
             // Nobody has any more what it replaced.
             record.past = Past::default();
-            if matches!(record.content, Content::Removed) || cut.is_over(dot.actor) {
-                gone.push(*dot);
+            if matches!(record.content, Content::Removed) {
+                gone.push((*dot, record.key.clone()));
             }
         }
-        let mut changed = Vec::new();
-        for dot in gone {
-            let key = self.records[&dot].key.clone();
-            let before = self.get(&key).cloned();
+        for (dot, key) in gone {
             let heads = self.keys.get_mut(&key).expect("a change has a key");
             heads.retain(|head| *head != dot);
             if heads.is_empty() {
                 self.keys.remove(&key);
             }
             self.drop_record(dot);
-            if self.get(&key) != before.as_ref() {
-                changed.push(key);
-            }
         }
         let over: Vec<Actor> = self.seen.actors().filter(|actor| cut.is_over(*actor)).collect();
         over.into_iter().for_each(|actor| self.seen.forget(actor));
@@ -96,7 +85,6 @@ impl Map {
         self.open.clear();
         self.cut = cut;
         self.note_idle();
-        changed
     }
 
     fn note_idle(&mut self) {

@@ -142,9 +142,8 @@ pub struct Merged {
 pub enum Adopted {
     /// Nothing is new.
     Known,
-    /// What everybody has is forgotten. Of these keys another value is shown now: it was set in a life that is over,
-    /// and whoever made the cut knew what stands in its place.
-    Yes(Vec<Key>),
+    /// What everybody has is forgotten. Nothing that is shown has changed.
+    Yes,
     /// It cannot be adopted here, and whoever told it is of the smaller side: that one must begin anew, and be told so,
     /// for it may know no reason itself.
     TheyAreOutdated,

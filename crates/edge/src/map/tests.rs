@@ -125,15 +125,15 @@ fn what_everybody_has_is_forgotten() {
     b.put(b"kept", value("w")).unwrap();
     assert!(a.next_cut(&of(&[&a]), &lives).is_some(), "alone one forgets alone");
     let cut = a.next_cut(&of(&[&a, &b]), &lives).unwrap();
-    assert_eq!(b.adopt(&cut), Adopted::Yes(vec![]));
+    assert_eq!(b.adopt(&cut), Adopted::Yes);
     assert_eq!(b.removals(), 1, "not everybody had it");
     let told = a.beyond(&Dots::new(), ALL).remove(0);
     assert_eq!(b.merge(told), Err(Unmerged::OtherCut));
-    assert_eq!(a.adopt(&cut), Adopted::Yes(vec![]));
+    assert_eq!(a.adopt(&cut), Adopted::Yes);
     tell(&mut b, &mut a);
     let cut = b.next_cut(&of(&[&a, &b]), &lives).unwrap();
     for map in [&mut a, &mut b] {
-        assert_eq!(map.adopt(&wire::from_bytes::<Cut>(wire::to_bytes(&cut), VERSION).unwrap()), Adopted::Yes(vec![]));
+        assert_eq!(map.adopt(&wire::from_bytes::<Cut>(wire::to_bytes(&cut), VERSION).unwrap()), Adopted::Yes);
         assert_eq!(map.adopt(&cut), Adopted::Known);
         assert_eq!((map.removals(), map.records(), map.get(b"kept")), (0, 1, Some(&value("w"))));
         map.check();
@@ -153,7 +153,7 @@ fn whoever_lacks_what_is_forgotten_begins_anew() {
     tell(&mut a, &mut b);
     // The third was expelled.
     let cut = a.next_cut(&of(&[&a, &b]), &BTreeMap::new()).unwrap();
-    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes, Adopted::Yes));
     assert_eq!(late.adopt(&cut), Adopted::Outdated);
     assert_eq!(a.adopt(late.cut()), Adopted::Known);
     late.begin_anew(actor(3, 2), &cut);
@@ -179,7 +179,7 @@ fn lives_that_are_over_are_forgotten() {
         for _ in 0..2 {
             let Some(cut) = maps[1].next_cut(&of(&[&maps[0], &maps[1]]), &lives) else { break };
             for map in &mut maps {
-                assert_eq!(map.adopt(&cut), Adopted::Yes(vec![]));
+                assert_eq!(map.adopt(&cut), Adopted::Yes);
                 map.check();
             }
         }
@@ -200,8 +200,8 @@ fn two_cuts_at_once_are_adopted_both() {
     tell(other, one);
     let second = maps[1].next_cut(&of(&[&maps[0], &maps[1]]), &BTreeMap::new()).unwrap();
     maps[1].remove(b"a").unwrap();
-    assert_eq!((maps[0].adopt(&first), maps[0].adopt(&second)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
-    assert_eq!((maps[1].adopt(&second), maps[1].adopt(&first)), (Adopted::Yes(vec![]), Adopted::Known));
+    assert_eq!((maps[0].adopt(&first), maps[0].adopt(&second)), (Adopted::Yes, Adopted::Yes));
+    assert_eq!((maps[1].adopt(&second), maps[1].adopt(&first)), (Adopted::Yes, Adopted::Known));
     assert_eq!(maps[0].cut().id(), maps[1].cut().id());
 }
 
@@ -211,7 +211,7 @@ fn of_two_halves_that_expelled_each_other_one_begins_anew() {
     for (map, key) in [(&mut a, b"a"), (&mut b, b"b")] {
         map.put(key, value("v")).unwrap();
         let cut = map.next_cut(&of(&[map]), &BTreeMap::new()).unwrap();
-        assert_eq!(map.adopt(&cut), Adopted::Yes(vec![]));
+        assert_eq!(map.adopt(&cut), Adopted::Yes);
     }
     let (to_a, to_b) = (b.cut().clone(), a.cut().clone());
     let outcome = [a.adopt(&to_a), b.adopt(&to_b)];
@@ -229,13 +229,13 @@ fn of_two_sides_that_were_one_the_larger_stands() {
     a.put(b"k", value("v")).unwrap();
     tell(&mut a, &mut b);
     let cut = a.next_cut(&of(&[&a, &b]), &lives(1..6)).unwrap();
-    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+    assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes, Adopted::Yes));
     // Three are on one side; two, on the other, were alone for longer.
     for (map, members, cuts) in [(&mut a, 3, 1), (&mut b, 2, 5)] {
         for _ in 0..cuts {
             map.put(b"k", value("w")).unwrap();
             let next = map.next_cut(&of(&[map]), &lives(1..members + 1)).unwrap();
-            assert_eq!(map.adopt(&next), Adopted::Yes(vec![]));
+            assert_eq!(map.adopt(&next), Adopted::Yes);
             // Somebody tells late what all have adopted long since.
             assert_eq!(map.adopt(&cut), Adopted::Known);
         }
@@ -271,13 +271,13 @@ fn what_is_replaced_in_one_place_alone_is_not_forgotten_elsewhere() {
     tell(&mut gone, &mut b);
     for _ in 0..4 {
         if let Some(cut) = a.next_cut(&of(&[&a, &b]), &lives) {
-            assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+            assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes, Adopted::Yes));
         }
     }
     // The first member was expelled. One that lives replaces what that one wrote, and is gone before it tells anybody.
     a.put(b"k", value("second")).unwrap();
     if let Some(cut) = a.next_cut(&of(&[&a, &b]), &lives) {
-        assert_eq!(b.adopt(&cut), Adopted::Yes(vec![]), "neither of two values stands here any more");
+        assert_eq!(b.adopt(&cut), Adopted::Yes, "neither of two values stands here any more");
     }
     assert_eq!(b.get(b"k"), Some(&value("first")));
     // Once everybody has it, the life is over.
@@ -285,7 +285,7 @@ fn what_is_replaced_in_one_place_alone_is_not_forgotten_elsewhere() {
     for _ in 0..3 {
         tell(&mut a, &mut b);
         if let Some(cut) = a.next_cut(&of(&[&a, &b]), &lives) {
-            assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes(vec![]), Adopted::Yes(vec![])));
+            assert_eq!((a.adopt(&cut), b.adopt(&cut)), (Adopted::Yes, Adopted::Yes));
         }
     }
     assert_eq!((a.seen().actors().len(), b.get(b"k")), (actors - 1, Some(&value("second"))));
@@ -300,7 +300,7 @@ fn nobody_goes_on_in_a_life_that_is_over() {
     let lives = BTreeMap::from([(MemberId(2), 1)]);
     for _ in 0..4 {
         if let Some(cut) = a.next_cut(&of(&[&a]), &lives) {
-            assert_eq!(a.adopt(&cut), Adopted::Yes(vec![]));
+            assert_eq!(a.adopt(&cut), Adopted::Yes);
         }
     }
     // Its host's clock went back.

@@ -30,20 +30,32 @@ pub(super) struct Errands<'a> {
 impl Errands<'_> {
     /// Says something to a member, wherever that is.
     pub(super) fn say(&mut self, whom: &Identity, message: Message) {
-        if whom.member.address == self.me.member.address {
-            // An earlier life of its own: nobody else is there.
-            return;
-        }
-        match self.book.handle(whom.member.address) {
-            Some(handle) => self.out.send(handle, message),
-            None => self.counts.unreachable += 1,
-        }
+        say(self.book, self.counts, self.me, whom, message, self.out);
     }
 
     /// Tells a member that it is suspected: it is the first to know better.
     pub(super) fn doubt(&mut self, whom: &Identity, incarnation: u16) {
         self.counts.doubts += 1;
         self.say(whom, Message::Doubt { by: self.me.clone(), whom: whom.clone(), incarnation });
+    }
+}
+
+/// Something from one member to another, wherever that is.
+pub(super) fn say(
+    book: &mut Book,
+    counts: &mut Counts,
+    me: &Identity,
+    whom: &Identity,
+    message: Message,
+    out: &mut Out<Membership>,
+) {
+    if whom.member.address == me.member.address {
+        // An earlier life of its own: nobody else is there.
+        return;
+    }
+    match book.handle(whom.member.address) {
+        Some(handle) => out.send(handle, message),
+        None => counts.unreachable += 1,
     }
 }
 

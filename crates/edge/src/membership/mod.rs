@@ -251,14 +251,9 @@ impl Membership {
         self.roster.follow(now, self.me.id, || swim.iter_membership_state(), |event| out.emit(event));
     }
 
-    /// Something for a member, which is done by whoever does the errands of the gossip.
+    /// Says something to a member.
     fn say(&mut self, whom: &Identity, message: Message, out: &mut Out<Self>) {
-        if whom.member.address != self.me.member.address {
-            match self.book.handle(whom.member.address) {
-                Some(handle) => out.send(handle, message),
-                None => self.counts.unreachable += 1,
-            }
-        }
+        errands::say(&mut self.book, &mut self.counts, &self.me, whom, message, out);
     }
 
     fn on_packet(&mut self, now: Time, from: ProcessId, packet: Packet, out: &mut Out<Self>) {

@@ -30,11 +30,11 @@ impl Standing {
         matches!(self, Standing::Alive | Standing::Suspect)
     }
 
-    fn of(member: &foca::Member<Identity>) -> Standing {
-        match member.state() {
+    fn of(state: foca::State, incarnation: u16) -> Standing {
+        match state {
             foca::State::Alive => Standing::Alive,
             foca::State::Suspect => Standing::Suspect,
-            foca::State::Down if member.incarnation() == LEFT => Standing::Left,
+            foca::State::Down if incarnation == LEFT => Standing::Left,
             foca::State::Down => Standing::Down,
         }
     }
@@ -96,12 +96,7 @@ impl Roster {
     /// Whether this very thing is known already.
     pub(super) fn knows(&self, update: &Update) -> bool {
         self.get(update.identity.id).is_some_and(|listed| {
-            let standing = match update.state {
-                foca::State::Alive => Standing::Alive,
-                foca::State::Suspect => Standing::Suspect,
-                foca::State::Down if update.incarnation == LEFT => Standing::Left,
-                foca::State::Down => Standing::Down,
-            };
+            let standing = Standing::of(update.state, update.incarnation);
             (listed.incarnation, listed.standing) == (update.incarnation, standing)
                 && listed.identity == update.identity
         })
@@ -129,7 +124,8 @@ impl Roster {
     }
 
     fn hear(&mut self, now: Time, member: &foca::Member<Identity>, tell: &mut impl FnMut(Event)) {
-        let (identity, incarnation, standing) = (member.id(), member.incarnation(), Standing::of(member));
+        let (identity, incarnation) = (member.id(), member.incarnation());
+        let standing = Standing::of(member.state(), incarnation);
         let known = self.others.get_mut(&identity.id);
         let mut before = None;
         if let Some(known) = known {

@@ -61,14 +61,11 @@ impl Spread {
             Some(near) if gateway.is_none() || tries % 3 != 2 => Some(near),
             _ => gateway,
         };
-        if whom.is_none() || tries >= LONELY_TRIES && !self.map.is_catching_up() {
+        self.phase = Phase::Beginning { tries: tries.saturating_add(1), is_being_told: false };
+        match whom {
+            Some(whom) if tries < LONELY_TRIES || self.map.is_catching_up() => way.send(whom, self.question_of_all()),
             // Nobody has anything: this is where it begins. Whoever begins elsewhere meanwhile is merged.
-            self.become_ready(now, way);
-            return;
-        }
-        self.phase = Phase::Beginning { tries: tries + 1, is_being_told: false };
-        if let Some(whom) = whom {
-            way.send(whom, self.question_of_all());
+            _ => self.become_ready(now, way),
         }
     }
 
@@ -145,8 +142,7 @@ impl Spread {
             Adopted::Known if self.is_ready() => way.answer(from, self.own_cut(None)),
             Adopted::TheyAreOutdated if self.is_ready() => way.answer(from, self.own_cut(Some(cut.id()))),
             Adopted::Known | Adopted::TheyAreOutdated => {}
-            Adopted::Yes(changed) => {
-                self.note_changed(changed, way);
+            Adopted::Yes => {
                 self.tell_cut(way);
                 if self.is_ready() {
                     let word = self.comparison();

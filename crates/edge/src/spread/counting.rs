@@ -5,6 +5,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 use core::time::Duration;
 
 use skein_machine::ProcessId;
@@ -72,7 +73,7 @@ impl Spread {
     }
 
     /// Who counts for each of the other places.
-    fn leaders_elsewhere(&self) -> Vec<core::net::SocketAddr> {
+    fn leaders_elsewhere(&self) -> Vec<SocketAddr> {
         let elsewhere = self.directory.elsewhere(&self.settings.me.place);
         let leaders = elsewhere.filter_map(|owners| self.directory.line(owners.owner(COUNTERS)?));
         leaders.map(|line| line.member.address).collect()
@@ -142,9 +143,8 @@ impl Spread {
             return;
         }
         let Some(cut) = self.map.next_cut(&report, &tally.lives) else { return };
-        if let Adopted::Yes(changed) = self.map.adopt(&cut) {
+        if self.map.adopt(&cut) == Adopted::Yes {
             self.counts.cuts += 1;
-            self.note_changed(changed, way);
             self.tell_cut(way);
             for relay in self.relays_elsewhere() {
                 let word = self.own_cut(None);

@@ -30,8 +30,8 @@ pub(super) struct Rumours(BTreeMap<Dot, Rumour>);
 struct Rumour {
     /// So often it is still told in this place.
     near: u8,
-    /// And in others.
-    far: u8,
+    /// And it is to be told in others.
+    is_for_others: bool,
 }
 
 impl Spread {
@@ -39,11 +39,11 @@ impl Spread {
     pub(super) fn rumour(&mut self, dots: &Dots, is_from_afar: bool, way: &mut impl Way) {
         let was_quiet = self.rumours.0.is_empty();
         // What comes from another place is told there by those who told it here.
-        let far = u8::from(!is_from_afar);
+        let rumour = Rumour { near: self.settings.tempo.rounds, is_for_others: !is_from_afar };
         for (actor, span) in dots.spans() {
             for nth in span.first..=span.last {
                 if self.rumours.0.len() < MAX_RUMOURS {
-                    self.rumours.0.insert(Dot { actor, nth }, Rumour { near: self.settings.tempo.rounds, far });
+                    self.rumours.0.insert(Dot { actor, nth }, rumour);
                 }
             }
         }
@@ -56,14 +56,15 @@ impl Spread {
 
     /// Tells what is new.
     pub(super) fn push(&mut self, way: &mut impl Way) {
-        let near: Dots = self.rumours.0.iter().filter(|(_, rumour)| rumour.near > 0).map(|(dot, _)| *dot).collect();
+        let near: Dots = self.rumours.0.keys().copied().collect();
         for _ in 0..self.settings.tempo.fanout.min(self.near.len()) {
             if let Some(address) = self.somebody_near() {
                 self.tell_news(address, &near, false, way);
             }
         }
         if self.is_relay() {
-            let far: Dots = self.rumours.0.iter().filter(|(_, rumour)| rumour.far > 0).map(|(dot, _)| *dot).collect();
+            let far = self.rumours.0.iter().filter(|(_, rumour)| rumour.is_for_others).map(|(dot, _)| *dot);
+            let far: Dots = far.collect();
             if !far.is_empty() {
                 for address in self.relays_elsewhere() {
                     self.tell_news(address, &far, true, way);
@@ -71,7 +72,7 @@ impl Spread {
             }
         }
         self.rumours.0.retain(|_, rumour| {
-            *rumour = Rumour { near: rumour.near.saturating_sub(1), far: 0 };
+            *rumour = Rumour { near: rumour.near.saturating_sub(1), is_for_others: false };
             rumour.near > 0
         });
         if !self.rumours.0.is_empty() {
