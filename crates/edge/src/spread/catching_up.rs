@@ -134,9 +134,11 @@ impl Spread {
     pub(super) fn on_adopt(&mut self, from: ProcessId, cut: &Cut, refuses: Option<CutId>, way: &mut impl Way) {
         // What was said of another cut that this one has left behind since comes too late.
         let is_last_word = refuses == Some(self.map.cut().id());
+        // It heard of a side of which nobody is left to tell it anything. Others are.
+        let has_waited = matches!(self.phase, Phase::Beginning { tries, .. } if tries >= LONELY_TRIES);
         match self.map.adopt(cut) {
             Adopted::Known if self.map.cut().id() == cut.id() => {}
-            Adopted::Known | Adopted::TheyAreOutdated if is_last_word && self.map.yields_to(cut) => {
+            Adopted::Known | Adopted::TheyAreOutdated if has_waited || is_last_word && self.map.yields_to(cut) => {
                 self.begin_anew(from, cut, way);
             }
             Adopted::Known if self.is_ready() => way.answer(from, self.own_cut(None)),

@@ -351,6 +351,9 @@ impl Spread {
 
     /// Hears a word.
     pub fn on_word(&mut self, now: Time, from: ProcessId, word: Word, way: &mut impl Way) {
+        if self.phase == Phase::Leaving {
+            return; // whatever it learned it would not stay to use, and to begin anew would be to stay
+        }
         match word {
             Word::News { delta, is_from_afar } => self.on_news(now, delta, is_from_afar, way),
             Word::Compare { cut, digest, at } => self.on_compare(from, cut, &digest, at, way),

@@ -178,3 +178,42 @@ fn who_is_being_told_everything_waits_for_it() {
     hear(&mut b, Word::News { delta: parts[parts.len() - 1].clone(), is_from_afar: true });
     assert!(b.is_ready());
 }
+
+/// A cut of so many members, of which this one has not seen everything.
+fn cut_of(members: u64, nth: u64) -> Cut {
+    let mut other = Map::new(Actor { member: MemberId(nth), life: 1 });
+    other.put(b"elsewhere", Bytes::new()).unwrap();
+    let lives = (0..members).map(|nth| (MemberId(nth), 1)).collect();
+    other.next_cut(&other.report().unwrap(), &lives).unwrap()
+}
+
+#[test]
+fn whoever_leaves_is_not_called_back() {
+    let mut a = ready("a");
+    a.put(b"k", Bytes::new(), &mut Said::default()).unwrap();
+    a.leave(&mut Said::default());
+    let said = hear(&mut a, Word::Adopt { cut: cut_of(9, 5), refuses: None });
+    assert!(said.is_empty() && a.counts.anew == 0, "it asks to be told everything: {said:?}");
+    let whole = ready("b").map.beyond(&Dots::new(), usize::MAX).remove(0);
+    hear(&mut a, Word::News { delta: whole, is_from_afar: true });
+    assert!(!a.is_ready());
+}
+
+#[test]
+fn a_beginner_gives_up_a_side_that_is_gone() {
+    let (mut a, other) = (ready("a"), member("b"));
+    let mut b = Spread::new(Settings { me: other, ..a.settings.clone() });
+    b.meet(NOW, [a.settings.me.clone()], &mut Said::default());
+    // It hears of a large side, of which nobody is left to tell it more.
+    hear(&mut b, Word::Adopt { cut: cut_of(9, 5), refuses: None });
+    let mut asked = 0;
+    while !b.is_ready() {
+        asked += 1;
+        assert!(asked < 100, "it waits for ever");
+        let mut said = Said::default();
+        b.on_tick(NOW, Tick::Compare, &mut said);
+        let answers: Vec<Word> = said.0.into_iter().flat_map(|word| hear(&mut a, word)).collect();
+        answers.into_iter().for_each(|word| drop(hear(&mut b, word)));
+    }
+    assert!(b.map().cut() == a.map().cut());
+}
