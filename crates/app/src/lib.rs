@@ -11,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+mod agent;
 mod backup;
 mod bench;
 pub mod certificates;

@@ -15,6 +15,7 @@
 pub mod caller;
 pub mod clock;
 pub mod data;
+pub mod datagrams;
 pub mod files;
 pub mod frame;
 pub mod front;
