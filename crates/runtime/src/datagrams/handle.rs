@@ -2,10 +2,16 @@
 //! something brings a function that looks at the machine; it is called between
 //! two steps, so nobody waits for a lock and nobody sees half of anything.
 
+use std::collections::HashSet;
 use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use skein_machine::{Machine, Time};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use super::ground::{Ground, Security};
+use super::meters::Meters;
 
 /// Calls that wait to be taken. Whoever comes when so many do is told to come later.
 pub(super) const MOST_CALLS: usize = 4_096;
@@ -19,18 +25,28 @@ pub(super) enum Call<M: Machine> {
     Look(Look<M>),
     /// Command it, and then look what it said.
     Command(M::Command, Then<M>),
-    /// End, as a crash would.
-    Stop,
+    /// From now on members know each other by this.
+    Secure(Security),
+    /// Nothing comes from these or goes to them.
+    BeDeafTo(HashSet<SocketAddr>),
+}
+
+/// The other end of all handles.
+pub(super) struct Orders<M: Machine> {
+    pub(super) calls: mpsc::Receiver<Call<M>>,
+    pub(super) stop: Arc<Notify>,
 }
 
 /// The way to a host from other threads.
 pub struct Handle<M: Machine> {
     calls: mpsc::Sender<Call<M>>,
+    stop: Arc<Notify>,
+    ground: Arc<Ground>,
 }
 
 impl<M: Machine> Clone for Handle<M> {
     fn clone(&self) -> Handle<M> {
-        Handle { calls: self.calls.clone() }
+        Handle { calls: self.calls.clone(), stop: self.stop.clone(), ground: self.ground.clone() }
     }
 }
 
@@ -53,9 +69,26 @@ impl fmt::Display for Unheard {
 }
 
 impl<M: Machine> Handle<M> {
-    pub(super) fn new() -> (Handle<M>, mpsc::Receiver<Call<M>>) {
+    pub(super) fn new(ground: Arc<Ground>) -> (Handle<M>, Orders<M>) {
         let (calls, taken) = mpsc::channel(MOST_CALLS);
-        (Handle { calls }, taken)
+        let stop = Arc::new(Notify::new());
+        (Handle { calls, stop: stop.clone(), ground }, Orders { calls: taken, stop })
+    }
+
+    /// What has come and gone there.
+    pub fn meters(&self) -> &Meters {
+        &self.ground.meters
+    }
+
+    /// From now on members know each other by this. Connections that stand are left alone.
+    pub fn secure(&self, security: Security) -> Result<(), Unheard> {
+        self.push(Call::Secure(security))
+    }
+
+    /// Nothing comes from these any more, or goes to them, as if the network were parted there: for whoever tries out
+    /// what a fleet does then.
+    pub fn be_deaf_to(&self, others: HashSet<SocketAddr>) -> Result<(), Unheard> {
+        self.push(Call::BeDeafTo(others))
     }
 
     /// Has a function look at the machine. It runs on the machine's thread: let it be quick.
@@ -85,8 +118,7 @@ impl<M: Machine> Handle<M> {
 
     /// Ends the host's life, as a crash would.
     pub fn stop(&self) {
-        // If there is no room, it will see that nobody holds on to it; if it has stopped, all is done.
-        let _ = self.calls.try_send(Call::Stop);
+        self.stop.notify_one();
     }
 
     fn push(&self, call: Call<M>) -> Result<(), Unheard> {

@@ -9,6 +9,17 @@
 //! Whoever is not of the fleet is not heard: everything that travels is sealed,
 //! and what does not open is dropped and counted.
 
+mod frames;
+mod ground;
 mod handle;
+mod host;
+mod meters;
+mod seal;
+mod streams;
 
+pub use frames::MOST_FRAME;
+pub use ground::Security;
 pub use handle::{Handle, Unheard};
+pub use host::{Addresses, Host, Socket};
+pub use meters::{Meter, Meters};
+pub use seal::{AROUND, Key, Keys};

@@ -15,7 +15,7 @@ use std::net::TcpStream;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection, StreamOwned};
@@ -141,6 +141,23 @@ impl Tls {
         let name = papers::name_of(node).map_err(|error| error.to_string())?;
         let made = ClientConnection::new(self.current().calls, name).map_err(|error| reason::of(&error))?;
         Ok(StreamOwned::new(made, stream))
+    }
+
+    /// For connections that are made to whoever has a certificate of a common name.
+    pub(crate) fn dialing(&self) -> Arc<ClientConfig> {
+        self.current().calls
+    }
+
+    /// The same, for those that are taken in.
+    pub(crate) fn receiving(&self) -> Arc<ServerConfig> {
+        self.current().answers
+    }
+
+    /// Whether the first of the certificates that were presented is valid for a name.
+    pub(crate) fn is_named(&self, presented: Option<&[CertificateDer<'_>]>, name: &str) -> Result<(), String> {
+        let end = presented.and_then(<[_]>::first).ok_or("it presents no certificate")?;
+        let name = papers::name_of(name).map_err(|error| error.to_string())?;
+        session::is_valid_for(end, &name)
     }
 
     /// Whether the other end may speak for a process: its certificate names the node where that one lives.

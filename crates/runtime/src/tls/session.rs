@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 
 use rustls::Connection;
 use rustls::client::verify_server_name;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 
 use super::reason;
@@ -154,7 +154,12 @@ impl Session {
     pub(super) fn is_valid_for(&self, name: &ServerName<'_>) -> Result<(), String> {
         let first = self.end.peer_certificates().and_then(|chain| chain.first());
         let first = first.ok_or("it presents no certificate")?;
-        let parsed = ParsedCertificate::try_from(first).map_err(|error| reason::of(&error))?;
-        verify_server_name(&parsed, name).map_err(|error| reason::of(&error))
+        is_valid_for(first, name)
     }
+}
+
+/// Whether a certificate may be presented by whoever is called so.
+pub(super) fn is_valid_for(certificate: &CertificateDer<'_>, name: &ServerName<'_>) -> Result<(), String> {
+    let parsed = ParsedCertificate::try_from(certificate).map_err(|error| reason::of(&error))?;
+    verify_server_name(&parsed, name).map_err(|error| reason::of(&error))
 }
