@@ -27,6 +27,7 @@ pub mod views;
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Bound;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -238,8 +239,23 @@ impl Map {
 
     /// The same for the keys that begin so.
     pub fn with_prefix<'a>(&'a self, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Key, &'a Bytes)> {
-        let from = (core::ops::Bound::Included(prefix), core::ops::Bound::Unbounded);
-        let keys = self.keys.range::<[u8], _>(from).take_while(move |(key, _)| key.starts_with(prefix));
+        self.range(Bound::Included(prefix), prefix)
+    }
+
+    /// The same for those of them that come after a key: whoever reads a large map reads it in pieces.
+    pub fn with_prefix_after<'a>(
+        &'a self,
+        prefix: &'a [u8],
+        after: &'a [u8],
+    ) -> impl Iterator<Item = (&'a Key, &'a Bytes)> {
+        // What comes before all of them leaves none out.
+        let from = if after < prefix { Bound::Included(prefix) } else { Bound::Excluded(after) };
+        self.range(from, prefix)
+    }
+
+    fn range<'a>(&'a self, from: Bound<&'a [u8]>, prefix: &'a [u8]) -> impl Iterator<Item = (&'a Key, &'a Bytes)> {
+        let keys = self.keys.range::<[u8], _>((from, Bound::Unbounded));
+        let keys = keys.take_while(move |(key, _)| key.starts_with(prefix));
         keys.filter_map(|(key, heads)| Some((key, self.shown(key, heads)?)))
     }
 

@@ -4,6 +4,7 @@ mod fleet;
 
 use alloc::collections::BTreeMap;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -61,6 +62,24 @@ fn a_value_travels_and_is_replaced() {
     assert_eq!(a.values(b"k").count(), 1);
     assert_eq!(tell(&mut a, &mut b).len(), 0, "nothing is new");
     assert_eq!(a, b);
+}
+
+#[test]
+fn a_map_is_read_in_pieces() {
+    let mut map = map(1);
+    for key in ["a", "ba", "bb", "bc", "bd", "c"] {
+        map.put(key.as_bytes(), value("x")).unwrap();
+    }
+    map.remove(b"bb");
+    let after = |key: &str| -> Vec<String> {
+        let rest = map.with_prefix_after(b"b", key.as_bytes());
+        rest.map(|(key, _)| String::from_utf8(key.to_vec()).unwrap()).collect()
+    };
+    assert_eq!(after(""), ["ba", "bc", "bd"]);
+    assert_eq!(after("ab"), ["ba", "bc", "bd"], "what comes before all of them leaves none out");
+    assert_eq!(after("ba"), ["bc", "bd"]);
+    assert_eq!(after("bb"), ["bc", "bd"], "of what is removed the place is left");
+    assert!(after("bd").is_empty() && after("z").is_empty());
 }
 
 #[test]
