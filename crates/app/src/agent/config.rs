@@ -258,14 +258,6 @@ impl Config {
             fleet,
         })
     }
-
-    /// The key as its file has it by now.
-    pub(crate) fn reread(&self) -> Result<(), String> {
-        match &self.security {
-            Security::Certificates(tls, _) => tls.reload().map_err(|error| error.to_string()),
-            Security::Keys(_) => Ok(()),
-        }
-    }
 }
 
 fn name_of(what: &str, text: &str) -> Result<Name, String> {
@@ -394,7 +386,7 @@ fn origin(file: &OriginFile) -> Result<(Origin, Recipe), String> {
     let recipe = Recipe {
         target: Target::parse(url)?,
         timeout: Duration::from_millis(*timeout_ms),
-        expect: expect.as_deref().map(Expect::parse).transpose()?.unwrap_or_default(),
+        expect: expect.as_deref().map(str::parse::<Expect>).transpose()?.unwrap_or_default(),
         trust,
     };
     let interval = Duration::from_millis(*interval_ms);

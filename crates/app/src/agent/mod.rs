@@ -5,7 +5,12 @@
 //! Nothing here decides anything. What is true is found out by the machines of
 //! the crate `edge`, which know neither sockets nor clocks.
 
+pub(crate) mod config;
+mod lives;
 mod news;
+mod redis;
+mod running;
+mod spoken;
 
 use std::sync::Arc;
 
@@ -14,6 +19,7 @@ use skein_runtime::datagrams::Handle;
 use tokio::sync::broadcast;
 
 pub(crate) use news::{News, What};
+pub(crate) use running::Running;
 
 /// News that nobody has taken yet is kept up to so much. Whoever is slower misses some, and is told so.
 pub(crate) const MOST_NEWS: usize = 16_384;

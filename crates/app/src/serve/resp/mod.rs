@@ -9,7 +9,7 @@ pub(crate) mod counts;
 mod face;
 mod information;
 mod local;
-mod parser;
+pub(crate) mod parser;
 mod partitions;
 mod users;
 

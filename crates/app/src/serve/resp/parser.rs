@@ -18,7 +18,7 @@ const STRANGERS_BULK: usize = 16 << 10;
 
 /// Where in a client's bytes the command stands that is being read.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Parser {
+pub(crate) struct Parser {
     /// Arguments that are there.
     args: Vec<Range<usize>>,
     /// How many are still to come, once that is known.
@@ -31,7 +31,7 @@ pub(super) struct Parser {
 
 /// What the parser found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// A command: where its arguments are, and how many bytes it takes in all. None if there was nothing in it.
     Command(Vec<Range<usize>>, usize),
     /// More has to come: so many bytes in all, at least.
@@ -40,21 +40,21 @@ pub(super) enum Found {
 
 /// What a client may say.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     /// The longest argument.
-    pub(super) bulk: usize,
+    pub(crate) bulk: usize,
     /// The longest command.
-    pub(super) command: usize,
+    pub(crate) command: usize,
     /// Whether it has said who it is, or need not.
-    pub(super) is_known: bool,
+    pub(crate) is_known: bool,
 }
 
 /// Why bytes are no command, in the words of Redis, without the minus.
-pub(super) type Nonsense = String;
+pub(crate) type Nonsense = String;
 
 impl Parser {
     /// Reads on. `bytes` begin where the last whole command ended.
-    pub(super) fn next(&mut self, bytes: &[u8], bounds: Bounds) -> Result<Found, Nonsense> {
+    pub(crate) fn next(&mut self, bytes: &[u8], bounds: Bounds) -> Result<Found, Nonsense> {
         if self.at == 0 {
             match bytes.first() {
                 None => return Ok(Found::Unfinished(1)),
@@ -180,7 +180,7 @@ fn word(line: &[u8]) -> Option<usize> {
 }
 
 /// What a word of a line says, without quotes and escapes.
-pub(super) fn unquote(word: &[u8]) -> Vec<u8> {
+pub(crate) fn unquote(word: &[u8]) -> Vec<u8> {
     let mut said = Vec::with_capacity(word.len());
     let mut quote = None;
     let mut at = 0;

@@ -1,0 +1,487 @@
+//! [`Face`]: what stands behind the connections of clients of Redis. It reads
+//! commands, asks the agent, and tells those who listen what has changed.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use ring::digest::{SHA256, digest};
+use skein_edge::agent::{self, Agent, Command};
+use skein_edge::map::{MAX_KEY, MAX_VALUE, Refused};
+use skein_edge::spread::{self, Unchanged};
+use skein_runtime::datagrams::{Handle, Unheard};
+use skein_runtime::streams::{Caller, Desk, Input, Protocol as Streams, StreamId};
+use skein_service::kv::{Answer, Failure, Protocol};
+
+use super::client::{Client, MOST_CHANNELS, MOST_PATTERNS};
+use super::reads::{self, Search};
+use super::wish::{Read, Wish};
+use crate::agent::{News, What, spoken};
+use crate::serve::resp::parser::{Bounds, Found, unquote};
+
+/// The longest command: a thousand keys of the longest, or a value and what stands around it.
+pub(super) const MOST_COMMAND: usize = 2 << 20;
+
+/// Reads of one client that the agent answers at once.
+const MOST_READS: usize = 256;
+
+/// The longest answer to KEYS.
+const MOST_KEYS_BYTES: usize = 32 << 20;
+
+/// What other threads tell the face.
+pub(crate) enum Call {
+    /// The way to itself.
+    Begin(Caller<Call>),
+    /// The agent has answered.
+    Answer(StreamId, Vec<u8>),
+    /// Something has happened.
+    News(Arc<News>),
+    /// Something was missed.
+    Missed,
+}
+
+/// See above.
+pub(super) struct Face {
+    name: String,
+    /// The digest of the password, if there is one.
+    password: Option<Vec<u8>>,
+    agent: Handle<Agent>,
+    itself: Option<Caller<Call>>,
+    clients: HashMap<StreamId, Client>,
+    next_number: u64,
+    since: Instant,
+}
+
+/// What is to be said at once, if anything.
+type Said = Result<(), Failure>;
+
+impl Face {
+    pub(super) fn new(name: &str, password: Option<&str>, agent: Handle<Agent>) -> Face {
+        let password = password.map(|password| digest(&SHA256, password.as_bytes()).as_ref().to_vec());
+        let (clients, since) = (HashMap::new(), Instant::now());
+        Face { name: name.to_owned(), password, agent, itself: None, clients, next_number: 1, since }
+    }
+
+    /// Reads commands until one has to wait for its answer.
+    fn serve(
+        &mut self,
+        stream: StreamId,
+        client: &mut Client,
+        input: &mut Input,
+        desk: &mut Desk,
+    ) -> Result<(), String> {
+        let mut reads = Vec::new();
+        let mut nonsense = None;
+        while !client.waits && !client.is_leaving && reads.len() < MOST_READS && desk.has_room(stream) {
+            let bounds = Bounds { bulk: MAX_VALUE.max(MAX_KEY), command: MOST_COMMAND, is_known: client.is_known };
+            let (places, length) = match client.parser.next(input.bytes(), bounds) {
+                Ok(Found::Command(places, length)) => (places, length),
+                Ok(Found::Unfinished(need)) => {
+                    desk.expect(stream, need);
+                    break;
+                }
+                Err(found) => {
+                    nonsense = Some(found);
+                    break;
+                }
+            };
+            let bytes = input.bytes();
+            let words: Vec<Vec<u8>> = match bytes[0] {
+                b'*' => places.into_iter().map(|place| bytes[place].to_vec()).collect(),
+                _ => places.into_iter().map(|place| unquote(&bytes[place])).collect(),
+            };
+            let args: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+            let wish = if args.is_empty() { None } else { Some(admit(client, Wish::parse(&args))) };
+            match wish {
+                Some(Ok(Wish::Read(read))) => reads.push(read),
+                // What was asked before is answered before.
+                Some(_) if !reads.is_empty() => {
+                    client.parser = Default::default();
+                    break;
+                }
+                Some(Ok(wish)) => self.grant(stream, client, wish, desk),
+                Some(Err(failure)) => fail(client.protocol, &failure, desk.write(stream)),
+                None => {}
+            }
+            input.consume(length);
+            desk.settled(stream);
+        }
+        if !reads.is_empty() {
+            let protocol = client.protocol;
+            let look = move |agent: &Agent| reads::answer(agent, &reads, protocol);
+            self.ask(stream, client, look, desk);
+            // Nonsense is answered after what came before it, when it is read again.
+            if nonsense.is_some() {
+                client.parser = Default::default();
+            }
+        } else if let Some(nonsense) = nonsense {
+            desk.write(stream).extend_from_slice(format!("-{nonsense}\r\n").as_bytes());
+            client.is_leaving = true;
+        }
+        if client.is_leaving && !client.waits { Err("it leaves".to_owned()) } else { Ok(()) }
+    }
+
+    /// Has the agent looked at, and the client wait for what is found.
+    fn ask(
+        &self,
+        stream: StreamId,
+        client: &mut Client,
+        look: impl FnOnce(&Agent) -> Vec<u8> + Send + 'static,
+        desk: &mut Desk,
+    ) {
+        let itself = self.itself.clone();
+        let asked = self.agent.look(move |agent, _| tell(itself.as_ref(), stream, look(agent)));
+        self.wait(stream, client, asked, desk);
+    }
+
+    fn wait(&self, stream: StreamId, client: &mut Client, asked: Result<(), Unheard>, desk: &mut Desk) {
+        match asked {
+            Ok(()) => {
+                client.waits = true;
+                desk.pause(stream);
+            }
+            Err(unheard) => fail(client.protocol, &of_unheard(unheard), desk.write(stream)),
+        }
+    }
+
+    /// Does what a client asks for.
+    fn grant(&mut self, stream: StreamId, client: &mut Client, wish: Wish, desk: &mut Desk) {
+        match wish {
+            Wish::Read(_) => unreachable!("reads are answered together"),
+            Wish::Keys(pattern) => {
+                let search = Search::new(pattern);
+                let (itself, agent, protocol) = (self.itself.clone(), self.agent.clone(), client.protocol);
+                let asked = go_on(search, agent, itself, stream, protocol);
+                self.wait(stream, client, asked, desk);
+            }
+            Wish::Set(key, value) => {
+                let (itself, protocol) = (self.itself.clone(), client.protocol);
+                let command = Command::Put { key, value };
+                let asked = self.agent.command(command, move |_, _, events| {
+                    let mut answer = Answer::new(protocol);
+                    match refused(events) {
+                        None => answer.ok(),
+                        Some(failure) => answer.failure(&failure),
+                    }
+                    tell(itself.as_ref(), stream, answer.into_bytes());
+                });
+                self.wait(stream, client, asked, desk);
+            }
+            Wish::Remove(keys) => {
+                let (itself, agent, protocol) = (self.itself.clone(), self.agent.clone(), client.protocol);
+                let asked = remove(keys, 0, agent, itself, stream, protocol);
+                self.wait(stream, client, asked, desk);
+            }
+            wish => {
+                let mut answer = Answer::new(client.protocol);
+                let said = self.answer_here(client, wish, &mut answer);
+                let buffer = desk.write(stream);
+                buffer.extend_from_slice(answer.bytes());
+                if let Err(failure) = said {
+                    fail(client.protocol, &failure, buffer);
+                }
+                desk.may_be_silent(stream, client.listens_to() > 0);
+            }
+        }
+    }
+
+    /// What concerns only the connection.
+    fn answer_here(&mut self, client: &mut Client, wish: Wish, answer: &mut Answer) -> Said {
+        match wish {
+            Wish::Ping(word) if client.listens_to() > 0 && !answer.is_three() => {
+                answer.array(2);
+                answer.bulk(b"pong");
+                answer.bulk(word.as_deref().unwrap_or_default());
+            }
+            Wish::Ping(None) => answer.simple("PONG"),
+            Wish::Ping(Some(word)) | Wish::Echo(word) => answer.bulk(&word),
+            Wish::Quit => {
+                client.is_leaving = true;
+                answer.ok();
+            }
+            Wish::Reset => {
+                *client = Client::new(client.number, self.password.is_none());
+                *answer = Answer::new(client.protocol);
+                answer.simple("RESET");
+            }
+            Wish::Auth(_) if self.password.is_none() => {
+                return Err(Failure::of("ERR AUTH called without any password configured here"));
+            }
+            Wish::Auth(password) => {
+                self.identify(client, &password)?;
+                answer.ok();
+            }
+            Wish::Hello { protocol, password, name } => {
+                if let Some(password) = password
+                    && self.password.is_some()
+                {
+                    self.identify(client, &password)?;
+                }
+                if !client.is_known {
+                    return Err(Failure::of("NOAUTH HELLO wants AUTH default PASSWORD here"));
+                }
+                client.protocol = protocol.unwrap_or(client.protocol);
+                client.name = name.map_or_else(|| std::mem::take(&mut client.name), |name| name.to_vec());
+                *answer = Answer::new(client.protocol);
+                hello(client, answer);
+            }
+            Wish::Say(line) => answer.simple(line),
+            Wish::Count(count) => answer.integer(count),
+            Wish::Nothing => answer.array(0),
+            Wish::ClientId => answer.integer(client.number as i64),
+            Wish::ClientName => answer.bulk(&client.name),
+            Wish::SetClientName(name) => {
+                client.name = name.to_vec();
+                answer.ok();
+            }
+            Wish::Info => answer.bulk(self.information().as_bytes()),
+            Wish::Subscribe { channels, are_patterns } => subscribe(client, &channels, are_patterns, answer)?,
+            Wish::Unsubscribe { channels, are_patterns } => unsubscribe(client, &channels, are_patterns, answer),
+            Wish::Read(_) | Wish::Keys(_) | Wish::Set(..) | Wish::Remove(_) => unreachable!("the agent is asked"),
+        }
+        Ok(())
+    }
+
+    fn identify(&self, client: &mut Client, password: &[u8]) -> Said {
+        // Of two digests nobody learns anything by how long it takes to compare them.
+        if self.password.as_deref() != Some(digest(&SHA256, password).as_ref()) {
+            return Err(Failure::of("WRONGPASS invalid username-password pair or user is disabled."));
+        }
+        client.is_known = true;
+        Ok(())
+    }
+
+    fn information(&self) -> String {
+        let (version, uptime, clients) = (env!("CARGO_PKG_VERSION"), self.since.elapsed().as_secs(), self.clients.len());
+        format!(
+            "# Server\r\nredis_version:7.4.0\r\nredis_mode:standalone\r\nskein_version:{version}\r\nskein_agent:{}\r\n\
+             uptime_in_seconds:{uptime}\r\n\r\n# Clients\r\nconnected_clients:{}\r\n",
+            self.name,
+            clients + 1,
+        )
+    }
+
+    fn tell_all(&mut self, key: &[u8], value: &[u8], desk: &mut Desk) {
+        for (stream, client) in self.clients.iter().filter(|(_, client)| client.listens_to() > 0) {
+            let mut answer = Answer::new(client.protocol);
+            if client.tell(key, value, &mut answer) {
+                desk.write(*stream).extend_from_slice(answer.bytes());
+            }
+        }
+    }
+}
+
+/// Whether a client may ask for this now.
+fn admit(client: &Client, wish: Result<Wish, Failure>) -> Result<Wish, Failure> {
+    if !client.is_known && !wish.as_ref().is_ok_and(Wish::suits_strangers) {
+        return Err(Failure::of("NOAUTH Authentication required."));
+    }
+    let wish = wish?;
+    if client.listens_to() > 0 && client.protocol == Protocol::Two && !wish.suits_listeners() {
+        return Err(Failure::of(
+            "ERR only (P)SUBSCRIBE / (P)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+        ));
+    }
+    Ok(wish)
+}
+
+fn hello(client: &Client, answer: &mut Answer) {
+    answer.map(7);
+    answer.bulk(b"server");
+    answer.bulk(b"redis");
+    answer.bulk(b"version");
+    answer.bulk(b"7.4.0");
+    answer.bulk(b"proto");
+    answer.integer(if client.protocol == Protocol::Three { 3 } else { 2 });
+    answer.bulk(b"id");
+    answer.integer(client.number as i64);
+    answer.bulk(b"mode");
+    answer.bulk(b"standalone");
+    answer.bulk(b"role");
+    answer.bulk(b"master");
+    answer.bulk(b"modules");
+    answer.array(0);
+}
+
+fn subscribe(client: &mut Client, channels: &[Bytes], are_patterns: bool, answer: &mut Answer) -> Said {
+    for channel in channels {
+        let (all, most) = match are_patterns {
+            false => (&mut client.channels, MOST_CHANNELS),
+            true => (&mut client.patterns, MOST_PATTERNS),
+        };
+        if all.len() >= most && !all.contains(&channel[..]) {
+            return Err(Failure::with(&[b"ERR nobody listens to more than ", most.to_string().as_bytes(), b" here"]));
+        }
+        all.insert(channel.to_vec());
+        client.confirm(if are_patterns { "psubscribe" } else { "subscribe" }, Some(channel), answer);
+    }
+    Ok(())
+}
+
+fn unsubscribe(client: &mut Client, channels: &[Bytes], are_patterns: bool, answer: &mut Answer) {
+    let what = if are_patterns { "punsubscribe" } else { "unsubscribe" };
+    let all = if are_patterns { &mut client.patterns } else { &mut client.channels };
+    let channels: Vec<Vec<u8>> = match channels {
+        [] => all.iter().cloned().collect(),
+        channels => channels.iter().map(|channel| channel.to_vec()).collect(),
+    };
+    if channels.is_empty() {
+        client.confirm(what, None, answer);
+    }
+    for channel in channels {
+        let all = if are_patterns { &mut client.patterns } else { &mut client.channels };
+        all.remove(&channel);
+        client.confirm(what, Some(&channel), answer);
+    }
+}
+
+/// Looks for keys, a piece at a time, so that the agent has its turns between them.
+fn go_on(
+    mut search: Search,
+    agent: Handle<Agent>,
+    itself: Option<Caller<Call>>,
+    stream: StreamId,
+    protocol: Protocol,
+) -> Result<(), Unheard> {
+    let again = agent.clone();
+    agent.look(move |agent, _| {
+        let is_done = search.go_on(agent.spread().map());
+        if search.bytes() > MOST_KEYS_BYTES {
+            let failure = Failure::of("ERR too many keys match: ask for fewer by a longer pattern");
+            return tell_failure(itself.as_ref(), stream, protocol, &failure);
+        }
+        if is_done {
+            return tell(itself.as_ref(), stream, search.into_answer(protocol));
+        }
+        let teller = itself.clone();
+        if let Err(unheard) = go_on(search, again, itself, stream, protocol) {
+            tell_failure(teller.as_ref(), stream, protocol, &of_unheard(unheard));
+        }
+    })
+}
+
+/// Removes one key after the other, and tells how many there were.
+fn remove(
+    mut keys: Vec<Bytes>,
+    removed: usize,
+    agent: Handle<Agent>,
+    itself: Option<Caller<Call>>,
+    stream: StreamId,
+    protocol: Protocol,
+) -> Result<(), Unheard> {
+    let again = agent.clone();
+    let key = keys.pop().expect("there is a key to remove");
+    agent.command(Command::Remove { key }, move |_, _, events| {
+        if let Some(failure) = refused(events) {
+            return tell_failure(itself.as_ref(), stream, protocol, &failure);
+        }
+        let was_there = events.iter().any(|event| matches!(event, agent::Event::Map(spread::Event::Changed(_))));
+        let removed = removed + usize::from(was_there);
+        if keys.is_empty() {
+            let mut answer = Answer::new(protocol);
+            answer.count(removed);
+            return tell(itself.as_ref(), stream, answer.into_bytes());
+        }
+        let teller = itself.clone();
+        if let Err(unheard) = remove(keys, removed, again, itself, stream, protocol) {
+            tell_failure(teller.as_ref(), stream, protocol, &of_unheard(unheard));
+        }
+    })
+}
+
+/// Why a change was not made, if it was not.
+fn refused(events: &[agent::Event]) -> Option<Failure> {
+    events.iter().find_map(|event| {
+        let agent::Event::Unchanged(_, why) = event else { return None };
+        Some(Failure::of(match why {
+            Unchanged::NotReady => "TRYAGAIN this agent does not know yet what the others know",
+            Unchanged::Reserved => "ERR keys that begin with @ are the fleet's own: it writes them, and you may read them",
+            Unchanged::Map(Refused::Key) => "ERR a key has 1 to 1024 bytes",
+            Unchanged::Map(Refused::Value) => "ERR a value has at most 65536 bytes",
+            Unchanged::Map(Refused::Full) => "OOM the map has no room for more keys",
+        }))
+    })
+}
+
+fn of_unheard(unheard: Unheard) -> Failure {
+    match unheard {
+        Unheard::Busy => Failure::of("TRYAGAIN the agent has more to do than it can"),
+        Unheard::Stopped => Failure::of("ERR the agent has stopped"),
+    }
+}
+
+fn fail(protocol: Protocol, failure: &Failure, buffer: &mut Vec<u8>) {
+    let mut answer = Answer::new(protocol);
+    answer.failure(failure);
+    buffer.extend_from_slice(answer.bytes());
+}
+
+/// Whoever is gone hears nothing.
+fn tell(face: Option<&Caller<Call>>, stream: StreamId, answer: Vec<u8>) {
+    let _ = face.map(|face| face.call(Call::Answer(stream, answer)));
+}
+
+fn tell_failure(face: Option<&Caller<Call>>, stream: StreamId, protocol: Protocol, failure: &Failure) {
+    let mut answer = Vec::new();
+    fail(protocol, failure, &mut answer);
+    tell(face, stream, answer);
+}
+
+impl Streams for Face {
+    type Call = Call;
+
+    fn on_client(&mut self, stream: StreamId, _: SocketAddr, _: &mut Desk) {
+        self.clients.insert(stream, Client::new(self.next_number, self.password.is_none()));
+        self.next_number += 1;
+    }
+
+    fn on_bytes(&mut self, stream: StreamId, input: &mut Input, desk: &mut Desk) -> Result<(), String> {
+        let Some(mut client) = self.clients.remove(&stream) else { return Ok(()) };
+        let served = if client.waits { Ok(()) } else { self.serve(stream, &mut client, input, desk) };
+        self.clients.insert(stream, client);
+        served
+    }
+
+    fn on_end(&mut self, stream: StreamId, desk: &mut Desk) {
+        if !self.owes(stream) {
+            desk.close(stream);
+        }
+    }
+
+    fn owes(&self, stream: StreamId) -> bool {
+        self.clients.get(&stream).is_some_and(|client| client.waits)
+    }
+
+    fn on_call(&mut self, call: Call, desk: &mut Desk) {
+        match call {
+            Call::Begin(itself) => self.itself = Some(itself),
+            Call::Answer(stream, answer) => {
+                let Some(client) = self.clients.get_mut(&stream) else { return };
+                client.waits = false;
+                desk.write(stream).extend_from_slice(&answer);
+                desk.resume(stream);
+            }
+            Call::News(news) => {
+                if let What::Changed { key, value } = &news.what {
+                    let value = value.as_ref().map(|value| spoken::value(key, value)).unwrap_or_default();
+                    self.tell_all(key, &value, desk);
+                }
+            }
+            Call::Missed => {
+                // They cannot know what they have missed, but they know what to do when a connection breaks.
+                let listeners = self.clients.iter().filter(|(_, client)| client.listens_to() > 0);
+                listeners.for_each(|(stream, _)| desk.close(*stream));
+            }
+        }
+    }
+
+    fn end_turn(&mut self, _: &mut Desk) {}
+
+    fn on_tick(&mut self, _: Instant, _: &mut Desk) {}
+
+    fn on_gone(&mut self, stream: StreamId) {
+        self.clients.remove(&stream);
+    }
+}
