@@ -8,6 +8,7 @@
 pub(crate) mod config;
 mod lives;
 mod news;
+mod probe;
 mod redis;
 mod running;
 mod spoken;
