@@ -12,6 +12,7 @@ mod probe;
 mod redis;
 mod running;
 mod spoken;
+pub(crate) mod toy;
 
 use std::sync::Arc;
 
