@@ -204,6 +204,15 @@ impl Config {
         Config::parse(&text, flags).map_err(|wrong| format!("{}: {wrong}", path.display()))
     }
 
+    /// By what members know each other, in words.
+    pub(crate) fn known_by(&self) -> &'static str {
+        match (&self.security, &self.key_file) {
+            (Security::Certificates(..), _) => "certificates",
+            (Security::Keys(_), Some(_)) => "a key",
+            (Security::Keys(_), None) => "the name of the fleet, which is no secret",
+        }
+    }
+
     fn parse(text: &str, flags: &Flags) -> Result<Config, String> {
         let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
         let fleet = name_of("fleet", &file.fleet)?;

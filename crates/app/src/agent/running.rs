@@ -142,6 +142,11 @@ impl Running {
         self.redis.as_ref().map(|server| server.addresses()[0])
     }
 
+    /// Where its page is.
+    pub(crate) fn http_address(&self) -> Option<SocketAddr> {
+        None
+    }
+
     /// Whether it has ended by itself, which is a bug.
     pub(crate) fn has_stopped(&self) -> bool {
         self.host.as_ref().is_none_or(Host::has_stopped)

@@ -88,7 +88,7 @@ pub(crate) fn make(config: &Config, folder: &Path, days: u32, renew: bool) -> Re
 }
 
 /// The one that is there, or a new one.
-fn authority(cert: &Path, key: &Path, name: &str) -> Result<Authority, Mistake> {
+pub(super) fn authority(cert: &Path, key: &Path, name: &str) -> Result<Authority, Mistake> {
     let validity = Validity::days(AUTHORITY_DAYS);
     match (cert.exists(), key.exists()) {
         (false, false) => {
@@ -111,7 +111,7 @@ fn authority(cert: &Path, key: &Path, name: &str) -> Result<Authority, Mistake> 
 }
 
 /// Puts papers into their place, once they are known to fit the authority's certificate.
-fn put(papers: &Files, issued: &Issued, node: Option<&str>) -> Result<(), Mistake> {
+pub(super) fn put(papers: &Files, issued: &Issued, node: Option<&str>) -> Result<(), Mistake> {
     let beside = |path: &Path| path.with_extension(format!("{}.new", path.extension().unwrap_or_default().display()));
     let new = Files { ca: papers.ca.clone(), cert: beside(&papers.cert), key: beside(&papers.key) };
     write(&new.key, &issued.key, 0o600)?;
@@ -129,7 +129,7 @@ fn put(papers: &Files, issued: &Issued, node: Option<&str>) -> Result<(), Mistak
 }
 
 /// Nobody else may read a key, from the moment when it is there.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Mistake> {
+pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Mistake> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true).mode(mode);
     let written = options.open(path).and_then(|mut file| file.write_all(text.as_bytes()));

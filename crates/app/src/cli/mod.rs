@@ -8,8 +8,9 @@ mod ask;
 mod backup;
 pub(crate) mod certificates;
 mod config;
+mod edge;
+mod edge_figures;
 mod explain;
-mod fleet;
 pub(crate) mod kv;
 mod log;
 pub(crate) mod node;
@@ -83,6 +84,8 @@ enum Command {
     Explain(explain::Arguments),
     /// Run one node of a cluster.
     Node(node::Arguments),
+    /// Run a member of a fleet that shares a map, and watches origins, without a leader.
+    Edge(edge::Arguments),
     /// Write and check the configuration of a cluster.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -133,7 +136,7 @@ enum Sim {
     /// Draw throughput and latency of protocols under a growing load, in virtual time.
     Sweep(sweep::Arguments),
     /// Measure fleets that share a map: deaths, news, probes, and what a parting leaves.
-    Edge(fleet::Arguments),
+    Edge(edge_figures::Arguments),
     /// Try every order of deliveries and crashes in a small scope.
     Search(search::Arguments),
     /// Plant known bugs and see that the judges catch each (needs the feature `mutants`).
@@ -193,7 +196,7 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Run(arguments)) => run::command(&arguments),
         Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
         Command::Sim(Sim::Sweep(arguments)) => sweep::command(&arguments),
-        Command::Sim(Sim::Edge(arguments)) => fleet::command(&arguments),
+        Command::Sim(Sim::Edge(arguments)) => edge_figures::command(&arguments),
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
         Command::Dev(arguments) => crate::dev::command(&arguments),
@@ -206,6 +209,13 @@ pub fn main() -> ExitCode {
         Command::Config(command) => config::command(&command),
         Command::Admin(command) => admin::command(&command),
         Command::Node(arguments) => match node::command(&arguments) {
+            Ok(verdict) => verdict,
+            Err(mistake) => {
+                eprintln!("error: {mistake}");
+                return ExitCode::from(CONFIGURATION);
+            }
+        },
+        Command::Edge(arguments) => match edge::command(&arguments) {
             Ok(verdict) => verdict,
             Err(mistake) => {
                 eprintln!("error: {mistake}");

@@ -81,11 +81,20 @@ impl Authority {
 
     /// For a node of this name: for both ends of links.
     pub fn node(&self, name: &str, validity: Validity) -> Result<Issued, TlsError> {
+        self.valid_for(name, name, validity)
+    }
+
+    fn valid_for(&self, host: &str, name: &str, validity: Validity) -> Result<Issued, TlsError> {
         let mut params = params(name, validity)?;
-        let name = rcgen::string::Ia5String::try_from(name).map_err(|error| failed(&error))?;
-        params.subject_alt_names = vec![rcgen::SanType::DnsName(name)];
+        let host = rcgen::string::Ia5String::try_from(host).map_err(|error| failed(&error))?;
+        params.subject_alt_names = vec![rcgen::SanType::DnsName(host)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
         self.sign(params)
+    }
+
+    /// For a member of a fleet: for both ends of connections, and valid for the name of the fleet, whoever it is.
+    pub fn member(&self, fleet: &str, name: &str, validity: Validity) -> Result<Issued, TlsError> {
+        self.valid_for(fleet, name, validity)
     }
 
     /// For a client, which no name makes a node.

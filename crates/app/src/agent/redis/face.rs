@@ -17,7 +17,7 @@ use skein_service::kv::{Answer, Failure, Protocol};
 
 use super::client::{Client, MOST_CHANNELS, MOST_PATTERNS};
 use super::reads::{self, Search};
-use super::wish::{Read, Wish};
+use super::wish::Wish;
 use crate::agent::{News, What, spoken};
 use crate::serve::resp::parser::{Bounds, Found, unquote};
 
@@ -398,8 +398,8 @@ fn refused(events: &[agent::Event]) -> Option<Failure> {
         Some(Failure::of(match why {
             Unchanged::NotReady => "TRYAGAIN this agent does not know yet what the others know",
             Unchanged::Reserved => "ERR keys that begin with @ are the fleet's own: it writes them, and you may read them",
-            Unchanged::Map(Refused::Key) => "ERR a key has 1 to 1024 bytes",
-            Unchanged::Map(Refused::Value) => "ERR a value has at most 65536 bytes",
+            Unchanged::Map(Refused::Key { .. } | Refused::Name) => "ERR a key has 1 to 1024 bytes",
+            Unchanged::Map(Refused::Value { .. }) => "ERR a value has at most 65536 bytes",
             Unchanged::Map(Refused::Full) => "OOM the map has no room for more keys",
         }))
     })

@@ -110,7 +110,7 @@ impl Wish {
 const COMMANDS: i64 = 27;
 
 fn hello(args: &[&[u8]]) -> Result<Wish, Failure> {
-    let protocol = match args.first() {
+    let protocol = match args.first().copied() {
         None => None,
         Some(b"2") => Some(Protocol::Two),
         Some(b"3") => Some(Protocol::Three),
