@@ -68,6 +68,8 @@ pub struct Agent {
     spread: Spread,
     health: Health,
     tasks: Vec<Task>,
+    /// The randomness of the map, until that begins.
+    seed: Option<u64>,
     /// Whether it knew what the others have when origins were last divided.
     was_ready: bool,
     /// What membership wants done in this call.
@@ -87,6 +89,7 @@ impl Agent {
             spread: Spread::new(spread),
             health,
             tasks: Vec::new(),
+            seed: None,
             was_ready: false,
             inner: Out::new(),
             has_met: false,
@@ -191,7 +194,7 @@ impl Machine for Agent {
 
     fn start(&mut self, now: Time, seed: u64, out: &mut Out<Agent>) {
         self.with_membership(out, |membership, out| membership.start(now, seed, out));
-        self.with_spread(out, |spread, way| spread.start(seed ^ 1, way));
+        self.seed = Some(seed ^ 1);
     }
 
     fn on_command(&mut self, now: Time, command: Command, out: &mut Out<Agent>) {
@@ -237,6 +240,12 @@ impl Machine for Agent {
 
     fn finish(&mut self, now: Time, out: &mut Out<Agent>) {
         self.with_membership(out, |membership, out| membership.finish(now, out));
+        // Before it is let in it knows nobody whom it could ask, and would take itself for the first.
+        if self.membership.is_inside()
+            && let Some(seed) = self.seed.take()
+        {
+            self.with_spread(out, |spread, way| spread.start(seed, way));
+        }
         let has_met = core::mem::take(&mut self.has_met);
         if has_met {
             let me = self.membership.me().id();

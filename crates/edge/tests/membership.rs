@@ -109,6 +109,20 @@ fn a_founder_that_starts_again_is_found() {
 }
 
 #[test]
+fn whoever_finds_nobody_begins_alone_and_is_found() {
+    let mut fleet = Fleet::new(Plan::of(3, 1));
+    fleet.start(p(1));
+    fleet.run(9 * SECOND);
+    assert!(!fleet.machine(p(1)).unwrap().is_inside(), "others may be slow to begin");
+    fleet.run(6 * SECOND);
+    assert!(fleet.machine(p(1)).unwrap().is_inside());
+    fleet.start(p(0));
+    fleet.start(p(2));
+    let took = settle(&mut fleet, 20 * SECOND);
+    assert!(took < 3.0, "{took} s");
+}
+
+#[test]
 fn a_member_moves_to_another_address() {
     let mut fleet = Fleet::settled(Plan::of(8, 1).with_spare(1));
     fleet.kill(p(3));

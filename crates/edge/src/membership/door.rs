@@ -24,14 +24,24 @@ use crate::Member;
 /// Seeds that are asked at once.
 const ASKED_AT_ONCE: usize = 3;
 
+/// Whoever has asked so often, and heard nothing at all, begins alone: the others may be gone for good, and somebody is
+/// to do the work. It goes on asking, and if they are there after all, two parts of a fleet find together.
+const LONELY_ASKS: u32 = 10;
+
 impl Membership {
     /// Says hello at a few seeds. Inside, only at those that are not among the living: parts of a fleet that know
     /// nothing of each other find together so.
     pub(super) fn ask(&mut self, out: &mut Out<Self>) {
-        let is_inside = self.is_inside();
-        if self.settings.seeds.is_empty() || !(is_inside || matches!(self.phase, Phase::Asking)) {
+        if self.settings.seeds.is_empty() || !(self.is_inside() || matches!(self.phase, Phase::Asking)) {
             return;
         }
+        if matches!(self.phase, Phase::Asking) {
+            self.asked += 1;
+            if self.asked > LONELY_ASKS {
+                self.come_in(out);
+            }
+        }
+        let is_inside = self.is_inside();
         let mut seeds = self.settings.seeds.clone();
         if is_inside {
             seeds.retain(|seed| !self.roster.living().any(|listed| listed.member().address == *seed));
@@ -114,6 +124,7 @@ impl Membership {
             (Phase::Asking, why) => {
                 let is_news = self.refused.as_ref() != Some(&why);
                 self.refused = Some(why.clone());
+                self.asked = 0;
                 if is_news {
                     out.emit(Event::Refused(why));
                 }
@@ -137,7 +148,7 @@ impl Membership {
         let dice = Dice(self.random.fork(u64::from(self.beginning)));
         self.swim = Some(Swim::new(self.me.clone(), self.settings.pace.config(), dice, Packets::default()));
         self.phase = Phase::Inside;
-        self.refused = None;
+        (self.refused, self.asked) = (None, 0);
         out.emit(Event::Joined);
         self.plan_exchange(out);
     }

@@ -62,7 +62,7 @@ pub struct Settings {
     /// Who it is, in which life.
     pub me: Member,
     /// Where it may come in. One's own address counts for nothing here, so that all can have the same list; whoever
-    /// has no other founds a fleet.
+    /// has no other founds a fleet, and so does whoever hears nothing of any of them for some ten seconds.
     pub seeds: Vec<SocketAddr>,
     /// How its fleet behaves.
     pub pace: Pace,
@@ -130,6 +130,8 @@ pub struct Membership {
     doubts: Doubts,
     /// Somebody has let it in, in this life.
     is_welcome: bool,
+    /// How often it has asked since nobody answered.
+    asked: u32,
     /// Why it was not let in when it last asked.
     refused: Option<Refusal>,
     counts: Counts,
@@ -182,6 +184,7 @@ impl Membership {
             condemning: BTreeSet::new(),
             doubts: Doubts::new(),
             is_welcome: false,
+            asked: 0,
             refused: None,
             counts: Counts::default(),
         }
