@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use super::trouble::Trouble;
 
 /// So many names are looked up at once. Each takes a thread, for half a minute if no server of names answers.
-const MOST_LOOKUPS: usize = 32;
+pub(super) const MOST_LOOKUPS: usize = 32;
 
 /// A name with more addresses than this is tried at the first ones; no timeout is long enough for more.
 const MOST_ADDRESSES: usize = 8;
@@ -24,10 +24,10 @@ const MOST_ADDRESSES: usize = 8;
 /// What is known of a lookup: nothing yet, the addresses, or why there are none.
 type Found = Option<Result<Arc<[SocketAddr]>, String>>;
 
-type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
+pub(super) type Answer = Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>>;
 
 /// Whoever is asked for addresses.
-type Resolver = Box<dyn Fn(String) -> Answer + Send + Sync>;
+pub(super) type Resolver = Box<dyn Fn(String) -> Answer + Send + Sync>;
 
 /// The lookups that go on.
 pub(super) struct Names {
@@ -58,7 +58,7 @@ impl Names {
         Names::with(Box::new(resolver))
     }
 
-    fn with(resolver: Resolver) -> Names {
+    pub(super) fn with(resolver: Resolver) -> Names {
         Names { resolver, places: Arc::new(Semaphore::new(MOST_LOOKUPS)), under_way: Arc::default() }
     }
 

@@ -4,12 +4,14 @@
 mod tls;
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 
+use super::names::MOST_LOOKUPS;
 use super::visit::MAX_HEAD;
 use super::*;
 
@@ -251,11 +253,64 @@ fn what_is_no_http_is_told_so() {
     });
 }
 
+/// A probe of `http://shop.example` where names are looked up so.
+async fn probe_named<F: Future<Output = io::Result<Vec<SocketAddr>>> + Send + 'static>(
+    port: u16,
+    timeout: Duration,
+    look_up: impl Fn() -> F + Send + Sync + 'static,
+) -> Outcome {
+    let recipe = Recipe { timeout, ..recipe(&format!("http://shop.example:{port}/")) };
+    let mut prober = prober(std::slice::from_ref(&recipe)).unwrap();
+    prober.names = Names::with(Box::new(move |name| {
+        assert_eq!(name, "shop.example");
+        Box::pin(look_up())
+    }));
+    prober.probe(&recipe).await.expect("this host can probe")
+}
+
 #[test]
-fn a_name_that_is_not_there_does_not_resolve() {
+fn names_that_do_not_resolve_are_told_so() {
     run(async {
-        let told = failure(recipe("http://a-name-that-is-not-there.invalid/")).await;
-        assert!(told.starts_with("name does not resolve"), "{told}");
+        let gone =
+            || async { Err(io::Error::other("failed to lookup address information: Name or service not known")) };
+        let told = probe_named(80, PATIENT, gone).await;
+        assert_eq!((told.is_well, &told.why[..]), (false, "name does not resolve: Name or service not known"));
+        assert_eq!(probe_named(80, PATIENT, || async { Ok(vec![]) }).await.why, "name has no address");
+        let silent = || async { std::future::pending().await };
+        assert_eq!(probe_named(80, HASTY, silent).await.why, "name does not resolve within 150 ms");
+    });
+}
+
+#[test]
+fn all_addresses_of_a_name_are_tried_and_each_has_its_share_of_the_time() {
+    run(async {
+        // Where nobody takes in those who come, whoever comes later hears nothing at all.
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let full = full.listen(1).unwrap();
+        let address = full.local_addr().unwrap();
+        let mut guests = Vec::new();
+        while let Ok(guest) = timeout(HASTY, TcpStream::connect(address)).await {
+            guests.push(guest.unwrap());
+            assert!(guests.len() < 100, "it is full some time");
+        }
+        assert_eq!(failure(hasty(at(address))).await, "no connection within 150 ms");
+
+        let at = |last| SocketAddr::from(([127, 0, 0, last], 0));
+        let listener = TcpListener::bind(("127.0.0.3", address.port())).await.unwrap();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                hear(&mut stream).await;
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await;
+            }
+        });
+        let found = probe_named(address.port(), 4 * HASTY, move || async move { Ok(vec![at(1), at(2), at(3)]) }).await;
+        assert!(found.is_well && found.took >= HASTY, "{found:?}");
+        // Of several reasons one is told, whichever address is the first.
+        for order in [[at(1), at(2)], [at(2), at(1)]] {
+            let found = probe_named(address.port(), HASTY, move || async move { Ok(order.to_vec()) }).await;
+            assert_eq!(found.why, "connection refused");
+        }
     });
 }
 
@@ -263,13 +318,22 @@ fn a_name_that_is_not_there_does_not_resolve() {
 #[test]
 fn nothing_comes_of_a_probe_for_which_there_is_no_place() {
     run(async {
-        let recipe = hasty(at(answers("HTTP/1.1 200 OK\r\n\r\n").await));
+        let recipe = at(answers("HTTP/1.1 200 OK\r\n\r\n").await);
         let prober = prober(std::slice::from_ref(&recipe)).unwrap();
         let places = prober.places.acquire_many(MOST_PROBES as u32).await.unwrap();
-        assert_eq!((prober.probe(&recipe).await, prober.unmade()), (None, 1));
+        assert_eq!((prober.probe(&hasty(recipe.clone())).await, prober.unmade()), (None, 1));
         drop(places);
         assert!(prober.probe(&recipe).await.is_some_and(|outcome| outcome.is_well));
         assert_eq!((prober.unmade(), prober.places.available_permits()), (1, MOST_PROBES));
+
+        // The same where too many names are looked up.
+        let mut prober = prober;
+        prober.names = Names::with(Box::new(|_| Box::pin(std::future::pending())));
+        for nth in 0..MOST_LOOKUPS {
+            let silent = Recipe { timeout: Duration::from_millis(1), ..self::recipe(&format!("http://host{nth}/")) };
+            assert!(prober.probe(&silent).await.is_some());
+        }
+        assert_eq!((prober.probe(&hasty(self::recipe("http://another/"))).await, prober.unmade()), (None, 2));
     });
 }
 
