@@ -133,7 +133,8 @@ impl Prober {
 
 /// What others have written may be long: a name in a certificate, the words of a library.
 fn cut(mut why: String) -> String {
-    why.truncate(why.floor_char_boundary(MAX_WHY));
+    let end = (0..=why.len().min(MAX_WHY)).rev().find(|end| why.is_char_boundary(*end));
+    why.truncate(end.unwrap_or_default());
     why
 }
 
