@@ -275,7 +275,8 @@ fn name_of(what: &str, text: &str) -> Result<Name, String> {
 
 fn host_name() -> Result<String, String> {
     let uname = rustix::system::uname();
-    let name = uname.nodename().to_str().map_err(|_| "this host has no name in letters: say name = \"…\"".to_owned())?;
+    let name =
+        uname.nodename().to_str().map_err(|_| "this host has no name in letters: say name = \"…\"".to_owned())?;
     Ok(name.to_owned())
 }
 

@@ -100,7 +100,8 @@ impl Running {
         let (agent, host) = Host::start::<_, ByBook>("agent", socket, reached_at, machine, observe)?;
         let door = Door { agent, news };
         let mut running = Running { door, host: Some(host), faces: None, redis: None, address, gone };
-        let redis = config.redis.map(|address| redis::open(address, name.as_str(), config.password.as_deref(), &running.door));
+        let redis =
+            config.redis.map(|address| redis::open(address, name.as_str(), config.password.as_deref(), &running.door));
         running.redis = redis.transpose()?;
         running.faces = Some(running.open_faces(config, prober, recipes, rounds)?);
         Ok(running)

@@ -57,20 +57,24 @@ enum What {
         flags: Flags,
     },
     /// Make a key that the members of a fleet share.
-    #[command(after_help = "The file is for its owner's eyes only; every member needs a copy. To replace a key while all
+    #[command(
+        after_help = "The file is for its owner's eyes only; every member needs a copy. To replace a key while all
 go on, put the new one on a line below the old one at every member and send SIGHUP, then the new one above, then take
-the old one out.")]
+the old one out."
+    )]
     Key {
         /// Where to put it. What is there already stays.
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
     /// Make an authority for a fleet, and certificates for its members.
-    #[command(after_help = "The folder gets ca.pem, ca.key, and NAME.pem and NAME.key for each member. Every member needs
+    #[command(
+        after_help = "The folder gets ca.pem, ca.key, and NAME.pem and NAME.key for each member. Every member needs
 ca.pem, its own certificate and its own key; keep ca.key away from all of them. What is there already stays.
 
 Example:
-  skein edge certificates papers --fleet shop ams-1 ams-2 cph-1")]
+  skein edge certificates papers --fleet shop ams-1 ams-2 cph-1"
+    )]
     Certificates {
         /// The folder to put them into.
         #[arg(value_name = "DIR")]
@@ -158,7 +162,10 @@ fn live(config: &Config, deaf_to: Option<&Path>) -> Verdict {
 /// Whatever reads so far is sound.
 fn check(config: &Config) -> Verdict {
     let (me, plural) = (&config.me, |count: usize| if count == 1 { "" } else { "s" });
-    output::line(format_args!("member {} of fleet {}, in {}, reached at {}", me.name, config.fleet, me.place, me.address));
+    output::line(format_args!(
+        "member {} of fleet {}, in {}, reached at {}",
+        me.name, config.fleet, me.place, me.address
+    ));
     output::line(format_args!("listens at {}; members know each other by {}", config.listen, config.known_by()));
     let seeds = config.seeds.iter().filter(|seed| **seed != me.address).count();
     match seeds + config.gateways.len() {
@@ -172,7 +179,10 @@ fn check(config: &Config) -> Verdict {
     let faces = [("its page is at http://", config.http), ("clients of Redis are served at ", config.redis)];
     for (what, address) in faces {
         if let Some(address) = address {
-            output::line(format_args!("{what}{address}{}", if config.password.is_some() { ", by password" } else { "" }));
+            output::line(format_args!(
+                "{what}{address}{}",
+                if config.password.is_some() { ", by password" } else { "" }
+            ));
         }
     }
     output::line(format_args!("watches {} origin{}", config.origins.len(), plural(config.origins.len())));
@@ -185,7 +195,11 @@ fn key(file: &Path) -> Verdict {
     }
     let key = Key::draw().map_err(Mistake)?;
     write(file, &format!("# A key of a fleet, for members only.\n{}\n", key.written()), 0o600)?;
-    output::line(format_args!("{}: a new key; say key_file = {:?} at every member", file.display(), file.display().to_string()));
+    output::line(format_args!(
+        "{}: a new key; say key_file = {:?} at every member",
+        file.display(),
+        file.display().to_string()
+    ));
     Ok(true)
 }
 
@@ -198,7 +212,9 @@ fn certificates(folder: &Path, fleet: &str, days: u32, members: &[String]) -> Ve
     for member in members {
         let name = Name::new(member).map_err(|wrong| Mistake(format!("member {member:?}: {wrong}")))?;
         if name.as_str() == "ca" {
-            return Err(Mistake("a member called ca would have the files of the authority: give it another name".into()));
+            return Err(Mistake(
+                "a member called ca would have the files of the authority: give it another name".into(),
+            ));
         }
         let file = |suffix: &str| folder.join(format!("{name}.{suffix}"));
         let files = Files { ca: ca.clone(), cert: file("pem"), key: file("key") };

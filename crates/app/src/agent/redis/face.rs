@@ -254,7 +254,8 @@ impl Face {
     }
 
     fn information(&self) -> String {
-        let (version, uptime, clients) = (env!("CARGO_PKG_VERSION"), self.since.elapsed().as_secs(), self.clients.len());
+        let (version, uptime, clients) =
+            (env!("CARGO_PKG_VERSION"), self.since.elapsed().as_secs(), self.clients.len());
         format!(
             "# Server\r\nredis_version:7.4.0\r\nredis_mode:standalone\r\nskein_version:{version}\r\nskein_agent:{}\r\n\
              uptime_in_seconds:{uptime}\r\n\r\n# Clients\r\nconnected_clients:{}\r\n",
@@ -397,7 +398,9 @@ fn refused(events: &[agent::Event]) -> Option<Failure> {
         let agent::Event::Unchanged(_, why) = event else { return None };
         Some(Failure::of(match why {
             Unchanged::NotReady => "TRYAGAIN this agent does not know yet what the others know",
-            Unchanged::Reserved => "ERR keys that begin with @ are the fleet's own: it writes them, and you may read them",
+            Unchanged::Reserved => {
+                "ERR keys that begin with @ are the fleet's own: it writes them, and you may read them"
+            }
             Unchanged::Map(Refused::Key { .. } | Refused::Name) => "ERR a key has 1 to 1024 bytes",
             Unchanged::Map(Refused::Value { .. }) => "ERR a value has at most 65536 bytes",
             Unchanged::Map(Refused::Full) => "OOM the map has no room for more keys",

@@ -93,12 +93,15 @@ impl Wish {
             (b"unsubscribe", _) => Wish::Unsubscribe { channels: all(), are_patterns: false },
             (b"punsubscribe", _) => Wish::Unsubscribe { channels: all(), are_patterns: true },
             (b"publish", _) => {
-                return Err(Failure::of("ERR what is published here is what changes: SET a key, and all who listen hear"));
+                return Err(Failure::of(
+                    "ERR what is published here is what changes: SET a key, and all who listen hear",
+                ));
             }
             (b"scan", _) => return Err(Failure::of("ERR there is no SCAN here: KEYS does not hold up the agent")),
             (
-                b"ping" | b"echo" | b"reset" | b"auth" | b"select" | b"client" | b"config" | b"dbsize" | b"get" | b"mget"
-                | b"exists" | b"strlen" | b"type" | b"keys" | b"set" | b"del" | b"unlink" | b"subscribe" | b"psubscribe",
+                b"ping" | b"echo" | b"reset" | b"auth" | b"select" | b"client" | b"config" | b"dbsize" | b"get"
+                | b"mget" | b"exists" | b"strlen" | b"type" | b"keys" | b"set" | b"del" | b"unlink" | b"subscribe"
+                | b"psubscribe",
                 _,
             ) => return arity(),
             _ => return Err(Failure::unknown(args)),

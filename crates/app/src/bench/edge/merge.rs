@@ -1,53 +1,13 @@
-//! `skein bench edge`: what this machine does with the map of the edge. So far
-//! that is one figure, how many records a second a map takes from others.
+//! How many records a second one core takes into a map, from the bytes of
+//! datagrams and of larger answers.
 
 use std::time::Instant;
 
 use bytes::Bytes;
-use clap::{Args, ValueEnum};
-use serde::Serialize;
 use skein_edge::MemberId;
 use skein_edge::dots::Actor;
 use skein_edge::map::{Delta, Map};
 use skein_machine::wire::{self, VERSION};
-
-use crate::cli::{Verdict, output};
-
-#[derive(Args)]
-#[command(
-    after_help = "merge_rate: records that one core takes into a map in a second, from the bytes of datagrams and of
-larger answers: 20,000 keys from 16 members, new ones and those that replace others in turn. The median
-of nine. The exit code is 1 when a figure misses its bar.
-
-Example:
-  skein bench edge --figure merge_rate --json"
-)]
-pub(crate) struct Arguments {
-    /// Only this figure.
-    #[arg(long, value_name = "F")]
-    figure: Option<Figure>,
-    /// One JSON object a line.
-    #[arg(long)]
-    json: bool,
-}
-
-/// What can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Figure {
-    MergeRate,
-}
-
-/// A figure, as it is printed.
-#[derive(Serialize)]
-struct Row {
-    figure: &'static str,
-    value: f64,
-    unit: &'static str,
-}
-
-/// Records a second, at least.
-const BAR: f64 = 1e6;
 
 /// Keys of the map, as many as a fleet may have origins.
 const KEYS: usize = 20_000;
@@ -61,19 +21,11 @@ const TIMES: usize = 9;
 /// What fits a datagram, and what does not.
 const SIZES: [usize; 2] = [1_300, 1 << 18];
 
-pub(crate) fn command(arguments: &Arguments) -> Verdict {
-    // There is one figure, so whoever asks for one asks for it.
-    let Figure::MergeRate = arguments.figure.unwrap_or(Figure::MergeRate);
+/// Records a second, the median of some tries.
+pub(super) fn rate() -> f64 {
     let mut rates: Vec<f64> = (0..TIMES).map(|nth| merge_rate(SIZES[nth % SIZES.len()])).collect();
     rates.sort_by(f64::total_cmp);
-    let value = rates[TIMES / 2];
-    if arguments.json {
-        output::json(&Row { figure: "merge_rate", value, unit: "records/s" });
-    } else {
-        let verdict = if value >= BAR { "" } else { "MISSED" };
-        output::line(format_args!("merge_rate {value:.0} records/s  at least {BAR:.0} {verdict}"));
-    }
-    Ok(value >= BAR)
+    rates[TIMES / 2]
 }
 
 /// Records that are taken in a second, of which every second replaces one.
