@@ -169,7 +169,8 @@ fn whoever_is_not_there_refuses() {
     run(async {
         let nowhere = nowhere().await;
         assert_eq!(failure(at(nowhere)).await, "connection refused");
-        assert_eq!(failure(recipe(&format!("https://{nowhere}/"))).await, "connection refused");
+        let secret = Recipe { trust: Trust::Anybody, ..recipe(&format!("https://{nowhere}/")) };
+        assert_eq!(failure(secret).await, "connection refused");
         assert_eq!(failure(recipe(&format!("tcp://{nowhere}"))).await, "connection refused");
         let named = recipe(&format!("http://localhost:{}/", nowhere.port()));
         assert_eq!(failure(named).await, "connection refused", "whatever other addresses the name has");

@@ -156,6 +156,23 @@ fn what_is_no_tls_is_told_so() {
     });
 }
 
+/// Hosts differ, but none of them knows an authority that was made just now.
+#[test]
+fn whom_the_system_believes_is_asked_of_the_system() {
+    let signer = Signer::new("system");
+    run(async {
+        let address = secret(acceptor(&signer.issue("localhost"), BOTH, None)).await;
+        let recipe = by_name(address, Trust::System);
+        match prober(std::slice::from_ref(&recipe)) {
+            Ok(prober) => {
+                let outcome = prober.probe(&recipe).await.unwrap();
+                assert_eq!((outcome.is_well, &outcome.why[..]), (false, "certificate signed by an unknown authority"));
+            }
+            Err(why) => assert!(why.contains("ca-certificates"), "{why}"),
+        }
+    });
+}
+
 #[test]
 fn authorities_are_read_before_the_first_probe_and_only_where_they_are_needed() {
     let missing = Trust::Authority(PathBuf::from("no-such-file.pem"));
