@@ -1,6 +1,7 @@
 //! Nodes as processes, as an operator runs them: with certificates, when a
 //! machine is lost, when messages are long, and while a cluster is upgraded.
 
+mod agents;
 mod backup;
 mod explain;
 mod large;

@@ -45,9 +45,13 @@ impl Place {
     }
 
     pub(crate) fn start(&mut self, config: &str, node: &str, more: &[&str]) {
+        self.start_as(node, &[&["node", "--config", config, "--node", node], more].concat());
+    }
+
+    /// Starts a process that says in its first line that it is ready.
+    pub(crate) fn start_as(&mut self, node: &str, arguments: &[&str]) {
         let log = fs::File::create(self.folder.join(format!("{node}.log"))).unwrap();
-        let mut command = self.skein(&["node", "--config", config, "--node", node]);
-        let mut child = command.args(more).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = self.skein(arguments).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
         assert!(line.contains("is ready"), "{line}{}", self.log_of(node));
