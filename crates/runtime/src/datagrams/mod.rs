@@ -15,6 +15,7 @@ mod handle;
 mod host;
 mod meters;
 mod seal;
+mod still;
 mod streams;
 
 pub use frames::MOST_FRAME;
@@ -23,3 +24,5 @@ pub use handle::{Handle, Unheard};
 pub use host::{Addresses, Host, Socket};
 pub use meters::{Meter, Meters};
 pub use seal::{AROUND, Key, Keys};
+#[doc(hidden)]
+pub use still::still;
