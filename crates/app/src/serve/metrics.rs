@@ -120,7 +120,7 @@ const MACHINES: [(&str, &str); 33] = [
 
 /// What a family of numbers says, and its lines.
 #[derive(Default)]
-pub(super) struct Family {
+pub(crate) struct Family {
     kind: &'static str,
     help: &'static str,
     lines: String,
@@ -181,15 +181,15 @@ fn syncs(status: &NodeStatus, labels: impl Fn(&ReplicaStatus) -> String) -> Fami
 }
 
 impl Family {
-    pub(super) fn new(kind: &'static str, help: &'static str) -> Family {
+    pub(crate) fn new(kind: &'static str, help: &'static str) -> Family {
         Family { kind, help, lines: String::new() }
     }
 
-    pub(super) fn line(&mut self, name: &str, labels: &str, value: f64) {
+    pub(crate) fn line(&mut self, name: &str, labels: &str, value: f64) {
         let _ = writeln!(self.lines, "skein_{name}{{{labels}}} {value}");
     }
 
-    pub(super) fn write(&self, name: &str, text: &mut String) {
+    pub(crate) fn write(&self, name: &str, text: &mut String) {
         if !self.lines.is_empty() {
             let Family { kind, help, lines } = self;
             let _ = write!(text, "# HELP skein_{name} {help}\n# TYPE skein_{name} {kind}\n{lines}");
@@ -198,7 +198,7 @@ impl Family {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::serve::http::SyncStatus;
 

@@ -1,9 +1,9 @@
 //! What a node serves: the faces that clients see.
 
-mod door;
+pub(crate) mod door;
 mod face_metrics;
 pub(crate) mod http;
-mod metrics;
+pub(crate) mod metrics;
 pub(crate) mod multicast;
 pub(crate) mod resp;
 pub(crate) mod store;
