@@ -5,7 +5,6 @@
 //! Nothing here decides anything. What is true is found out by the machines of
 //! the crate `edge`, which know neither sockets nor clocks.
 
-#[allow(dead_code)] // until an agent runs, only tests open it
 pub(crate) mod config;
 mod http;
 mod lives;

@@ -21,6 +21,7 @@ use skein_runtime::streams::Server;
 use tokio::sync::{broadcast, mpsc, oneshot};
 
 use super::config::{Config, keys};
+use super::http::{About, Http};
 use super::probe::{Prober, Recipe};
 use super::{Door, MOST_NEWS, News, redis};
 
@@ -48,6 +49,7 @@ pub(crate) struct Running {
     door: Door,
     host: Option<Host>,
     faces: Option<Faces>,
+    http: Option<SocketAddr>,
     redis: Option<Server<redis::Call>>,
     address: SocketAddr,
     /// Hears once that it has left.
@@ -99,17 +101,21 @@ impl Running {
         };
         let (agent, host) = Host::start::<_, ByBook>("agent", socket, reached_at, machine, observe)?;
         let door = Door { agent, news };
-        let mut running = Running { door, host: Some(host), faces: None, redis: None, address, gone };
+        let mut running = Running { door, host: Some(host), faces: None, http: None, redis: None, address, gone };
         let redis =
             config.redis.map(|address| redis::open(address, name.as_str(), config.password.as_deref(), &running.door));
         running.redis = redis.transpose()?;
-        running.faces = Some(running.open_faces(config, prober, recipes, rounds)?);
+        let page = config.http.map(listen).transpose()?;
+        running.http = page.as_ref().map(|(_, address)| *address);
+        let listener = page.map(|(listener, _)| listener);
+        running.faces = Some(running.open_faces(config, listener, prober, recipes, rounds)?);
         Ok(running)
     }
 
     fn open_faces(
         &self,
         config: &Config,
+        page: Option<std::net::TcpListener>,
         prober: Prober,
         recipes: Arc<[Recipe]>,
         rounds: mpsc::Receiver<Round>,
@@ -119,15 +125,29 @@ impl Running {
         let listens = self.redis.as_ref().map(|server| (self.door.news.subscribe(), server.caller()));
         let agent = self.door.agent.clone();
         let (stop, stopped) = oneshot::channel::<()>();
-        let _ = config;
+        let prober = Arc::new(prober);
+        let http = Http::new(about(config, agent.clone(), prober.clone()), self.door.clone())?;
         let live = move || {
             runtime.block_on(async move {
-                tokio::spawn(probe_all(Arc::new(prober), recipes, rounds, agent));
+                tokio::spawn(probe_all(prober, recipes, rounds, agent));
                 if let Some((news, caller)) = listens {
                     tokio::spawn(redis::pass_on(news, caller));
                 }
-                let _ = stopped.await;
+                let page = async move {
+                    let Some(page) = page else { return std::future::pending().await };
+                    let listener = tokio::net::TcpListener::from_std(page).expect("a listener is a listener");
+                    if let Err(error) = http.serve(listener).await {
+                        tracing::error!(%error, "the page is served no more");
+                    }
+                    std::future::pending().await
+                };
+                tokio::select! {
+                    () = page => {}
+                    _ = stopped => {}
+                }
             });
+            // A name that is being looked up may take its time, and nobody waits for it any more.
+            runtime.shutdown_background();
         };
         let thread = std::thread::Builder::new().name("faces".to_owned()).spawn(live).map_err(no_thread)?;
         Ok(Faces { stop: Some(stop), thread: Some(thread) })
@@ -145,7 +165,7 @@ impl Running {
 
     /// Where its page is.
     pub(crate) fn http_address(&self) -> Option<SocketAddr> {
-        None
+        self.http
     }
 
     /// Whether it has ended by itself, which is a bug.
@@ -200,6 +220,31 @@ impl Drop for Faces {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+/// Where the page is to be served. It is open before anything is said of it.
+fn listen(address: SocketAddr) -> Result<(std::net::TcpListener, SocketAddr), String> {
+    let cannot = |error| format!("cannot listen for HTTP at {address}: {error}");
+    let listener = std::net::TcpListener::bind(address).map_err(cannot)?;
+    listener.set_nonblocking(true).map_err(cannot)?;
+    let address = listener.local_addr().map_err(cannot)?;
+    Ok((listener, address))
+}
+
+/// What the page says besides what the machine knows.
+fn about(config: &Config, agent: Handle<Agent>, prober: Arc<Prober>) -> About {
+    let urls = config.origins.iter().map(|(origin, recipe)| (origin.name.clone(), recipe.target.to_string())).collect();
+    About {
+        name: config.me.name.clone(),
+        place: config.me.place.clone(),
+        urls,
+        token: config.password.clone(),
+        hosts: config.http_hosts.clone(),
+        counters: Box::new(move |tell| {
+            agent.meters().tell(&mut |name, _, count| tell(name, count));
+            tell("edge_probes_unmade_total", prober.unmade());
+        }),
     }
 }
 

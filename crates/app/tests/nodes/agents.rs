@@ -83,7 +83,9 @@ impl Fleet {
             .map(|agent| bulk(&format!("@member/{}", agent.name)))
             .collect();
         for name in living {
-            wait(&format!("{name} to see all"), || self.redis(name).ask(&["KEYS", "@member/*"]) == array(lines.clone()));
+            wait(&format!("{name} to see all"), || {
+                self.redis(name).ask(&["KEYS", "@member/*"]) == array(lines.clone())
+            });
             wait(&format!("{name} to be well"), || self.page(name, "/healthz").0 == 200);
         }
     }
@@ -126,9 +128,8 @@ fn state(reply: &Reply) -> &str {
 #[test]
 fn an_origin_is_watched_by_one_and_by_another_when_that_dies() {
     let origin = ports::free();
-    let config = format!(
-        "[[origins]]\nname = \"toy\"\nurl = \"http://{origin}/health\"\ninterval_ms = 300\ntimeout_ms = 200\n"
-    );
+    let config =
+        format!("[[origins]]\nname = \"toy\"\nurl = \"http://{origin}/health\"\ninterval_ms = 300\ntimeout_ms = 200\n");
     let mut fleet = Fleet::of("agents", &["a", "b", "c"], &config);
     let toy = fleet.place.skein(&["edge", "origin", "--listen", &origin.to_string()]).spawn().unwrap();
     fleet.place.nodes.push(("toy".to_owned(), toy));
@@ -185,7 +186,9 @@ fn what_one_writes_all_read_and_what_one_removes_is_gone() {
     }
     a.say(&["GET", "k000"]).unwrap();
     assert!((0..200).all(|_| a.hear().unwrap() == ok()) && a.hear().unwrap() == bulk(&long));
-    wait("all of it", || fleet.redis("b").ask(&["KEYS", "k*"]) == array((0..200).map(|nth| bulk(&format!("k{nth:03}")))));
+    wait("all of it", || {
+        fleet.redis("b").ask(&["KEYS", "k*"]) == array((0..200).map(|nth| bulk(&format!("k{nth:03}"))))
+    });
     assert_eq!(fleet.get("b", "k150"), bulk(&long));
     let refused = |words: &[&str]| match fleet.redis("a").ask(words) {
         Reply::Error(why) => why,
@@ -275,9 +278,13 @@ fn with_certificates_everything_goes_by_tls() {
     fleet.settle();
     assert_eq!(fleet.redis("a").ask(&["SET", "k", "v"]), ok());
     wait("c to hear", || fleet.get("c", "k") == bulk("v"));
-    assert!(fleet.page("b", "/metrics").1.lines().any(|line| {
-        line.starts_with("skein_edge_datagrams_in_total") && line.ends_with(" 0")
-    }));
+    assert!(
+        fleet
+            .page("b", "/metrics")
+            .1
+            .lines()
+            .any(|line| { line.starts_with("skein_edge_datagrams_in_total") && line.ends_with(" 0") })
+    );
     fleet.place.kill("b");
     fleet.place.wait_for("a", "a member is down", 1);
     // In the clear nobody is heard.

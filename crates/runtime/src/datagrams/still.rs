@@ -3,9 +3,14 @@
 //! machine. It has no socket and no timers: what its machine wants said or waited
 //! for is dropped.
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use skein_machine::{Effect, Machine, Out, Time};
 
+use super::ground::{Ground, Security};
 use super::handle::{Call, Handle};
+use super::seal::{Key, Keys};
 
 /// The way to a machine that stands still at this time. It is made on its thread, ends when nobody holds the way to it
 /// any more, and what it says to commands is told to `tell` first, and then to whoever commanded.
@@ -17,10 +22,12 @@ pub fn still<M: Machine + 'static>(
 where
     M::Command: Send,
 {
-    let (handle, mut taken) = Handle::new();
+    let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+    let keys = Keys::of(vec![Key::of_words("nobody")]).expect("one key is enough");
+    let (handle, mut orders) = Handle::new(Arc::new(Ground::new(nowhere, Security::Keys(keys))));
     std::thread::spawn(move || {
         let (mut machine, mut out) = (make(), Out::new());
-        while let Some(call) = taken.blocking_recv() {
+        while let Some(call) = orders.calls.blocking_recv() {
             match call {
                 Call::Look(look) => look(&machine, now),
                 Call::Command(command, then) => {
@@ -35,7 +42,7 @@ where
                     }
                     then(&machine, now, &events);
                 }
-                Call::Stop => return,
+                Call::Secure(_) | Call::BeDeafTo(_) => {}
             }
         }
     });
