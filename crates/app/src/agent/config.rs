@@ -352,7 +352,7 @@ fn tempo(file: &TempoFile) -> Result<Tempo, String> {
     if cut_every.is_zero() || cut_every > day {
         return Err(format!("cut_every_s = {}: from a second to a day makes sense", file.cut_every_s));
     }
-    if expel_after < 10 * cut_every.min(day / 10) && expel_after < Duration::from_secs(60) || expel_after > 365 * day {
+    if !(Duration::from_secs(60)..=365 * day).contains(&expel_after) {
         return Err(format!("expel_after_s = {}: from a minute to a year makes sense", file.expel_after_s));
     }
     Ok(Tempo { cut_every, expel_after, ..Tempo::default() })
@@ -401,4 +401,62 @@ fn origin(file: &OriginFile) -> Result<(Origin, Recipe), String> {
     };
     let interval = Duration::from_millis(*interval_ms);
     Ok((Origin { name: name_of("name", name)?, interval, fall: *fall, rise: *rise }, recipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The example with everything in it that can be said, taken at its word.
+    const EXAMPLE: &str = include_str!("../../../../docs/edge.toml");
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(text, &Flags::default())
+    }
+
+    #[test]
+    fn the_example_is_sound() {
+        let flags = Flags { name: Some("a".into()), http: "127.0.0.1:1".parse().ok(), ..Flags::default() };
+        let config = Config::parse(EXAMPLE, &flags).unwrap();
+        assert_eq!((config.fleet.as_str(), config.me.name.as_str(), config.seeds.len()), ("tour", "a", 3));
+        assert_eq!((config.origins.len(), config.http.map(|http| http.port()), config.redis), (2, Some(1), None));
+        assert_eq!((config.tempo, config.pace), (Tempo::default(), Pace::of(64)), "what it names is what is usual");
+    }
+
+    #[test]
+    fn all_that_the_example_leaves_out_can_be_said() {
+        let folder = std::env::temp_dir().join(format!("skein-edge-example-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("edge.key"), Key::draw().unwrap().written()).unwrap();
+        fs::write(folder.join("edge.password"), "secret\n").unwrap();
+        let said = EXAMPLE.lines().filter_map(|line| {
+            let hidden = line.strip_prefix("# ").filter(|line| line.contains(" = ") || line.starts_with("[tempo]"));
+            let is_papers = |line: &str| ["ca = \"p", "cert = ", "key = "].iter().any(|start| line.starts_with(start));
+            let line = hidden.filter(|line| !line.starts_with("insecure")).unwrap_or(line);
+            (!is_papers(line) && !line.starts_with("ca = ")).then_some(line)
+        });
+        let text = said.collect::<Vec<_>>().join("\n");
+        let text = text.replace("edge.key", &folder.join("edge.key").display().to_string());
+        let text = text.replace("edge.password\"  #", &format!("{}\"  #", folder.join("edge.password").display()));
+        let config = parse(&text).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!((config.known_by(), config.password.as_deref(), config.me.weight), ("a key", Some("secret"), 200));
+        assert_eq!((config.gateways.len(), config.http_hosts.len(), config.redis.is_some()), (1, 1, true));
+        let (toy, recipe) = &config.origins[0];
+        assert_eq!((toy.fall, toy.rise, recipe.timeout.as_millis()), (3, 2, 500));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_said_with_what_does() {
+        let refused = |more: &str| parse(&format!("fleet = \"f\"\nname = \"a\"\n{more}")).unwrap_err();
+        assert!(refused("weight = 100001").contains("100000 is the most"));
+        assert!(refused("[tempo]\ncut_every_s = 0").contains("from a second to a day"));
+        assert!(refused("[tempo]\nexpel_after_s = 1").contains("from a minute to a year"));
+        assert!(refused("[tempo]\nsize = 1").contains("unknown field `size`"));
+        assert!(refused("key_file = \"k\"\n[tls]\nca = \"c\"\ncert = \"c\"\nkey = \"k\"").contains("by one of them"));
+        let origin = |more: &str| refused(&format!("[[origins]]\nname = \"o\"\nurl = \"https://h/\"\n{more}"));
+        assert!(origin("ca = \"ca.pem\"\ninsecure = true").contains("one of them"));
+        assert!(origin("expect = \"fine\"").contains("no status"));
+        assert!(origin("rise = 1001").contains("1 to 1000 in a row"));
+    }
 }
