@@ -401,7 +401,7 @@ fn refused(events: &[agent::Event]) -> Option<Failure> {
             Unchanged::Reserved => {
                 "ERR keys that begin with @ are the fleet's own: it writes them, and you may read them"
             }
-            Unchanged::Map(Refused::Key { .. } | Refused::Name) => "ERR a key has 1 to 1024 bytes",
+            Unchanged::Map(Refused::Key { .. } | Refused::Name) => "ERR a key has at most 1024 bytes",
             Unchanged::Map(Refused::Value { .. }) => "ERR a value has at most 65536 bytes",
             Unchanged::Map(Refused::Full) => "OOM the map has no room for more keys",
         }))

@@ -170,7 +170,7 @@ pub(super) fn deaths(town: &mut Town, rounds: usize) -> Result<Deaths, Mistake> 
         let mut known: BTreeMap<usize, u64> = BTreeMap::new();
         let mut false_deaths = 0;
         town.hear_until(Instant::now() + Duration::from_secs(15), |told| {
-            let is_death = told.topic == "member" && told.data["source"] == "gossip" && told.data["state"] == "down";
+            let is_death = told.topic == "member" && told.data["source"] == "gossip" && told.data["state"] == "dead";
             if is_death && told.data["name"] == name.as_str() {
                 known.entry(told.by).or_insert(told.at_ms.saturating_sub(died));
             } else if is_death {
