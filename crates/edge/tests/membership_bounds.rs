@@ -21,7 +21,12 @@ fn machine(process: u16, seeds: &[u16]) -> Membership {
 
 /// What a member in this life says first.
 fn hello(member: &Member) -> Message {
+    hello_of(member, false)
+}
+
+fn hello_of(member: &Member, is_inside: bool) -> Message {
     message(1, |writer| {
+        writer.flag(is_inside);
         member.encode(writer);
         writer.u32(0);
     })
@@ -152,6 +157,22 @@ fn it_asks_until_it_is_let_in() {
         assert_eq!(asked.count(), 1, "at others than itself");
         machine.on_timer(Time::ZERO, Timer::Ask, &mut out);
     }
+}
+
+/// A fleet that looks for its seeds may have somebody of the same name: it is asked, and not believed.
+#[test]
+fn nobody_comes_in_because_a_fleet_says_hello() {
+    let (mut machine, mut out) = started(1, &[0, 2]);
+    out.drain();
+    machine.on_message(Time::ZERO, ProcessId(2), hello_of(&member(2), true), &mut out);
+    let (heard, told) = said(&mut out);
+    assert!(matches!(&heard[..], [(ProcessId(2), Message::Hello { is_inside: false, .. })]), "{heard:?}");
+    assert!(told.is_empty() && !machine.is_inside());
+    // Two who both ask have nobody else to ask.
+    machine.on_message(Time::ZERO, ProcessId(2), hello_of(&member(2), false), &mut out);
+    let (heard, told) = said(&mut out);
+    assert!(heard.iter().any(|(to, said)| *to == ProcessId(2) && matches!(said, Message::Welcome { .. })));
+    assert_eq!(told, [Event::Joined, Event::Up(member(2))]);
 }
 
 /// It is there, after all, and only has to be known again.

@@ -60,12 +60,22 @@ impl Membership {
 
     /// Says hello to somebody.
     pub(super) fn knock(&mut self, whom: ProcessId, out: &mut Out<Self>) {
-        out.send(whom, Message::Hello { me: self.me.clone() });
+        out.send(whom, Message::Hello { me: self.me.clone(), is_inside: self.is_inside() });
     }
 
-    pub(super) fn on_hello(&mut self, now: Time, from: ProcessId, newcomer: &Identity, out: &mut Out<Self>) {
+    pub(super) fn on_hello(
+        &mut self,
+        now: Time,
+        from: ProcessId,
+        newcomer: &Identity,
+        is_inside: bool,
+        out: &mut Out<Self>,
+    ) {
         match self.phase {
             Phase::Inside => {}
+            // A fleet that looks for its seeds has found one. To come in at its word would be to come in unasked: it
+            // may have somebody of this name.
+            Phase::Asking if is_inside => return self.knock(from, out),
             // Two who ask each other are a fleet. Not so one whose name is taken: it would found one of its own.
             Phase::Asking if self.refused.is_none() && newcomer.id != self.me.id => self.come_in(out),
             Phase::Asking | Phase::Leaving(_) | Phase::Gone => return,

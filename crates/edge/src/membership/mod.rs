@@ -382,7 +382,7 @@ impl Machine for Membership {
     fn on_message(&mut self, now: Time, from: ProcessId, message: Message, out: &mut Out<Self>) {
         match message {
             Message::Packet(packet) => self.on_packet(now, from, packet, out),
-            Message::Hello { me } => self.on_hello(now, from, &me, out),
+            Message::Hello { me, is_inside } => self.on_hello(now, from, &me, is_inside, out),
             Message::Welcome { state } => self.on_welcome(now, from, state, out),
             Message::Refused { why } => self.on_refused(why, out),
             Message::Exchange { state, is_question } => self.on_exchange(now, from, state, is_question, out),

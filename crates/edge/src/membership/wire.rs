@@ -16,7 +16,7 @@ pub enum Message {
     /// What the gossip beneath has to say.
     Packet(Packet),
     /// May I come in? Said to an address, before it is known who is there.
-    Hello { me: Identity },
+    Hello { me: Identity, is_inside: bool },
     /// You are in, and this is all that I know.
     Welcome { state: Vec<Update> },
     /// You are not.
@@ -50,8 +50,9 @@ impl Wire for Message {
                 writer.u8(PACKET);
                 packet.encode(writer);
             }
-            Message::Hello { me } => {
+            Message::Hello { me, is_inside } => {
                 writer.u8(HELLO);
+                writer.flag(*is_inside);
                 me.encode(writer);
             }
             Message::Welcome { state } => {
@@ -90,7 +91,7 @@ impl Wire for Message {
         const MOST: usize = MAX_MEMBERS + 1;
         Ok(match reader.u8()? {
             PACKET => Message::Packet(Packet::decode(reader)?),
-            HELLO => Message::Hello { me: Identity::decode(reader)? },
+            HELLO => Message::Hello { is_inside: reader.flag()?, me: Identity::decode(reader)? },
             WELCOME => Message::Welcome { state: reader.list("a fleet", MOST)? },
             REFUSED => Message::Refused { why: Refusal::decode(reader)? },
             EXCHANGE => {
@@ -194,7 +195,7 @@ mod tests {
             .collect();
         let holder = Member::clone(&identity(3).member);
         all.extend([
-            Message::Hello { me: identity(1) },
+            Message::Hello { me: identity(1), is_inside: true },
             Message::Welcome { state: updates.clone() },
             Message::Refused { why: Refusal::Taken { holder } },
             Message::Refused { why: Refusal::Full },
