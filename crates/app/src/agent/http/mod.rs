@@ -107,7 +107,7 @@ impl Http {
         Ok(Http { told: Arc::new(told), guard: Arc::new(guard) })
     }
 
-    /// Serves whoever comes in here, until it is dropped or the agent has stopped.
+    /// Serves whoever comes in here, until it is dropped.
     pub(crate) async fn serve(self, listener: TcpListener) -> io::Result<()> {
         let visitors = Visitors::of(listener)?;
         let Http { told, guard } = self;

@@ -12,7 +12,15 @@ use super::text::base64;
 
 const DOCUMENT: &str = include_str!("page/index.html");
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+const SCRIPT: &str = concat!(
+    include_str!("page/elements.js"),
+    "\n",
+    include_str!("page/known.js"),
+    "\n",
+    include_str!("page/drawing.js"),
+    "\n",
+    include_str!("page/person.js"),
+);
 
 /// Where they go in the document.
 const STYLE_HERE: &str = "<style></style>";

@@ -43,9 +43,10 @@ impl Subject {
     }
 }
 
-/// What was found, if these bytes say so. What makes no sense was written by nobody of ours.
-pub(super) fn finding(value: &Bytes) -> Option<Finding> {
-    wire::from_bytes(value.clone(), VERSION).ok()
+/// What was found, if these bytes say so. What makes no sense was written by nobody of ours. It has memory of its own:
+/// what is kept for longer than the map keeps it must not hold on to all that came with it.
+pub(super) fn finding(value: &[u8]) -> Option<Finding> {
+    wire::from_bytes(Bytes::copy_from_slice(value), VERSION).ok()
 }
 
 /// A member's line, if these bytes are one.

@@ -15,6 +15,7 @@ use skein_edge::{Book, Member};
 use skein_machine::ProcessId;
 
 use super::events::MOST_LISTENERS;
+use super::glance::MOST_LINES;
 use super::history::MOST_CHANGES;
 use crate::agent::What;
 use crate::serve::metrics::tests::parse;
@@ -188,6 +189,20 @@ fn members_are_told_from_both_who_know_them() {
 }
 
 #[test]
+fn of_more_members_than_any_fleet_has_some_are_left_off() {
+    let served = open(|| {
+        let mut town = alone();
+        let mut map = afar("fra-1");
+        (0..MOST_LINES).for_each(|nth| write_line(&mut map, &format!("fra-{nth}"), "fra", true));
+        town.hear(&mut map);
+        town
+    });
+    let list = served.json("/members");
+    assert_eq!(list["left_off"], 1, "its own line is one more");
+    assert!(list["members"].as_array().unwrap().len() >= MOST_LINES);
+}
+
+#[test]
 fn the_map_is_told_in_pieces_and_readable() {
     let served = open(town);
     for nth in 0..2_500 {
@@ -352,6 +367,18 @@ fn an_agent_says_whether_it_is_well_and_why_not() {
     assert_eq!(served.get("/members").0, 503);
     let (status, body) = served.get("/nothing");
     assert!(status == 404 && body.contains("/origins/NAME"), "{body}");
+}
+
+#[test]
+fn nobody_waits_for_ever_for_an_agent_that_is_stuck() {
+    let served = open(alone);
+    let (let_go, waits) = std::sync::mpsc::channel::<()>();
+    served.door.agent.look(move |_, _| drop(waits.recv())).unwrap();
+    let (status, why) = served.get("/members");
+    assert!(status == 503 && why.contains("has not answered within 2 s"), "{status} {why}");
+    assert_eq!(served.get("/livez").0, 200);
+    drop(let_go);
+    assert_eq!(served.get("/members").0, 200);
 }
 
 /// When the last thing was told.

@@ -331,3 +331,33 @@ impl MapView {
         MapView { entries: entries.iter().map(view).collect(), next }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+    use skein_edge::health::{Finding, State};
+
+    #[test]
+    fn so_many_findings_are_told_at_once_but_never_no_origin() {
+        let name = |text: String| Name::new(&text).unwrap();
+        let mut history = History::new();
+        for (origin, places) in [("a", 15_000), ("b", 5_000), ("c", 1), ("d", 25_000)] {
+            for place in 0..places {
+                let finding = Finding { state: State::Up, by: name("m".into()), why: Bytes::new() };
+                history.hear(&name(format!("p{place}")), &name(origin.into()), Some(finding), UNIX_EPOCH);
+            }
+        }
+        let (agent, place, urls) = (name("m".into()), name("p0".into()), BTreeMap::new());
+        let duties = super::super::glance::Glance::of(&super::super::tests::agent()).duties();
+        let teller = Teller { agent: &agent, place: &place, urls: &urls, duties: &duties };
+        let told = |after| {
+            let wanted = Wanted { after, limit: 10, ..Wanted::default() };
+            let list = teller.origins(&history, &wanted, UNIX_EPOCH);
+            (list.origins.iter().map(|it| it.name).collect::<Vec<_>>(), list.next)
+        };
+        assert_eq!(told(None), (vec!["a", "b"], Some("/origins?limit=10&after=b".to_owned())));
+        assert_eq!(told(Some("b")), (vec!["c"], Some("/origins?limit=10&after=c".to_owned())));
+        assert_eq!(told(Some("c")), (vec!["d"], None));
+    }
+}

@@ -126,12 +126,10 @@ impl Watch {
         self.notes.lock().expect("nobody panics with it")
     }
 
-    /// Follows the news until the agent has stopped.
+    /// Follows the news. Of an agent that has stopped there is none, and what is known of it stays.
     pub(super) async fn follow(&self) {
         let mut news = self.door.news.subscribe();
-        if self.survey().await.is_err() {
-            return;
-        }
+        self.survey().await;
         loop {
             let mut together = Vec::new();
             let mut has_missed = false;
@@ -151,16 +149,20 @@ impl Watch {
             if has_missed {
                 // What is still to come is older than what is found now, and would be told in vain.
                 news = news.resubscribe();
-                if self.survey().await.is_err() {
-                    return;
-                }
+                self.survey().await;
                 self.events.tell_missed();
             }
         }
     }
 
-    /// Looks through what the fleet keeps of itself in the map.
-    async fn survey(&self) -> Result<(), Unheard> {
+    /// Looks through what the fleet keeps of itself in the map, if the agent lives to be looked at.
+    async fn survey(&self) {
+        if self.look_through().await.is_err() {
+            tracing::debug!("the agent stopped while its map was looked through");
+        }
+    }
+
+    async fn look_through(&self) -> Result<(), Unheard> {
         let watched = self.patiently(|agent| agent.health().origins().map(|origin| origin.name.clone()).collect());
         let watched: Vec<Name> = watched.await?;
         {
@@ -249,7 +251,7 @@ impl Watch {
     fn tell_changed(&self, at_ms: u64, key: &[u8], value: Option<&Bytes>, is_change: bool, by: Option<String>) {
         match Subject::of(key) {
             Subject::Finding { place, origin } => {
-                let finding = value.and_then(subject::finding);
+                let finding = value.and_then(|value| subject::finding(value));
                 let change = OriginChange {
                     at_ms,
                     name: origin.as_str(),
@@ -335,11 +337,27 @@ fn sentence(refusal: &Refusal) -> String {
 /// Remembers what the map says now under a key. Answers whether an origin has changed.
 fn note(notes: &mut Notes, key: &[u8], value: Option<&Bytes>, at: SystemTime) -> bool {
     match Subject::of(key) {
-        Subject::Finding { place, origin } => notes.history.hear(&place, &origin, value.and_then(subject::finding), at),
+        Subject::Finding { place, origin } => {
+            notes.history.hear(&place, &origin, value.and_then(|value| subject::finding(value)), at)
+        }
         Subject::Line { member } => {
             notes.learn(member);
             false
         }
         Subject::Fact => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_names_are_remembered() {
+        let mut notes = Notes { history: History::new(), names: BTreeMap::new(), refusal: None, has_left: false };
+        let name = |nth: usize| Name::new(&format!("m{nth}")).unwrap();
+        (0..=MOST_NAMES).for_each(|nth| notes.learn(name(nth)));
+        assert!(notes.name_of(name(MOST_NAMES - 1).id()).is_some());
+        assert!(notes.name_of(name(MOST_NAMES).id()).is_none(), "one too many");
     }
 }

@@ -1,231 +1,17 @@
-// What the page shows is what the agent has told it: lists when it begins, and every change since. Whatever comes from
-// elsewhere becomes text and never markup. Everything that can grow has a bound, named here.
-"use strict";
-
-const MOST_LOADED = 3000; // origins that are kept here; of a larger fleet those in trouble, and what is searched for
-const MOST_ROWS = 300; // origins that are shown at once
-const MOST_CHANGES = 100; // changes in the list
-const MOST_HISTORY = 32; // ups and downs of one origin
-const MOST_NAMED = 40; // members that are shown by name; more become tiles
-const MOST_PAIRS = 4; // places that are shown by name in a row; more become a strip
-const HOUR = 3600e3;
-
-const ORDER = ["down", "partly", "unknown", "up"];
-const token = new URLSearchParams(location.search).get("token");
-const $ = (id) => document.getElementById(id);
-
-const known = { agent: null, place: null, inside: false, ready: false, members: new Map(), origins: new Map(),
-  places: [], counts: {}, isWhole: true, changes: [] };
-const shown = { search: "", condition: null, open: new Map(), found: null };
-
-// ---- making elements
-
-function element(name, properties, ...children) {
-  const made = document.createElement(name);
-  for (const [property, value] of Object.entries(properties || {})) {
-    if (value === null || value === undefined) continue;
-    if (property in made) made[property] = value; else made.setAttribute(property, value);
-  }
-  made.append(...children.filter((child) => child !== null && child !== undefined));
-  return made;
-}
-
-function drawing(width, shapes, label) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  svg.setAttribute("class", "strip");
-  svg.setAttribute("viewBox", `0 0 ${width} 16`);
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("role", "img");
-  svg.setAttribute("aria-label", label);
-  for (const [kind, path] of Object.entries(shapes)) {
-    if (!path) continue;
-    const shape = document.createElementNS(space, "path");
-    shape.setAttribute("class", kind);
-    shape.setAttribute("d", path);
-    svg.append(shape);
-  }
-  return svg;
-}
-
-// What is up lies low and what is down stands tall, so that nobody needs to tell the colours apart.
-function bar(state, from, to) {
-  const [top, height] = { up: [10, 6], down: [0, 16], unknown: [14, 2] }[state];
-  return `M${from.toFixed(2)} ${top}H${to.toFixed(2)}V${top + height}H${from.toFixed(2)}Z`;
-}
-
-const number = (value) => value.toLocaleString("en");
-const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
-
-function span(milliseconds) {
-  const seconds = Math.max(0, Math.round(milliseconds / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86400)} days`;
-}
-
-// The agent's clock may not be this one's. Times are reckoned by the agent's.
-let behind = 0;
-const now = () => Date.now() - behind;
-const clock = (at) => new Date(at + behind).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-
-// ---- asking the agent
-
-function address(path) {
-  return token === null ? path : `${path}${path.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}`;
-}
-
-async function get(path) {
-  const answer = await fetch(address(path));
-  if (!answer.ok) throw new Error((await answer.text()).trim() || `the agent answers ${answer.status}`);
-  return answer.json();
-}
-
-async function origins(path, into) {
-  let list = null;
-  for (let next = path; next && into.size < MOST_LOADED; next = list.next) {
-    list = await get(next);
-    for (const origin of list.origins) into.set(origin.name, origin);
-  }
-  return list;
-}
-
-let loading = null;
-let again = false;
-
-// Reads all lists anew. What happens meanwhile is read once more afterwards, so nothing is lost in between.
-function load() {
-  if (loading) { again = true; return loading; }
-  loading = (async () => {
-    do {
-      again = false;
-      const [members, changes] = await Promise.all([get("/members"), get("/changes")]);
-      const found = new Map();
-      const list = await origins("/origins?history=1&limit=1000", found);
-      known.isWhole = list.next === null;
-      // Of a fleet that is too large those are known by name that come first, and all that are in trouble.
-      if (!known.isWhole) {
-        const troubled = new Map();
-        await origins("/origins?history=1&limit=1000&condition=down,partly", troubled);
-        troubled.forEach((origin, name) => found.set(name, origin));
-      }
-      behind = Date.now() - members.at_ms;
-      Object.assign(known, { agent: members.agent, place: members.place, inside: members.is_inside,
-        ready: members.is_ready, origins: found, places: list.places, counts: list.counts });
-      known.members = new Map(members.members.map((member) => [member.name, member]));
-      known.changes = changes.changes.map(({ event, data }) => [event, data]).slice(0, MOST_CHANGES);
-    } while (again);
-  })().finally(() => { loading = null; draw("all"); });
-  return loading;
-}
-
-let soon = null;
-// Who owns what is reckoned by the agent, so when somebody comes or goes it is asked, but not for each of many.
-function loadSoon() {
-  if (soon === null) soon = setTimeout(() => { soon = null; load().catch(() => {}); }, 2000);
-}
-
-// ---- what happens
-
-let stream = null;
-let wait = 1000;
-let cut = null;
-
-function connect() {
-  stream = new EventSource(address("/events"));
-  stream.onopen = () => {
-    wait = 1000;
-    load().then(() => { cut = null; banner(); }).catch((error) => { cut = cut || Date.now(); banner(error.message); });
-  };
-  stream.onerror = () => {
-    cut = cut || Date.now();
-    banner();
-    // A stream that is refused is not asked for again by the browser.
-    if (stream.readyState === EventSource.CLOSED) {
-      fetch(address("/members")).then(async (answer) => { if (!answer.ok) banner((await answer.text()).trim()); }, () => {});
-      setTimeout(connect, wait);
-      wait = Math.min(wait * 2, 15000);
-    }
-  };
-  stream.addEventListener("missed", () => load().catch(() => {}));
-  for (const [kind, act] of Object.entries({ member: onMember, origin: onOrigin, map: () => {}, agent: onAgent })) {
-    stream.addEventListener(kind, (event) => {
-      const data = JSON.parse(event.data);
-      if (loading) again = true;
-      known.changes.unshift([kind, data]);
-      known.changes.length = Math.min(known.changes.length, MOST_CHANGES);
-      act(data);
-      draw("changes");
-    });
-  }
-}
-
-function onMember(change) {
-  const member = known.members.get(change.name);
-  const ofGossip = member && member.source !== "map";
-  if (change.source === "map" && ofGossip) return; // the gossip of a place knows better and sooner
-  if (change.state === "gone") known.members.delete(change.name);
-  else if (member) Object.assign(member, { state: change.state, since_ms: change.at_ms, source: change.source });
-  else loadSoon();
-  if (change.source === "gossip") loadSoon();
-  draw("members");
-}
-
-function onOrigin(change) {
-  const origin = known.origins.get(change.name);
-  if (!origin) return loadSoon();
-  let seen = origin.places.find((place) => place.place === change.place);
-  if (!seen) {
-    seen = { place: change.place, changes: 0 };
-    origin.places.push(seen);
-    origin.places.sort((one, other) => compare(one.place, other.place));
-    if (!known.places.includes(change.place)) known.places = [...known.places, change.place].sort();
-  }
-  Object.assign(seen, { state: change.state, by: change.by, why: change.why });
-  if (change.is_change) {
-    seen.since_ms = change.at_ms;
-    seen.changes += 1;
-    if (change.place === known.place) {
-      origin.history = [change, ...(origin.history || [])].slice(0, MOST_HISTORY);
-    }
-  }
-  const before = origin.condition;
-  origin.condition = condition(origin);
-  if (shown.open.has(change.name)) look(change.name);
-  known.counts[before] -= 1;
-  known.counts[origin.condition] = (known.counts[origin.condition] || 0) + 1;
-  draw("origins");
-}
-
-function condition(origin) {
-  const [up, down] = ["up", "down"].map((state) => origin.places.some((place) => place.state === state));
-  return up && down ? "partly" : up ? "up" : down ? "down" : "unknown";
-}
-
-function onAgent() {
-  loadSoon();
-}
-
-function banner(why) {
-  const text = cut && `The agent’s changes have not come since ${new Date(cut).toLocaleTimeString()}. `
-    + (why ? `It says: ${why}` : "What you see may be out of date; the page goes on trying.");
-  $("banner").hidden = !text;
-  $("banner").textContent = text || "";
-  $("live").textContent = text ? "cut off" : "live";
-  $("live").className = text ? "cut" : "";
-}
-
-// ---- drawing
+// What is known, drawn: figures, members, origins and changes.
 
 const wanted = new Set();
 let timer = null;
 
-// Whatever comes in a burst is drawn once.
+let isPressed = false;
+
+// Whatever comes in a burst is drawn once, and not between the two halves of a click: what was pressed must still be
+// there when it is let go.
 function draw(what) {
   wanted.add(what);
   if (timer === null) timer = setTimeout(() => {
     timer = null;
+    if (isPressed) return draw(what);
     const has = (part) => wanted.has("all") || wanted.has(part);
     const [members, rows, changes] = [has("members"), has("origins"), has("changes")];
     wanted.clear();
@@ -234,7 +20,7 @@ function draw(what) {
     if (members) drawMembers();
     if (rows) drawOrigins();
     if (changes) drawChanges();
-  }, 100);
+  }, 200);
 }
 
 const isAlive = (member) => member.state === "alive" || member.state === "suspect";
@@ -331,6 +117,7 @@ function drawOrigins() {
     && (!part || origin.name.toLowerCase().includes(part) || (origin.url || "").toLowerCase().includes(part));
   const found = [...(shown.found || known.origins).values()].filter(isWanted);
   found.sort((one, other) => ORDER.indexOf(one.condition) - ORDER.indexOf(other.condition) || compare(one.name, other.name));
+  drawHeads();
   const kept = document.activeElement && document.activeElement.dataset.origin;
   $("rows").replaceChildren(...found.slice(0, MOST_ROWS).map(row));
   if (kept) {
@@ -379,21 +166,33 @@ function byPlace(origin) {
   return strip;
 }
 
+let minutes = WINDOWS[0];
+
+function drawHeads() {
+  let first = now();
+  for (const origin of known.origins.values()) {
+    const oldest = (origin.history || []).at(-1);
+    if (oldest) first = Math.min(first, oldest.at_ms);
+  }
+  minutes = WINDOWS.find((some) => now() - first <= some * MINUTE) || WINDOWS.at(-1);
+  $("window").textContent = `Here, the last ${minutes === 60 ? "hour" : `${minutes} min`}`;
+}
+
 // What was before the first that this agent has seen stays empty: nobody here knows.
 function past(origin, here) {
   const [end, paths] = [now(), { track: "M0 15H200V16H0Z", up: "", unknown: "", down: "" }];
-  const from = end - HOUR;
+  const from = end - minutes * MINUTE;
   let until = end;
   for (const change of origin.history || []) {
     if (until <= from) break;
     const begin = Math.max(from, Math.min(change.at_ms, until));
     // The shortest outage can be seen.
-    const x = (at) => ((at - from) / HOUR) * 200;
-    paths[change.state] += bar(change.state, Math.min(x(begin), x(until) - 0.8), x(until));
+    const x = (at) => ((at - from) / (minutes * MINUTE)) * 200;
+    paths[change.state] += bar(change.state, Math.min(x(begin), x(until) - 2), x(until));
     until = begin;
   }
   const changes = here ? here.changes : 0;
-  const label = changes > 1 ? `${number(changes - 1)} changes since it was first known here` : "no change";
+  const label = changes > 1 ? `${number(changes - 1)} change${changes > 2 ? "s" : ""} since it was first known here` : "no change";
   const strip = element("span", { title: label }, drawing(200, paths, label));
   strip.style.display = "block";
   return strip;
@@ -472,31 +271,3 @@ function sentence(kind, data) {
     }
   }
 }
-
-// ---- what a person does
-
-let typing = null;
-function search() {
-  shown.search = $("search").value.trim();
-  shown.found = null;
-  clearTimeout(typing);
-  if (!known.isWhole && (shown.search || shown.condition)) typing = setTimeout(async () => {
-    const asked = `${shown.search} ${shown.condition}`;
-    const found = new Map();
-    const condition = shown.condition ? `&condition=${shown.condition}` : "";
-    await origins(`/origins?history=1&limit=${MOST_ROWS}&search=${encodeURIComponent(shown.search)}${condition}`, found).catch(() => {});
-    if (asked === `${shown.search} ${shown.condition}`) { shown.found = found; draw("origins"); }
-  }, 200);
-  draw("origins");
-}
-
-$("search").addEventListener("input", search);
-setInterval(() => {
-  for (const time of $("changes").querySelectorAll("time")) {
-    const text = span(now() - Number(time.dataset.at));
-    if (time.textContent !== text) time.textContent = text;
-  }
-}, 1000);
-// How long something has been so grows by itself. Nobody looks at what is hidden.
-setInterval(() => { if (!document.hidden) { draw("members"); draw("origins"); } }, 15000);
-connect();
