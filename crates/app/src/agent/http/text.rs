@@ -2,19 +2,11 @@
 //! everything else in base64, and which of the two it is stands beside it. It
 //! escapes nothing: that is for whoever writes JSON.
 
-use serde::Serialize;
-
 /// Bytes, readable.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Text {
     pub(super) text: String,
-    #[serde(skip_serializing_if = "is_false")]
     pub(super) is_base64: bool,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
-fn is_false(flag: &bool) -> bool {
-    !flag
 }
 
 impl Text {
