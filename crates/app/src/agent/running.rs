@@ -242,8 +242,8 @@ fn about(config: &Config, agent: Handle<Agent>, prober: Arc<Prober>) -> About {
         token: config.password.clone(),
         hosts: config.http_hosts.clone(),
         counters: Box::new(move |tell| {
-            agent.meters().tell(&mut |name, _, count| tell(name, count));
-            tell("edge_probes_unmade_total", prober.unmade());
+            agent.meters().tell(tell);
+            tell("edge_probes_unmade_total", "Probes that this host could not make.", prober.unmade());
         }),
     }
 }

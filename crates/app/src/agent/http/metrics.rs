@@ -33,6 +33,9 @@ pub(super) const KNOWN: [(&str, &str, &str); 21] = [
     ("edge_cuts_made_total", "cuts_made_total", "Cuts that were made here."),
 ];
 
+/// What is said of a number of the machine of which nothing is said above.
+pub(super) const UNNAMED: &str = "A measure of the agent.";
+
 /// What this face adds.
 pub(super) const OWN: [(&str, &str); 10] = [
     ("inside", "Whether the agent belongs to a fleet."),
@@ -58,17 +61,17 @@ pub(super) struct Numbers<'a> {
     pub(super) missed: u64,
     pub(super) requests: u64,
     /// Of the machine, then of its host.
-    pub(super) counted: Vec<(String, u64)>,
+    pub(super) counted: Vec<(&'static str, &'static str, u64)>,
 }
 
 /// Names of agents, places and origins have letters only that need no escaping.
 pub(super) fn exposition(numbers: &Numbers<'_>, history: &History) -> String {
     let mut text = String::new();
     let labels = format!("agent=\"{}\",place=\"{}\"", numbers.agent, numbers.place);
-    for (name, value) in &numbers.counted {
+    for (name, what, value) in &numbers.counted {
         let known = KNOWN.iter().find(|(counted, ..)| counted == name);
         let bare = name.strip_prefix("edge_").unwrap_or(name);
-        let (name, help) = known.map_or((bare, "A measure of the agent."), |(_, name, help)| (name, help));
+        let (name, help) = known.map_or((bare, *what), |(_, name, help)| (*name, *help));
         write(&mut text, name, help, |family, name| family.line(name, &labels, *value as f64));
     }
     let simple = [
@@ -143,7 +146,7 @@ mod tests {
             listeners: 1,
             missed: 0,
             requests: 7,
-            counted: counted.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            counted: counted.map(|(name, value)| (name, UNNAMED, value)).to_vec(),
         };
         let numbers = parse(&exposition(&numbers, &history));
         let number = |name: &str, more: &str| {

@@ -66,8 +66,8 @@ const MOST_KEYS: usize = 10_000;
 /// Keys and values that are told at once have so many bytes at most, but for the last.
 const MOST_BYTES: usize = 4 << 20;
 
-/// Counters of a host: each with its name and its value.
-pub(crate) type Counters = Box<dyn Fn(&mut dyn FnMut(&str, u64)) + Send + Sync>;
+/// Counters of a host: each with its name, what it is, and its value.
+pub(crate) type Counters = Box<dyn Fn(&mut dyn FnMut(&'static str, &'static str, u64)) + Send + Sync>;
 
 /// What an agent says of itself, and who may hear the rest.
 pub(crate) struct About {
@@ -306,8 +306,8 @@ async fn numbers(State(told): State<Arc<Told>>) -> Result<Response, Refused> {
         (Glance::of(agent), agent.health().own().count() as u64, counted)
     };
     let (glance, owned, machine) = told.see(look).await?;
-    let mut counted: Vec<_> = machine.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    (told.about.counters)(&mut |name, value| counted.push((name.to_owned(), value)));
+    let mut counted: Vec<_> = machine.into_iter().map(|(name, value)| (name, metrics::UNNAMED, value)).collect();
+    (told.about.counters)(&mut |name, what, value| counted.push((name, what, value)));
     let events = &told.watch.events;
     let numbers = Numbers {
         agent: &told.about.name,

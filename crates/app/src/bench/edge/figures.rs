@@ -28,28 +28,32 @@ const KEYS: usize = 60;
 /// How long halves do not hear of each other: until each takes the other for dead, and a while.
 const APART: Duration = Duration::from_secs(20);
 
-/// Waits until each of these sees all others of its place, and answers how long it took.
-pub(super) fn settle(town: &Town) -> Result<Duration, Mistake> {
+/// Waits until each sees all others of its place.
+pub(super) fn meet(town: &Town) -> Result<(), Mistake> {
+    let sees_all = |nth: usize| -> Result<bool, Mistake> {
+        let here = town.living().into_iter().filter(|other| town.are_near(nth, *other));
+        Ok(town.sees(nth)? == here.map(name_of).collect::<BTreeSet<String>>())
+    };
+    wait_for_all(town, "see each other", sees_all)
+}
+
+/// The same, and until each knows what the others know.
+pub(super) fn settle(town: &Town) -> Result<(), Mistake> {
+    meet(town)?;
+    wait_for_all(town, "come together", |nth| Ok(town.ask(nth, "/healthz").is_ok()))
+}
+
+fn wait_for_all(town: &Town, what: &str, is_so: impl Fn(usize) -> Result<bool, Mistake>) -> Result<(), Mistake> {
     let began = Instant::now();
-    loop {
-        let living = town.living();
-        let mut are_together = true;
-        for nth in &living {
-            let here: BTreeSet<String> = living
-                .iter()
-                .filter(|other| Town::place_of(**other) == Town::place_of(*nth))
-                .map(|other| name_of(*other))
-                .collect();
-            are_together &= town.sees(*nth)? == here && town.ask(*nth, "/healthz").is_ok();
+    for nth in town.living() {
+        while !is_so(nth)? {
+            if began.elapsed() > PATIENCE {
+                return Err(Mistake(format!("the agents do not {what}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
         }
-        if are_together {
-            return Ok(began.elapsed());
-        }
-        if began.elapsed() > PATIENCE {
-            return Err(Mistake("the agents do not come together".into()));
-        }
-        std::thread::sleep(Duration::from_millis(50));
     }
+    Ok(())
 }
 
 /// How long writes took to be everywhere.
@@ -58,6 +62,8 @@ pub(super) struct Spreading {
     pub(super) local_ms: Vec<u64>,
     pub(super) all_ms: Vec<u64>,
     pub(super) bytes_per_member_s: f64,
+    /// Processor time of each agent, in milliseconds a second.
+    pub(super) processor_ms_s: f64,
     /// Writes that somebody has not heard of.
     pub(super) lost: usize,
 }
@@ -70,7 +76,7 @@ pub(super) fn spreading(town: &Town) -> Result<Spreading, Mistake> {
         living.iter().map(|nth| town.meter(*nth, "skein_edge_bytes_out_total")).sum()
     };
     town.forget();
-    let (before, began) = (sent(town)?, Instant::now());
+    let (before, used, began) = (sent(town)?, town.processor_time(), Instant::now());
     let mut made: BTreeMap<String, (usize, u64)> = BTreeMap::new();
     let mut heard: BTreeMap<String, Vec<(usize, u64)>> = BTreeMap::new();
     let mut note = |told: super::town::Heard| {
@@ -88,8 +94,10 @@ pub(super) fn spreading(town: &Town) -> Result<Spreading, Mistake> {
         town.hear_until(began + Duration::from_millis(100) * (nth as u32 + 1), &mut note);
     }
     town.hear_until(Instant::now() + Duration::from_secs(5), &mut note);
+    let (used, shares) = (town.processor_time() - used, began.elapsed().as_secs_f64() * living.len() as f64);
     let mut spreading = Spreading {
-        bytes_per_member_s: (sent(town)? - before) / began.elapsed().as_secs_f64() / living.len() as f64,
+        bytes_per_member_s: (sent(town)? - before) / shares,
+        processor_ms_s: used.as_secs_f64() * 1e3 / shares,
         ..Spreading::default()
     };
     for (key, (at, when)) in &made {
@@ -99,7 +107,7 @@ pub(super) fn spreading(town: &Town) -> Result<Spreading, Mistake> {
             spreading.lost += 1;
             continue;
         }
-        let near = heard.iter().filter(|(by, _)| Town::place_of(*by) == Town::place_of(*at));
+        let near = heard.iter().filter(|(by, _)| town.are_near(*by, *at));
         let took = |last: Option<u64>| last.unwrap_or(*when).saturating_sub(*when);
         spreading.local_ms.push(took(near.map(|(_, at)| *at).max()));
         spreading.all_ms.push(took(heard.iter().map(|(_, at)| *at).max()));
@@ -123,10 +131,10 @@ pub(super) fn wrongly_probed(town: &Town) -> Result<usize, Mistake> {
                 if let Some(number) = prober.agent.strip_prefix('m').and_then(|nth| nth.parse().ok())
                     && lately
                 {
-                    *probers.entry(Town::place_of(number)).or_default() += 1;
+                    *probers.entry(town.place_of(number)).or_default() += 1;
                 }
             }
-            if probers.len() != 2 || probers.values().any(|count| *count != 1) {
+            if probers.len() != town.places() || probers.values().any(|count| *count != 1) {
                 wrong.insert(nth);
             }
         }
@@ -139,8 +147,6 @@ pub(super) fn wrongly_probed(town: &Town) -> Result<usize, Mistake> {
 pub(super) struct Deaths {
     /// When each survivor of its place knew of a death.
     pub(super) known_ms: Vec<u64>,
-    /// Of how many deaths nobody missed the news, and when the last one had it.
-    pub(super) all_known_ms: Vec<u64>,
     /// Others that were taken for dead.
     pub(super) false_deaths: u64,
     /// The longest that an origin of the dead went unprobed in its place.
@@ -165,8 +171,7 @@ pub(super) fn deaths(town: &mut Town, rounds: usize) -> Result<Deaths, Mistake> 
         town.forget();
         town.kill(victim);
         let died = now_ms();
-        let survivors: BTreeSet<usize> =
-            town.living().into_iter().filter(|nth| Town::place_of(*nth) == Town::place_of(victim)).collect();
+        let survivors: BTreeSet<usize> = town.living().into_iter().filter(|nth| town.are_near(*nth, victim)).collect();
         let mut known: BTreeMap<usize, u64> = BTreeMap::new();
         let mut false_deaths = 0;
         town.hear_until(Instant::now() + Duration::from_secs(15), |told| {
@@ -182,14 +187,12 @@ pub(super) fn deaths(town: &mut Town, rounds: usize) -> Result<Deaths, Mistake> 
         if known.len() < survivors.len() {
             return Err(Mistake(format!("only {} of {} know of the death of {name}", known.len(), survivors.len())));
         }
-        deaths.all_known_ms.extend(known.values().max());
         deaths.known_ms.extend(known.into_values());
         deaths.gap_ms = deaths.gap_ms.max(gap(town, victim, &owned, died)?);
         town.start(victim)?;
         settle(town)?;
     }
     deaths.known_ms.sort_unstable();
-    deaths.all_known_ms.sort_unstable();
     Ok(deaths)
 }
 
@@ -205,7 +208,7 @@ fn gap(town: &Town, victim: usize, owned: &[usize], died: u64) -> Result<u64, Mi
             // The first probe by its heir was so long ago at least; whoever had it before the death is not counted.
             let heir = seen.agents.iter().filter(|prober| {
                 let number = prober.agent.strip_prefix('m').and_then(|nth| nth.parse().ok());
-                prober.agent != name && number.is_some_and(|number| Town::place_of(number) == Town::place_of(victim))
+                prober.agent != name && number.is_some_and(|number| town.are_near(number, victim))
             });
             let since_death = now.saturating_sub(died);
             let heir = heir.map(|prober| prober.last_ms_ago).filter(|ago| *ago < since_death).max();

@@ -27,15 +27,18 @@ The exit code is 1 when a figure misses its bar.
 Examples:
   skein bench edge
   skein bench edge --figure merge_rate --json
-  skein bench edge --figure detect_p99_s --serf /usr/bin/serf"
+  skein bench edge --places 1 --deaths 20 --serf serf"
 )]
 pub(crate) struct Arguments {
     /// Only this figure; several times for several.
     #[arg(long = "figure", value_name = "F")]
     figures: Vec<Figure>,
-    /// How many agents, in two places.
+    /// How many agents.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(6..=128))]
     agents: u16,
+    /// In one place or in two.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
+    places: u8,
     /// How many are killed, one after the other.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..=100))]
     deaths: u16,
@@ -53,12 +56,17 @@ pub(crate) struct Arguments {
 enum Figure {
     MergeRate,
     JoinedS,
+    #[value(name = "spread_local_p50_s")]
+    SpreadLocalP50S,
     #[value(name = "spread_local_p99_s")]
     SpreadLocalP99S,
     #[value(name = "spread_all_p99_s")]
     SpreadAllP99S,
     BytesPerMemberS,
+    ProcessorMsS,
     WronglyProbed,
+    #[value(name = "detect_p50_s")]
+    DetectP50S,
     #[value(name = "detect_p99_s")]
     DetectP99S,
     FalseDeaths,
@@ -98,11 +106,14 @@ impl Figure {
         match self {
             Figure::MergeRate => "records/s",
             Figure::JoinedS
+            | Figure::SpreadLocalP50S
             | Figure::SpreadLocalP99S
             | Figure::SpreadAllP99S
+            | Figure::DetectP50S
             | Figure::DetectP99S
             | Figure::ProbeGapS => "s",
             Figure::BytesPerMemberS => "bytes/s",
+            Figure::ProcessorMsS => "ms/s",
             Figure::WronglyProbed => "origins",
             Figure::FalseDeaths => "deaths",
             Figure::CatchUpRatio => "heard/encoded",
@@ -119,20 +130,27 @@ impl Figure {
             Figure::ProbeGapS => Bar::AtMost(6.0 + INTERVAL.as_secs_f64()),
             Figure::CatchUpRatio => Bar::AtMost(1.2),
             Figure::WronglyProbed | Figure::FalseDeaths | Figure::HealViolations => Bar::AtMost(0.0),
-            Figure::JoinedS | Figure::BytesPerMemberS => Bar::None,
+            Figure::JoinedS
+            | Figure::SpreadLocalP50S
+            | Figure::DetectP50S
+            | Figure::BytesPerMemberS
+            | Figure::ProcessorMsS => Bar::None,
         }
     }
 
     fn what(self) -> &'static str {
         match self {
             Figure::MergeRate => "taken into a map by one core",
-            Figure::JoinedS => "from the start of the first until all see all",
-            Figure::SpreadLocalP99S => "until a write is everywhere in its place, 99 of 100",
+            Figure::JoinedS => "from the start of the first until all of a place see each other",
+            Figure::SpreadLocalP50S => "until a write is everywhere in its place, half of them",
+            Figure::SpreadLocalP99S => "the same, 99 of 100",
             Figure::SpreadAllP99S => "until it is everywhere",
             Figure::BytesPerMemberS => "sent by each member meanwhile, with ten writes a second",
+            Figure::ProcessorMsS => "processor time of each agent meanwhile",
             Figure::WronglyProbed => "probed by none or by several of a place, in peace",
-            Figure::DetectP99S => "until a survivor knows of a death, 99 of 100",
-            Figure::FalseDeaths => "declared dead and were not, in all of this",
+            Figure::DetectP50S => "until a survivor knows of a death, half of them",
+            Figure::DetectP99S => "the same, 99 of 100",
+            Figure::FalseDeaths => "declared dead and were not, meanwhile",
             Figure::ProbeGapS => "the longest an origin went unprobed after its owner died",
             Figure::CatchUpRatio => "what a member with nothing hears, for what the records take",
             Figure::HealViolations => "wrong after the fleet was parted in halves and met again",
@@ -175,29 +193,39 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         return Ok(all_hold);
     }
     crate::cli::node::allow_descriptors();
-    let mut town = Town::found(ORIGINS)?;
+    let mut town = Town::found(usize::from(arguments.places), ORIGINS)?;
     let began = std::time::Instant::now();
     (0..usize::from(arguments.agents)).try_for_each(|nth| town.start(nth))?;
-    figures::settle(&town)?;
+    figures::meet(&town)?;
     tell(Figure::JoinedS, began.elapsed().as_secs_f64());
-    let mut false_deaths = 0;
-    if wants(Figure::SpreadLocalP99S) || wants(Figure::SpreadAllP99S) || wants(Figure::BytesPerMemberS) {
+    figures::settle(&town)?;
+    let of_spreading = [
+        Figure::SpreadLocalP50S,
+        Figure::SpreadLocalP99S,
+        Figure::SpreadAllP99S,
+        Figure::BytesPerMemberS,
+        Figure::ProcessorMsS,
+    ];
+    if of_spreading.into_iter().any(wants) {
         std::thread::sleep(Duration::from_secs(5));
-        let Spreading { local_ms, all_ms, bytes_per_member_s, lost } = figures::spreading(&town)?;
+        let Spreading { local_ms, all_ms, bytes_per_member_s, processor_ms_s, lost } = figures::spreading(&town)?;
         // What never arrived took for ever.
         let lost_s = if lost == 0 { 0.0 } else { f64::INFINITY };
+        tell(Figure::SpreadLocalP50S, share_s(&local_ms, 50) + lost_s);
         tell(Figure::SpreadLocalP99S, p99_s(&local_ms) + lost_s);
         tell(Figure::SpreadAllP99S, p99_s(&all_ms) + lost_s);
         tell(Figure::BytesPerMemberS, bytes_per_member_s);
+        tell(Figure::ProcessorMsS, processor_ms_s);
     }
     if wants(Figure::WronglyProbed) {
         tell(Figure::WronglyProbed, figures::wrongly_probed(&town)? as f64);
     }
-    if wants(Figure::DetectP99S) || wants(Figure::FalseDeaths) || wants(Figure::ProbeGapS) {
+    let of_deaths = [Figure::DetectP50S, Figure::DetectP99S, Figure::FalseDeaths, Figure::ProbeGapS];
+    if of_deaths.into_iter().any(wants) {
         let deaths: Deaths = figures::deaths(&mut town, usize::from(arguments.deaths))?;
-        false_deaths += deaths.false_deaths;
+        tell(Figure::DetectP50S, share_s(&deaths.known_ms, 50));
         tell(Figure::DetectP99S, p99_s(&deaths.known_ms));
-        tell(Figure::FalseDeaths, false_deaths as f64);
+        tell(Figure::FalseDeaths, deaths.false_deaths as f64);
         tell(Figure::ProbeGapS, deaths.gap_ms as f64 / 1e3);
     }
     if wants(Figure::CatchUpRatio) {
@@ -217,7 +245,12 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
 
 /// Of times in order, in seconds: 99 of 100 are no longer.
 fn p99_s(sorted_ms: &[u64]) -> f64 {
-    let nth = (sorted_ms.len() * 99).div_ceil(100).max(1) - 1;
+    share_s(sorted_ms, 99)
+}
+
+/// The same of another share, in hundredths.
+fn share_s(sorted_ms: &[u64], share: usize) -> f64 {
+    let nth = (sorted_ms.len() * share).div_ceil(100).max(1) - 1;
     sorted_ms.get(nth).map_or(f64::INFINITY, |ms| *ms as f64 / 1e3)
 }
 
@@ -229,5 +262,6 @@ mod tests {
     fn ninety_nine_of_a_hundred_are_no_longer() {
         let all: Vec<u64> = (1..=200).map(|nth| nth * 1_000).collect();
         assert_eq!((p99_s(&all), p99_s(&all[..10]), p99_s(&[])), (198.0, 10.0, f64::INFINITY));
+        assert_eq!((share_s(&all, 50), share_s(&all[..1], 50)), (100.0, 1.0));
     }
 }

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use skein_machine::Random;
 
-use super::town::{name_of, now_ms};
-use super::{Row, p99_s};
+use super::town::{name_of, now_ms, processor_time};
+use super::{Figure, Row, p99_s, share_s};
 use crate::cli::{Mistake, output};
 
 /// Nothing takes longer unless something is wrong.
@@ -66,6 +66,11 @@ impl Crowd<'_> {
         Ok(())
     }
 
+    /// Processor time that those who live have used so far.
+    fn processor_time(&self) -> Duration {
+        self.agents.iter().flatten().map(processor_time).sum()
+    }
+
     fn kill(&mut self, nth: usize) {
         if let Some(mut child) = self.agents[nth].take() {
             let _ = child.kill();
@@ -109,11 +114,12 @@ fn subject(line: &str, event: &str) -> Option<String> {
 pub(super) fn measure(program: &Path, agents: usize, deaths: usize, is_json: bool) -> Result<(), Mistake> {
     let (tell, wrote) = channel();
     let mut crowd = Crowd { program, agents: Vec::new(), wrote, tell };
-    let tell = |figure: &str, value: f64| {
+    let tell = |figure: Figure, value: f64| {
+        let (figure, unit) = (figure.name(), figure.unit());
         if is_json {
-            output::json(&Row { figure: figure.to_owned(), value, unit: "s", of: Some("serf") });
+            output::json(&Row { figure, value, unit, of: Some("serf") });
         } else {
-            let shown = format!("{value:.3} s");
+            let shown = format!("{value:.3} {unit}");
             output::line(format_args!("{figure:<20}{shown:>20}  of serf, {agents} agents in one place"));
         }
     };
@@ -122,11 +128,12 @@ pub(super) fn measure(program: &Path, agents: usize, deaths: usize, is_json: boo
     let joined = crowd.hear(agents * (agents - 1), PATIENCE, |wrote| {
         subject(&wrote.line, "EventMemberJoin: ").filter(|name| *name != name_of(wrote.by))
     })?;
-    tell("joined_s", last(&joined).saturating_sub(began) as f64 / 1e3);
+    tell(Figure::JoinedS, last(&joined).saturating_sub(began) as f64 / 1e3);
     std::thread::sleep(Duration::from_secs(5));
 
     let mut random = Random::new(1);
     let mut took = Vec::new();
+    let (used, began) = (crowd.processor_time(), Instant::now());
     for nth in 0..EVENTS {
         let (event, at) = (format!("bench-{nth}"), random.below(agents as u64) as usize);
         let sent = now_ms();
@@ -139,7 +146,10 @@ pub(super) fn measure(program: &Path, agents: usize, deaths: usize, is_json: boo
         took.push(last(&heard).saturating_sub(sent));
     }
     took.sort_unstable();
-    tell("spread_local_p99_s", p99_s(&took));
+    let (used, shares) = (crowd.processor_time() - used, began.elapsed().as_secs_f64() * agents as f64);
+    tell(Figure::SpreadLocalP50S, share_s(&took, 50));
+    tell(Figure::SpreadLocalP99S, p99_s(&took));
+    tell(Figure::ProcessorMsS, used.as_secs_f64() * 1e3 / shares);
 
     let mut known = Vec::new();
     for _ in 0..deaths {
@@ -157,7 +167,8 @@ pub(super) fn measure(program: &Path, agents: usize, deaths: usize, is_json: boo
         })?;
     }
     known.sort_unstable();
-    tell("detect_p99_s", p99_s(&known));
+    tell(Figure::DetectP50S, share_s(&known, 50));
+    tell(Figure::DetectP99S, p99_s(&known));
     Ok(())
 }
 

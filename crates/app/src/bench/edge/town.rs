@@ -40,6 +40,8 @@ pub(super) struct Heard {
 
 /// Agents, and what they watch.
 pub(super) struct Town {
+    /// One or two.
+    places: usize,
     folder: PathBuf,
     agents: Vec<Option<Child>>,
     pub(super) toys: Vec<Toy>,
@@ -74,13 +76,13 @@ fn mistake(what: impl std::fmt::Display) -> Mistake {
 
 impl Town {
     /// Nobody lives there yet.
-    pub(super) fn found(origins: usize) -> Result<Town, Mistake> {
+    pub(super) fn found(places: usize, origins: usize) -> Result<Town, Mistake> {
         let folder = std::env::temp_dir().join(format!("skein-bench-edge-{}", std::process::id()));
         fs::create_dir_all(&folder).map_err(|error| mistake(format!("cannot make {}: {error}", folder.display())))?;
         let toys = (0..origins).map(|_| toy::serve(SocketAddr::from(([127, 0, 0, 1], 0))));
         let toys: Vec<Toy> = toys.collect::<Result<_, String>>().map_err(Mistake)?;
         let (tell, heard) = channel();
-        Ok(Town { folder, agents: Vec::new(), toys, heard, tell })
+        Ok(Town { places, folder, agents: Vec::new(), toys, heard, tell })
     }
 
     fn ip(nth: usize) -> IpAddr {
@@ -93,9 +95,19 @@ impl Town {
         SocketAddr::new(Town::ip(nth), GOSSIP)
     }
 
-    /// In which place the nth stands, of so many.
-    pub(super) fn place_of(nth: usize) -> &'static str {
-        if nth.is_multiple_of(2) { "east" } else { "west" }
+    /// In which place the nth stands.
+    pub(super) fn place_of(&self, nth: usize) -> &'static str {
+        ["east", "west"][nth % self.places]
+    }
+
+    /// Whether two stand in one place.
+    pub(super) fn are_near(&self, one: usize, other: usize) -> bool {
+        self.place_of(one) == self.place_of(other)
+    }
+
+    /// In how many places agents stand.
+    pub(super) fn places(&self) -> usize {
+        self.places
     }
 
     fn config(&self) -> String {
@@ -117,16 +129,15 @@ impl Town {
         let program = std::env::current_exe().map_err(mistake)?;
         let file = |suffix: &str| self.folder.join(format!("{}.{suffix}", name_of(nth)));
         let log = fs::File::create(file("log")).map_err(mistake)?;
-        let (here, there) = (nth % 2, 1 - nth % 2);
         let mut command = Command::new(program);
         command.args(["edge", "--config"]).arg(&config).arg("--deaf-to").arg(file("deaf"));
-        command.args(["--name", &name_of(nth), "--place", Town::place_of(nth)]);
+        command.args(["--name", &name_of(nth), "--place", self.place_of(nth)]);
         command.args(["--listen", &Town::gossip(nth).to_string()]);
         command.args(["--http", &self.http(nth).to_string(), "--redis", &Town::redis(nth).to_string()]);
-        for seed in [here, here + 2] {
-            command.args(["--seed", &Town::gossip(seed).to_string()]);
+        for known in 0..2 * self.places {
+            let flag = if self.are_near(nth, known) { "--seed" } else { "--gateway" };
+            command.args([flag, &Town::gossip(known).to_string()]);
         }
-        command.args(["--gateway", &Town::gossip(there).to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let child = command.spawn().map_err(|error| mistake(format!("cannot start an agent: {error}")))?;
         if self.agents.len() <= nth {
@@ -203,6 +214,11 @@ impl Town {
         Ok(())
     }
 
+    /// Processor time that those who live have used so far.
+    pub(super) fn processor_time(&self) -> Duration {
+        self.agents.iter().flatten().map(processor_time).sum()
+    }
+
     /// What is told from now on, until somebody has heard enough or the time is over. Answers whether that came first.
     pub(super) fn hear_until(&self, until: Instant, mut is_enough: impl FnMut(Heard) -> bool) -> bool {
         while let Ok(heard) = self.heard.recv_timeout(until.saturating_duration_since(Instant::now())) {
@@ -233,7 +249,7 @@ impl Town {
         let mut found = BTreeSet::new();
         let members: Value = serde_json::from_str(&self.ask(nth, "/members")?).map_err(mistake)?;
         for member in members["members"].as_array().into_iter().flatten() {
-            if member["place"] == Town::place_of(nth) && matches!(member["state"].as_str(), Some("alive" | "suspect")) {
+            if member["place"] == self.place_of(nth) && matches!(member["state"].as_str(), Some("alive" | "suspect")) {
                 found.insert(member["name"].as_str().unwrap_or_default().to_owned());
             }
         }
@@ -271,6 +287,15 @@ impl Drop for Town {
         (0..self.agents.len()).for_each(|nth| self.kill(nth));
         let _ = fs::remove_dir_all(&self.folder);
     }
+}
+
+/// Processor time that a process has used so far.
+pub(super) fn processor_time(child: &Child) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap_or_default();
+    // The name of the program may have blanks in it, and nothing behind it has.
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 1_000 / rustix::param::clock_ticks_per_second())
 }
 
 /// The body of a page.

@@ -30,7 +30,7 @@ pub(super) fn about() -> About {
         urls: urls.into_iter().map(|(origin, url)| (name(origin), url.to_owned())).collect::<BTreeMap<_, _>>(),
         token: None,
         hosts: vec!["edge.example".to_owned()],
-        counters: Box::new(|tell| tell("datagrams_received_total", 17)),
+        counters: Box::new(|tell| tell("datagrams_received_total", "Datagrams that came.", 17)),
     }
 }
 
