@@ -43,7 +43,7 @@ use rumours::Rumours;
 pub struct Settings {
     /// Who it is, in which life.
     pub me: Member,
-    /// Where members of other places may be found before the map says who they are.
+    /// Where members of other places may be found before the map says who they are. One's own address counts for nothing.
     pub gateways: Vec<SocketAddr>,
     /// How fast things go.
     pub tempo: Tempo,
@@ -184,7 +184,9 @@ const LONELY_TRIES: u32 = 20;
 
 impl Spread {
     /// One that has not begun.
-    pub fn new(settings: Settings) -> Spread {
+    pub fn new(mut settings: Settings) -> Spread {
+        // All may be given the same list.
+        settings.gateways.retain(|gateway| *gateway != settings.me.address);
         let actor = Actor { member: settings.me.id(), life: settings.me.life };
         let map = Map::with_planted(actor, settings.planted);
         let mut spread = Spread {

@@ -49,6 +49,17 @@ fn ready(name: &str) -> Spread {
     spread
 }
 
+#[test]
+fn nobody_is_a_gateway_to_itself() {
+    let me = member("a");
+    let gateways = alloc::vec![me.address];
+    let mut spread = Spread::new(Settings { me, gateways, tempo: Tempo::default(), planted: Planted::NONE });
+    let mut said = Said::default();
+    spread.start(1, &mut said);
+    spread.on_tick(NOW, Tick::Compare, &mut said);
+    assert!(spread.is_ready() && said.0.is_empty(), "{:?}", said.0);
+}
+
 /// What it says to this word.
 fn hear(spread: &mut Spread, word: Word) -> Vec<Word> {
     let mut said = Said::default();
