@@ -2,6 +2,7 @@
 //! simulated fleets. A figure is one line, and what it takes is spread over all
 //! cores.
 
+use std::collections::BTreeSet;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -58,14 +59,14 @@ enum Figure {
     HealSeeds,
 }
 
-/// One world, or a few, that answer a figure or two.
-#[derive(Clone, Copy, Debug)]
+/// One world, or a few, that answer a figure or two. The largest first, that nobody waits for it at the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Task {
     Spread,
-    CatchUp,
     Probe,
-    Detect(u64),
+    CatchUp,
     Calm(u64),
+    Detect(u64),
     Heal(u64),
 }
 
@@ -190,19 +191,9 @@ pub(crate) fn command(arguments: &Arguments) -> Verdict {
         .copied()
         .filter(|each| arguments.figure.is_none_or(|only| only == *each))
         .collect();
-    // Several figures come from the same worlds; the largest first, that nobody waits for it at the end.
-    let mut tasks = Vec::new();
-    for is_of in [
-        (|figure| matches!(figure, Figure::SpreadLocalP99S | Figure::SpreadAllP99S | Figure::BytesPerMemberS))
-            as fn(&Figure) -> bool,
-        |figure| matches!(figure, Figure::WronglyProbed | Figure::ProbeGapS),
-        |figure| matches!(figure, Figure::CatchUpRatio),
-        |figure| matches!(figure, Figure::FalseDeaths),
-        |figure| matches!(figure, Figure::DetectP99S),
-        |figure| matches!(figure, Figure::HealViolations | Figure::HealSeeds),
-    ] {
-        tasks.extend(wanted.iter().find(|figure| is_of(figure)).into_iter().flat_map(|one| one.tasks(arguments.full)));
-    }
+    // Several figures come from the same worlds.
+    let tasks: BTreeSet<Task> = wanted.iter().flat_map(|figure| figure.tasks(arguments.full)).collect();
+    let tasks: Vec<Task> = tasks.into_iter().collect();
     let outcomes = run_all(&tasks, jobs(arguments.jobs), arguments.full);
     let mut all_well = true;
     for figure in wanted {
