@@ -1,7 +1,9 @@
 //! `skein sim mutants`: each planted bug, and the judge that must catch it.
 //! The same seeds run without the bug, and must be clean. Here are the bugs of
-//! protocols; those of the replicas of a service, and of the store, are in `lists`.
+//! protocols; those of the replicas of a service, and of the store, are in `lists`,
+//! and those of the edge in `edge`.
 
+mod edge;
 mod lists;
 
 use std::ops::Range;
@@ -303,7 +305,8 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     // A bug that a machine notices by itself ends in a panic; what it says is in the verdict.
     std::panic::set_hook(Box::new(|_| {}));
     let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
-    let names: Vec<&str> = ROWS.iter().map(|row| row.name).chain(lists::ROWS.iter().map(|row| row.name)).collect();
+    let of_others = lists::ROWS.iter().map(|row| row.name).chain(edge::ROWS.iter().map(|row| row.name));
+    let names: Vec<&str> = ROWS.iter().map(|row| row.name).chain(of_others).collect();
     if let Some(text) = &arguments.only
         && !names.iter().any(|name| is_wanted(name))
     {
@@ -316,6 +319,9 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     }
     for row in lists::ROWS.iter().filter(|row| is_wanted(row.name)) {
         all_well &= row.hunt(jobs)?.show(arguments.json, true);
+    }
+    for row in edge::ROWS.iter().filter(|row| is_wanted(row.name)) {
+        all_well &= row.hunt(jobs).show(arguments.json, true);
     }
     Ok(all_well)
 }

@@ -10,12 +10,12 @@ use bytes::Bytes;
 use skein_machine::wire::{Nothing, Reader, WireError, Writer};
 use skein_machine::{Effect, Machine, Out, ProcessId, Time, Wire};
 
-use crate::Book;
 use crate::health::{Health, Origin, Round, Task};
 use crate::map::Map;
 use crate::membership::{self, Membership};
 use crate::owners::Owners;
 use crate::spread::{self, Spread, Tick, Unchanged, Way, Word};
+use crate::{Book, Mutant, Planted};
 
 /// What the user of an agent may ask for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,7 @@ pub struct Agent {
     inner: Out<Membership>,
     /// Who lives here has changed in this turn.
     has_met: bool,
+    planted: Planted,
 }
 
 impl Agent {
@@ -84,6 +85,7 @@ impl Agent {
         assert!(membership.me == spread.me, "{:?} is not {:?}", membership.me, spread.me);
         let me = &membership.me;
         let health = Health::new(&me.name, &me.place, origins, me.life);
+        let planted = spread.planted;
         Agent {
             membership: Membership::new(membership, book),
             spread: Spread::new(spread),
@@ -93,6 +95,7 @@ impl Agent {
             was_ready: false,
             inner: Out::new(),
             has_met: false,
+            planted,
         }
     }
 
@@ -254,7 +257,8 @@ impl Machine for Agent {
         }
         // Before it knows what the others have found it looks after nothing.
         let is_ready = self.spread.is_ready();
-        if is_ready != self.was_ready || has_met && is_ready {
+        let divides_again = has_met && is_ready && !self.planted.is(Mutant::AgentDividesOnce);
+        if is_ready != self.was_ready || divides_again {
             self.was_ready = is_ready;
             let living = self.membership.living().filter(|_| is_ready);
             let owners = Owners::new(living.map(|member| (member.id(), member.weight)));

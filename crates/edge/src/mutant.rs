@@ -9,14 +9,20 @@ pub enum Mutant {
     MapForgetsWhatItNeverSaw,
     /// A member takes each of its lives for the first.
     MembershipGoesBack,
+    /// Who does not answer in time is left out when a cut is made, so a removal is forgotten that not everybody has.
+    SpreadCountsWithoutTheSilent,
+    /// The origins are divided once, among those who lived then.
+    AgentDividesOnce,
 }
 
 impl Mutant {
     /// Every bug, by the name that people type.
-    pub const ALL: [(&'static str, Mutant); 3] = [
+    pub const ALL: [(&'static str, Mutant); 5] = [
         ("map-believes-ahead-of-itself", Mutant::MapBelievesAheadOfItself),
         ("map-forgets-what-it-never-saw", Mutant::MapForgetsWhatItNeverSaw),
         ("membership-goes-back", Mutant::MembershipGoesBack),
+        ("spread-counts-without-the-silent", Mutant::SpreadCountsWithoutTheSilent),
+        ("agent-divides-once", Mutant::AgentDividesOnce),
     ];
 }
 

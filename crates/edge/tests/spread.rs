@@ -154,3 +154,60 @@ fn who_leaves_is_gone_at_once() {
     let lines = |maps: &Maps, at| maps.agent(p(at)).unwrap().spread().lines().count();
     maps.run_until(5 * SECOND, |maps| [0, 1, 2, 3, 5].iter().all(|at| lines(maps, *at) == 5)).expect("all know");
 }
+
+/// The judges by which `skein sim edge` measures.
+mod judges {
+    use super::*;
+    use edge_sim::figures::{self, BAR_OF_GAP_S};
+    use skein_edge::Planted;
+    use skein_edge::spread::Tempo;
+
+    fn six(seed: u64, planted: Planted) -> Plan {
+        Plan { planted, ..Plan::of(1, 6, seed) }
+    }
+
+    fn exile(seed: u64, planted: Planted) -> Vec<String> {
+        figures::exile(six(seed, planted))
+    }
+
+    /// An answer is many datagrams, and some of them are lost.
+    fn heal_in_pieces(seed: u64, planted: Planted) -> Vec<String> {
+        figures::heal(Plan { tempo: Tempo { piece: 300, ..Tempo::default() }, ..six(seed, planted) })
+    }
+
+    fn heal(seed: u64, planted: Planted) -> Vec<String> {
+        figures::heal(six(seed, planted))
+    }
+
+    fn probing(seed: u64, planted: Planted) -> Vec<String> {
+        let probing = figures::probing(Plan { planted, ..Plan::of(2, 8, seed) }, 200);
+        let is_right = probing.wrongly == 0 && probing.gap_s <= BAR_OF_GAP_S;
+        if is_right { Vec::new() } else { vec![format!("{probing:?}")] }
+    }
+
+    #[test]
+    fn find_nothing_in_a_fleet_that_is_well() {
+        for seed in 0..5 {
+            for judge in [heal, heal_in_pieces, exile, probing] {
+                assert_eq!(judge(seed, Planted::NONE), Vec::<String>::new(), "seed {seed}");
+            }
+        }
+    }
+
+    #[cfg(feature = "mutants")]
+    #[test]
+    fn find_what_is_planted() {
+        use skein_edge::Mutant;
+
+        let judges: [(Mutant, fn(u64, Planted) -> Vec<String>); 4] = [
+            (Mutant::MapBelievesAheadOfItself, heal_in_pieces),
+            (Mutant::MapForgetsWhatItNeverSaw, exile),
+            (Mutant::SpreadCountsWithoutTheSilent, heal),
+            (Mutant::AgentDividesOnce, probing),
+        ];
+        for (mutant, judge) in judges {
+            let found = (0..50).find_map(|seed| judge(seed, Planted::bug(mutant)).pop().map(|found| (seed, found)));
+            assert!(found.is_some(), "{mutant:?} survives");
+        }
+    }
+}

@@ -132,8 +132,7 @@ impl Figure {
             Figure::SpreadLocalP99S => Some(1.0),
             Figure::SpreadAllP99S => Some(5.0),
             Figure::CatchUpRatio => Some(1.2),
-            // A probe interval, and the time in which a death is found.
-            Figure::ProbeGapS => Some(6.0 + figures::INTERVAL as f64 / SECOND as f64),
+            Figure::ProbeGapS => Some(figures::BAR_OF_GAP_S),
             Figure::FalseDeaths | Figure::WronglyProbed | Figure::HealViolations => Some(0.0),
             Figure::BytesPerMemberS | Figure::HealSeeds => None,
         }
@@ -175,12 +174,12 @@ impl Task {
                 Outcome::Spread(figures::spreading(&maps::Plan::of(50, 64, 1), keys, WRITES, 100 * MILLISECOND))
             }
             Task::CatchUp => Outcome::CatchUp(figures::catch_up_ratio(1, 20_000)),
-            Task::Probe => Outcome::Probe(figures::probing(1, keys)),
+            Task::Probe => Outcome::Probe(figures::probing(maps::Plan::of(2, 16, 1), keys)),
             Task::Detect(seed) => Outcome::Detect(edge_sim::detection(edge_sim::Plan::of(64, seed))),
             Task::Calm(seed) => {
                 Outcome::Calm(edge_sim::calm(edge_sim::Plan::of(64, seed).losing(0.05), CALM).false_deaths)
             }
-            Task::Heal(seed) => Outcome::Heal(seed, figures::heal(seed)),
+            Task::Heal(seed) => Outcome::Heal(seed, figures::heal(maps::Plan::of(1, 6, seed))),
         }
     }
 }

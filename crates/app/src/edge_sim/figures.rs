@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use skein_edge::Name;
 use skein_edge::health::Origin;
+use skein_edge::spread::Tempo;
 use skein_machine::{ProcessId, Random};
 use skein_sim::{MILLISECOND, Nanos, SECOND};
 
@@ -96,24 +97,25 @@ pub(crate) fn catch_up_ratio(seed: u64, keys: usize) -> f64 {
     (maps.world().bytes_sent() - before) as f64 / encoded as f64
 }
 
-/// What is wrong after a fleet was parted in halves for a minute, both of which went on writing, and met again.
-pub(crate) fn heal(seed: u64) -> Vec<String> {
-    let mut random = Random::new(seed);
-    let plan = Plan { loss: 0.1 * random.fraction(), ..Plan::of(1, 6, seed) };
-    let mut maps = Maps::settled(plan);
+/// What is wrong after a fleet of one place was parted in halves for a minute, both of which went on writing, and met
+/// again. The seed decides how much is lost.
+pub(crate) fn heal(plan: Plan) -> Vec<String> {
+    let mut random = Random::new(plan.seed);
+    let members = plan.members;
+    let mut maps = Maps::settled(Plan { loss: 0.1 * random.fraction(), ..plan });
     let keys: Vec<String> = (0..30).map(|nth| format!("key-{nth}")).collect();
     for key in &keys {
-        maps.put(ProcessId(random.below(6) as u16), key, "before");
+        maps.put(ProcessId(random.below(u64::from(members)) as u16), key, "before");
     }
     maps.run(5 * SECOND);
     let mut found = Vec::new();
     if !maps.agree() {
         found.push("members differ before they are parted".to_owned());
     }
-    let mut side: Vec<u16> = (0..6).collect();
-    random.shuffle(&mut side);
-    let halves: [Vec<ProcessId>; 2] =
-        [side[..3].iter().copied().map(ProcessId).collect(), side[3..].iter().copied().map(ProcessId).collect()];
+    let mut sides: Vec<ProcessId> = (0..members).map(ProcessId).collect();
+    random.shuffle(&mut sides);
+    let half = sides.split_off(sides.len() / 2);
+    let halves = [sides, half];
     maps.part(&halves[0], true);
     // Each key is removed on one side, or written on one or on both, once.
     let mut fates: BTreeMap<&str, Vec<Option<ProcessId>>> = BTreeMap::new();
@@ -165,6 +167,49 @@ pub(crate) fn heal(seed: u64) -> Vec<String> {
     found
 }
 
+/// What is wrong after one member of a place was alone for so long that the others expelled it, and came back to them.
+/// What it wrote meanwhile is lost, and what they did stands. The seed decides how much is lost on the way.
+pub(crate) fn exile(plan: Plan) -> Vec<String> {
+    let mut random = Random::new(plan.seed);
+    let members = u64::from(plan.members);
+    let tempo = Tempo { cut_every: Duration::from_secs(5), expel_after: Duration::from_secs(20), ..plan.tempo };
+    let mut maps = Maps::settled(Plan { loss: 0.1 * random.fraction(), tempo, ..plan });
+    let keys: Vec<String> = (0..30).map(|nth| format!("key-{nth}")).collect();
+    for key in &keys {
+        maps.put(ProcessId(random.below(members) as u16), key, "before");
+    }
+    maps.run(10 * SECOND);
+    let mut all: Vec<ProcessId> = maps.living();
+    random.shuffle(&mut all);
+    let (alone, others) = all.split_last().expect("a fleet has members");
+    maps.part(&[*alone], true);
+    let mut expected: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for key in &keys {
+        if random.chance(0.3) {
+            maps.put(*alone, key, "unheard");
+        }
+        let other = *random.pick(others);
+        match random.below(3) {
+            0 => maps.remove(other, key),
+            1 => maps.put(other, key, "after"),
+            _ => {}
+        }
+        let shown = maps.get(other, key);
+        expected.insert(key, shown.map(|value| if value == "after" { "after" } else { "before" }));
+    }
+    maps.run(120 * SECOND);
+    maps.part(&[*alone], false);
+    if maps.run_until(120 * SECOND, Maps::agree).is_none() {
+        return vec!["members differ two minutes after the one that was expelled came back".to_owned()];
+    }
+    let wrong = expected.into_iter().filter_map(|(key, expected)| {
+        let shown = maps.get(*alone, key);
+        let is_right = shown.as_deref() == expected.map(str::as_bytes);
+        (!is_right).then(|| format!("{key} shows {shown:?}, and those who stayed had {expected:?}"))
+    });
+    wrong.collect()
+}
+
 /// How origins were probed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Probing {
@@ -175,17 +220,21 @@ pub(crate) struct Probing {
 }
 
 /// From one probe of an origin to the next.
-pub(crate) const INTERVAL: Nanos = 5 * SECOND;
+const INTERVAL: Nanos = 5 * SECOND;
 
-/// Watches so many origins from two places, for a while in peace, then past the death of a member.
-pub(crate) fn probing(seed: u64, origins: usize) -> Probing {
+/// The longest that may be: an interval, and the six seconds in which a death is found.
+pub(crate) const BAR_OF_GAP_S: f64 = (INTERVAL + 6 * SECOND) as f64 / SECOND as f64;
+
+/// Watches so many origins from all places, for a while in peace, then past the death of a member.
+pub(crate) fn probing(plan: Plan, origins: usize) -> Probing {
+    let (seed, places, processes) = (plan.seed, usize::from(plan.places), plan.places * plan.members);
     let origin = |nth| Origin {
         name: Name::new(&format!("origin-{nth}")).expect("a name of letters and numbers"),
         interval: Duration::from_nanos(INTERVAL),
         fall: 3,
         rise: 2,
     };
-    let plan = Plan { origins: (0..origins).map(origin).collect(), trusts: true, ..Plan::of(2, 16, seed) };
+    let plan = Plan { origins: (0..origins).map(origin).collect(), trusts: true, ..plan };
     let mut maps = Maps::settled(plan);
     maps.run(2 * INTERVAL);
     maps.forget();
@@ -196,11 +245,11 @@ pub(crate) fn probing(seed: u64, origins: usize) -> Probing {
     }
     let is_right = |probes: &BTreeMap<ProcessId, usize>| probes.len() == 1 && probes.values().all(|count| *count == 3);
     let right = seen.values().filter(|probes| is_right(probes)).count();
-    let wrongly = 2 * origins - right;
+    let wrongly = places * origins - right;
 
     let mut random = Random::new(seed ^ 0xdead);
     maps.run(random.below(INTERVAL));
-    maps.kill(ProcessId(random.below(32) as u16));
+    maps.kill(ProcessId(random.below(u64::from(processes)) as u16));
     maps.run(30 * SECOND);
     let end = maps.world().now();
     let mut last: BTreeMap<(u16, u32), Nanos> = BTreeMap::new();

@@ -15,9 +15,6 @@ use super::{Event, LONELY_TRIES, Phase, Question, Spread, Tick, Way, Word};
 use crate::dots::{Actor, Dots};
 use crate::map::{Adopted, Cut, CutId};
 
-/// A piece of a large answer. Larger ones would hold up everything else on the connection.
-const PIECE: usize = 1 << 18;
-
 impl Spread {
     /// Compares with somebody of this place, and of another if that is its office; or asks for everything.
     pub(super) fn compare(&mut self, now: Time, way: &mut impl Way) {
@@ -117,7 +114,7 @@ impl Spread {
             missing = missing.without(self.map.cut().dots());
         }
         let lacks_nothing = self.map.seen().covers(&seen);
-        for delta in self.map.whole(&missing.without(&seen), PIECE) {
+        for delta in self.map.whole(&missing.without(&seen), self.settings.tempo.piece) {
             way.answer(from, Word::News { delta, is_from_afar: true });
         }
         // A question overtakes large answers. If each were answered by another, they would go to and fro, and all the

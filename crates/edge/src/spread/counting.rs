@@ -11,9 +11,9 @@ use core::time::Duration;
 use skein_machine::ProcessId;
 
 use super::{Spread, Tick, Way, Word};
-use crate::MemberId;
 use crate::map::{Adopted, CutId, Report};
 use crate::owners::Owners;
+use crate::{MemberId, Mutant};
 
 /// Who has not answered after this time does not in this round.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -45,12 +45,6 @@ struct Tally {
 /// Some rounds at a time, of others who believe that it is theirs to count.
 const MAX_TALLIES: usize = 8;
 
-impl Counting {
-    pub(super) fn give_up(&mut self) {
-        self.tallies.clear();
-    }
-}
-
 impl Spread {
     /// Makes a cut, if that falls to this member and there is anything to forget.
     pub(super) fn begin_count(&mut self, way: &mut impl Way) {
@@ -66,7 +60,7 @@ impl Spread {
     }
 
     /// Whether this member counts for its place, and its place for all.
-    fn counts_for_all(&self) -> bool {
+    pub(super) fn counts_for_all(&self) -> bool {
         let places = Owners::new(self.directory.places().map(|place| (place.id(), 1)));
         places.owner(COUNTERS) == Some(self.settings.me.place.id())
             && self.here.owner(COUNTERS) == Some(self.settings.me.id())
@@ -133,6 +127,15 @@ impl Spread {
         if tally.missing.is_empty() {
             let tally = self.counting.tallies.remove(place);
             self.finish_count(tally, way);
+        }
+    }
+
+    /// Somebody does not answer. What it has seen nobody knows, so nothing can be forgotten now.
+    pub(super) fn give_up_counts(&mut self, way: &mut impl Way) {
+        let given_up = core::mem::take(&mut self.counting.tallies);
+        if self.settings.planted.is(Mutant::SpreadCountsWithoutTheSilent) {
+            let counted = given_up.into_iter().filter(|tally| tally.report.is_some());
+            counted.for_each(|tally| self.finish_count(tally, way));
         }
     }
 

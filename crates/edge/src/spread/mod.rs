@@ -68,6 +68,8 @@ pub struct Tempo {
     pub cut_every: Duration,
     /// Who was not heard of for so long is expelled: it may come back, but with nothing.
     pub expel_after: Duration,
+    /// A large answer goes in pieces of so many bytes. Larger ones would hold up everything else on a connection.
+    pub piece: usize,
 }
 
 impl Default for Tempo {
@@ -80,6 +82,7 @@ impl Default for Tempo {
             relays: 2,
             cut_every: Duration::from_secs(60),
             expel_after: Duration::from_secs(60 * 60),
+            piece: 1 << 18,
         }
     }
 }
@@ -377,7 +380,7 @@ impl Spread {
                 self.keep_lines(now, way);
                 self.begin_count(way);
             }
-            Tick::Overdue => self.counting.give_up(),
+            Tick::Overdue => self.give_up_counts(way),
             Tick::Lines => self.keep_lines(now, way),
         }
     }

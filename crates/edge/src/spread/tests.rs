@@ -41,7 +41,11 @@ fn member(name: &str) -> Member {
 
 /// One that has begun, alone.
 fn ready(name: &str) -> Spread {
-    let settings = Settings { me: member(name), gateways: Vec::new(), tempo: Tempo::default(), planted: Planted::NONE };
+    ready_with(name, Planted::NONE)
+}
+
+fn ready_with(name: &str, planted: Planted) -> Spread {
+    let settings = Settings { me: member(name), gateways: Vec::new(), tempo: Tempo::default(), planted };
     let mut spread = Spread::new(settings);
     spread.start(1, &mut Said::default());
     spread.on_tick(NOW, Tick::Compare, &mut Said::default());
@@ -227,4 +231,32 @@ fn a_beginner_gives_up_a_side_that_is_gone() {
         answers.into_iter().for_each(|word| drop(hear(&mut b, word)));
     }
     assert!(b.map().cut() == a.map().cut());
+}
+
+/// One of two makes a cut, and the other does not answer: the removals that the first still remembers.
+fn removals_after_silence(planted: Planted) -> usize {
+    let mut two = [ready_with("a", planted), ready_with("b", planted)];
+    let [a, b] = &mut two;
+    a.put(b"k", Bytes::new(), &mut Said::default()).unwrap();
+    compare(a, b);
+    compare(b, a);
+    assert!(a.map() == b.map() && b.map().get(b"k").is_some());
+    let [counter, silent] = if two[0].counts_for_all() { [0, 1] } else { [1, 0] };
+    assert!(!two[silent].counts_for_all(), "one of them counts");
+    two[counter].remove(b"k", &mut Said::default()).unwrap();
+    two[counter].on_tick(NOW, Tick::Cut, &mut Said::default());
+    assert_eq!(two[counter].map().removals(), 1, "not everybody has answered");
+    two[counter].on_tick(NOW, Tick::Overdue, &mut Said::default());
+    two[counter].map().removals()
+}
+
+#[test]
+fn who_is_silent_holds_up_forgetting() {
+    assert_eq!(removals_after_silence(Planted::NONE), 1);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn a_count_without_the_silent_is_caught() {
+    assert_eq!(removals_after_silence(Planted::bug(crate::Mutant::SpreadCountsWithoutTheSilent)), 0);
 }
