@@ -16,7 +16,7 @@ fn member(name: &str) -> MemberId {
 
 /// One tells the other what that lacks, and nothing else.
 fn tell(from: &mut Map, to: &mut Map) -> usize {
-    let deltas = from.beyond(to.seen(), LIMIT);
+    let deltas = from.beyond(to.actor(), to.seen(), LIMIT);
     deltas.into_iter().map(|delta| to.merge(delta).expect("it has room").new.spans().count()).sum()
 }
 

@@ -39,6 +39,8 @@ pub struct Delta {
 /// A place among the parts of one delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Part {
+    /// Whose question it answers.
+    pub(super) to: Actor,
     /// Tells one delta from all others.
     pub(super) of: DeltaId,
     /// From 0.
@@ -64,9 +66,9 @@ impl Delta {
         self.cut
     }
 
-    /// Whether it speaks for nothing but the changes that it brings.
-    pub fn is_news(&self) -> bool {
-        self.part.is_none()
+    /// Whether it is a part of what this one asked for.
+    pub fn is_for(&self, actor: Actor) -> bool {
+        self.part.is_some_and(|part| part.to == actor)
     }
 
     /// What it speaks for.
@@ -95,7 +97,7 @@ pub(super) struct Parts {
 }
 
 /// Bytes of a delta without dots and records.
-const FRAME: usize = 8 + 1 + 32 + 4 + 4;
+const FRAME: usize = 8 + 1 + 48 + 4 + 4;
 
 /// Bytes of an actor among dots.
 const ACTOR: usize = 16 + 4;
@@ -134,7 +136,7 @@ impl Parts {
     }
 
     /// The parts of a whole.
-    pub(super) fn whole(self, of: DeltaId) -> Vec<Delta> {
+    pub(super) fn whole(self, to: Actor, of: DeltaId) -> Vec<Delta> {
         let nothing = Delta::empty(self.current.cut);
         let mut parts = self.news();
         if parts.is_empty() {
@@ -142,7 +144,7 @@ impl Parts {
         }
         let count = u32::try_from(parts.len()).expect("a map has not so many changes");
         for (place, delta) in (0..).zip(&mut parts) {
-            delta.part = Some(Part { of, place, count });
+            delta.part = Some(Part { to, of, place, count });
         }
         parts
     }
@@ -216,6 +218,7 @@ impl Wire for Delta {
 
 impl Wire for Part {
     fn encode(&self, writer: &mut Writer<'_>) {
+        self.to.encode(writer);
         self.of.by.encode(writer);
         writer.u64(self.of.nth);
         writer.u32(self.place);
@@ -223,12 +226,13 @@ impl Wire for Part {
     }
 
     fn decode(reader: &mut Reader) -> Result<Part, WireError> {
+        let to = Actor::decode(reader)?;
         let of = DeltaId { by: Actor::decode(reader)?, nth: reader.u64()? };
         let (place, count) = (reader.u32()?, reader.u32()?);
         if place >= count || count > MAX_PARTS {
             return Err(WireError::Invalid { what: "a part of a delta" });
         }
-        Ok(Part { of, place, count })
+        Ok(Part { to, of, place, count })
     }
 }
 

@@ -322,14 +322,14 @@ impl Map {
         parts.news()
     }
 
-    /// Everything that a map lacks that has seen so much, in such parts, of which there is one at least. They are for
-    /// this one alone.
-    pub fn beyond(&mut self, seen: &Dots, limit: usize) -> Vec<Delta> {
-        self.whole(&self.seen.without(seen), limit)
+    /// Everything that the map of this actor lacks, which has seen so much, in such parts, of which there is one at
+    /// least. As a whole they are for this one alone.
+    pub fn beyond(&mut self, to: Actor, seen: &Dots, limit: usize) -> Vec<Delta> {
+        self.whole(to, &self.seen.without(seen), limit)
     }
 
     /// The same for a map that lacks these.
-    pub fn whole(&mut self, missing: &Dots, limit: usize) -> Vec<Delta> {
+    pub fn whole(&mut self, to: Actor, missing: &Dots, limit: usize) -> Vec<Delta> {
         let mut parts = Parts::new(self.cut.id(), limit);
         for (actor, span) in missing.spans() {
             let mut first = span.first;
@@ -342,7 +342,7 @@ impl Map {
             }
         }
         self.told += 1;
-        let mut parts = parts.whole(DeltaId { by: self.actor, nth: self.told });
+        let mut parts = parts.whole(to, DeltaId { by: self.actor, nth: self.told });
         if self.planted.is(Mutant::MapBelievesAheadOfItself) {
             parts.iter_mut().for_each(|part| part.covers = missing.clone());
         }
@@ -368,7 +368,9 @@ impl Map {
                 self.take(dot, record, &mut merged.changed);
             }
         }
-        merged.is_whole = delta.part.is_some_and(|part| self.cover(part, &delta.covers));
+        // What was left out the one who asked had seen. Somebody else need not have, not even that one's next life.
+        let part = delta.part.filter(|part| part.to == self.actor);
+        merged.is_whole = part.is_some_and(|part| self.cover(part, &delta.covers));
         Ok(merged)
     }
 

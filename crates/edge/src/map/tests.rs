@@ -30,7 +30,10 @@ fn map(member: u64) -> Map {
 
 /// Everything that one lacks of the other, by way of bytes.
 fn tell(from: &mut Map, to: &mut Map) -> Vec<super::Key> {
-    from.beyond(to.seen(), ALL).into_iter().flat_map(|delta| to.merge(crossed(&delta)).unwrap().changed).collect()
+    from.beyond(to.actor(), to.seen(), ALL)
+        .into_iter()
+        .flat_map(|delta| to.merge(crossed(&delta)).unwrap().changed)
+        .collect()
 }
 
 /// What these report together.
@@ -119,7 +122,7 @@ fn a_part_that_was_lost_is_asked_for_again() {
     for nth in 0..20 {
         a.put(format!("key-{nth}").as_bytes(), value("v")).unwrap();
     }
-    let parts = a.beyond(b.seen(), 200);
+    let parts = a.beyond(b.actor(), b.seen(), 200);
     assert!(parts.len() > 3, "{} parts", parts.len());
     for part in &parts {
         assert!(wire::to_bytes(part).len() <= 200, "a part of {} bytes", wire::to_bytes(part).len());
@@ -146,7 +149,7 @@ fn what_everybody_has_is_forgotten() {
     let cut = a.next_cut(&of(&[&a, &b]), &lives).unwrap();
     assert_eq!(b.adopt(&cut), Adopted::Yes);
     assert_eq!(b.removals(), 1, "not everybody had it");
-    let told = a.beyond(&Dots::new(), ALL).remove(0);
+    let told = a.beyond(b.actor(), &Dots::new(), ALL).remove(0);
     assert_eq!(b.merge(told), Err(Unmerged::OtherCut));
     assert_eq!(a.adopt(&cut), Adopted::Yes);
     tell(&mut b, &mut a);
@@ -271,7 +274,7 @@ fn what_is_too_much_is_refused() {
     let error = map.put(b"k", vec![0; super::MAX_VALUE + 1].into()).unwrap_err();
     assert_eq!(format!("{error}"), "a value has at most 65536 bytes, and this has 65537");
     map.put(&[0; super::MAX_KEY], vec![0; super::MAX_VALUE].into()).unwrap();
-    let parts = map.beyond(&Dots::new(), 100);
+    let parts = map.beyond(actor(2, 1), &Dots::new(), 100);
     assert_eq!(parts.len(), 1, "what is larger than a part has one for itself");
     // A vector of so many actors is nobody's.
     let mut liar = Map::new(actor(2, 1));
@@ -339,7 +342,7 @@ fn from_a_full_map_something_can_be_removed() {
     for nth in 0..super::MAX_KEYS as u64 {
         a.put(&nth.to_le_bytes(), Bytes::new()).unwrap();
     }
-    for delta in a.beyond(b.seen(), ALL) {
+    for delta in a.beyond(b.actor(), b.seen(), ALL) {
         b.merge(delta).unwrap();
     }
     let removal = a.remove(&7u64.to_le_bytes()).unwrap();
@@ -388,7 +391,7 @@ fn three(seed: u64, steps: usize) -> [Map; 3] {
 /// Everything of the other into the one, known or not.
 fn merged(one: &Map, other: &Map) -> Map {
     let (mut one, mut other) = (one.clone(), other.clone());
-    other.beyond(&Dots::new(), ALL).into_iter().for_each(|delta| {
+    other.beyond(one.actor(), &Dots::new(), ALL).into_iter().for_each(|delta| {
         one.merge(delta).unwrap();
     });
     one
@@ -408,7 +411,7 @@ proptest! {
     fn a_delta_is_as_good_as_everything((seed, steps) in some_maps(), limit in 60usize..400) {
         let [a, mut b, _] = three(seed, steps);
         let mut by_delta = a.clone();
-        for part in b.beyond(a.seen(), limit) {
+        for part in b.beyond(a.actor(), a.seen(), limit) {
             prop_assert_eq!(&crossed(&part), &part);
             by_delta.merge(part).unwrap();
         }
@@ -425,7 +428,7 @@ proptest! {
     #[test]
     fn a_delta_with_a_wrong_byte_decodes_or_is_refused((seed, steps) in some_maps(), at in any::<prop::sample::Index>(), bit in 0u8..8) {
         let [mut a, ..] = three(seed, steps);
-        for part in a.beyond(&Dots::new(), 400) {
+        for part in a.beyond(actor(2, 1), &Dots::new(), 400) {
             let mut bytes = wire::to_bytes(&part).to_vec();
             let at = at.index(bytes.len());
             bytes[at] ^= 1 << bit;
@@ -438,7 +441,7 @@ proptest! {
 fn nobody_knows_more_of_a_member_than_it_does() {
     let (mut one, mut other) = (map(1), map(1));
     other.put(b"k", value("by somebody of the same name and life")).unwrap();
-    let told = other.beyond(one.seen(), ALL).remove(0);
+    let told = other.beyond(one.actor(), one.seen(), ALL).remove(0);
     assert_eq!(one.merge(told), Err(Unmerged::Impostor));
     assert!(wire::from_bytes::<Actor>(wire::to_bytes(&actor(1, u64::MAX)), VERSION).is_err());
 }

@@ -163,8 +163,8 @@ mod tests {
     /// Everybody tells everybody.
     fn meet(maps: &mut [Map; 3]) {
         for (from, to) in (0..3).flat_map(|from| (0..3).map(move |to| (from, to))) {
-            let seen = maps[to].seen().clone();
-            for delta in maps[from].beyond(&seen, 1000) {
+            let (asker, seen) = (maps[to].actor(), maps[to].seen().clone());
+            for delta in maps[from].beyond(asker, &seen, 1000) {
                 maps[to].merge(delta).unwrap();
             }
         }

@@ -66,7 +66,7 @@ impl Spread {
         }
     }
 
-    fn question_of_all(&self) -> Word {
+    pub(super) fn question_of_all(&self) -> Word {
         self.question(Drawers::all(), [0, 0], false)
     }
 
@@ -75,7 +75,15 @@ impl Spread {
         let cut = self.map.cut();
         let has_begun = !self.map.is_catching_up() && !self.map.seen().is_empty();
         let seen = if has_begun { drawers.inside(self.map.seen()).without(cut.dots()) } else { Dots::new() };
-        Word::Ask(Question { cut: cut.id(), at: [theirs, own], drawers, seen, has_begun, is_in_return })
+        Word::Ask(Question {
+            by: self.map.actor(),
+            cut: cut.id(),
+            at: [theirs, own],
+            drawers,
+            seen,
+            has_begun,
+            is_in_return,
+        })
     }
 
     pub(super) fn on_compare(&mut self, from: ProcessId, cut: CutId, digest: &Digest, at: u64, way: &mut impl Way) {
@@ -93,7 +101,7 @@ impl Spread {
         if !self.is_ready() {
             return;
         }
-        let Question { cut, at: [own, theirs], drawers, seen, has_begun, is_in_return } = question;
+        let Question { by, cut, at: [own, theirs], drawers, seen, has_begun, is_in_return } = question;
         if cut != self.map.cut().id() {
             way.answer(from, self.own_cut(None));
             if has_begun {
@@ -114,7 +122,7 @@ impl Spread {
             missing = missing.without(self.map.cut().dots());
         }
         let lacks_nothing = self.map.seen().covers(&seen);
-        for delta in self.map.whole(&missing.without(&seen), self.settings.tempo.piece) {
+        for delta in self.map.whole(by, &missing.without(&seen), self.settings.tempo.piece) {
             way.answer(from, Word::News { delta, is_from_afar: true });
         }
         // A question overtakes large answers. If each were answered by another, they would go to and fro, and all the

@@ -88,11 +88,11 @@ impl Spread {
 
     /// Somebody tells something.
     pub(super) fn on_news(&mut self, now: Time, delta: Delta, is_from_afar: bool, way: &mut impl Way) {
-        let is_news = delta.is_news();
+        let is_answer = delta.is_for(self.map.actor());
         match self.map.merge(delta) {
             Ok(merged) => {
                 if let Phase::Beginning { is_being_told, .. } = &mut self.phase {
-                    *is_being_told |= !is_news;
+                    *is_being_told |= is_answer;
                 }
                 self.note_changed(merged.changed, way);
                 if self.is_ready() {

@@ -184,7 +184,7 @@ fn who_is_being_told_everything_waits_for_it() {
         said.0.iter().any(|word| matches!(word, Word::Ask(_)))
     };
     assert!(asks(&mut b) && asks(&mut b), "nobody answers");
-    let parts = a.map.beyond(&Dots::new(), 200);
+    let parts = a.map.beyond(b.map.actor(), &Dots::new(), 200);
     for delta in &parts[..parts.len() - 1] {
         hear(&mut b, Word::News { delta: delta.clone(), is_from_afar: true });
         assert!(!asks(&mut b), "it is being told");
@@ -209,7 +209,7 @@ fn whoever_leaves_is_not_called_back() {
     a.leave(&mut Said::default());
     let said = hear(&mut a, Word::Adopt { cut: cut_of(9, 5), refuses: None });
     assert!(said.is_empty() && a.counts.anew == 0, "it asks to be told everything: {said:?}");
-    let whole = ready("b").map.beyond(&Dots::new(), usize::MAX).remove(0);
+    let whole = ready("b").map.beyond(a.map.actor(), &Dots::new(), usize::MAX).remove(0);
     hear(&mut a, Word::News { delta: whole, is_from_afar: true });
     assert!(!a.is_ready());
 }
@@ -259,4 +259,35 @@ fn who_is_silent_holds_up_forgetting() {
 #[test]
 fn a_count_without_the_silent_is_caught() {
     assert_eq!(removals_after_silence(Planted::bug(crate::Mutant::SpreadCountsWithoutTheSilent)), 0);
+}
+
+/// This change of the one, and nothing else.
+fn tell_one(from: &Spread, key: &[u8], to: &mut Spread) {
+    let dots = from.map.values(key).map(|(dot, _)| dot).collect();
+    let news = from.map.news(&dots, usize::MAX);
+    news.into_iter().for_each(|delta| drop(hear(to, Word::News { delta, is_from_afar: false })));
+}
+
+#[test]
+fn an_answer_to_a_former_life_is_none_to_the_next() {
+    let [mut first, mut second, mut asked, mut asker] = ["first", "second", "asked", "asker"].map(ready);
+    first.put(b"k", Bytes::from_static(b"one"), &mut Said::default()).unwrap();
+    tell_one(&first, b"k", &mut second);
+    tell_one(&first, b"k", &mut asked);
+    second.put(b"k", Bytes::from_static(b"two"), &mut Said::default()).unwrap();
+    tell_one(&second, b"k", &mut asked);
+    tell_one(&second, b"k", &mut asker);
+    // It lacks the first change, and is told that there is nothing left of it: it has the one that stands there now.
+    let question = asker.question_of_all();
+    let answer = hear(&mut asked, question);
+    let next = asker.settings.me.clone().living(2);
+    let mut next = Spread::new(Settings { me: next, ..asker.settings.clone() });
+    answer.into_iter().for_each(|word| drop(hear(&mut next, word)));
+    assert!(!next.is_ready(), "it was told what its former life had not seen, and takes that for everything");
+    // Whoever had the second change is gone.
+    drop((second, asked, asker));
+    let question = next.question_of_all();
+    hear(&mut first, question).into_iter().for_each(|word| drop(hear(&mut next, word)));
+    assert!(next.is_ready());
+    assert_eq!(next.map().get(b"k"), first.map().get(b"k"), "what replaced it is nowhere");
 }

@@ -7,7 +7,7 @@ use skein_machine::wire::{Reader, WireError, Writer};
 
 use super::digest::{Digest, Drawers};
 use crate::MemberId;
-use crate::dots::Dots;
+use crate::dots::{Actor, Dots};
 use crate::map::{Cut, CutId, Delta, Report};
 use crate::membership::MAX_MEMBERS;
 
@@ -32,6 +32,8 @@ pub enum Word {
 /// What one asks who lacks something.
 #[derive(Clone, Debug)]
 pub struct Question {
+    /// Who asks, in which life: to another the answer would say too much.
+    pub(super) by: Actor,
     /// What it has adopted.
     pub(super) cut: CutId,
     /// How many changes had come in when the two compared: at who is asked, and at who asks.
@@ -116,6 +118,7 @@ impl Wire for Word {
 
 impl Wire for Question {
     fn encode(&self, writer: &mut Writer<'_>) {
+        self.by.encode(writer);
         self.cut.encode(writer);
         writer.words(self.at);
         self.drawers.encode(writer);
@@ -126,6 +129,7 @@ impl Wire for Question {
 
     fn decode(reader: &mut Reader) -> Result<Question, WireError> {
         Ok(Question {
+            by: Actor::decode(reader)?,
             cut: CutId::decode(reader)?,
             at: reader.words()?,
             drawers: Drawers::decode(reader)?,

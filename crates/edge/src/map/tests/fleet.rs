@@ -121,10 +121,10 @@ impl Fleet {
             return;
         }
         let limit = self.random.between(60, 300) as usize;
-        let seen = self.maps[to].seen().clone();
+        let (asker, seen) = (self.maps[to].actor(), self.maps[to].seen().clone());
         let parts = match self.random.chance(0.3) {
             true => self.maps[from].news(&self.maps[from].seen().without(&seen), limit),
-            false => self.maps[from].beyond(&seen, limit),
+            false => self.maps[from].beyond(asker, &seen, limit),
         };
         self.on_the_way.extend(parts.into_iter().map(|part| (to, part)));
     }
@@ -208,9 +208,7 @@ impl Fleet {
     fn restart(&mut self, at: usize) {
         self.lives += 1;
         (self.has_lost, self.is_beginning[at]) = (true, true);
-        // Nobody answers who is not there any more.
-        self.on_the_way.retain(|(to, _)| *to != at);
-        self.asks.retain(|ask| ask.by.member.0 != at as u64);
+        // What was said to its former life, and what that asked, is still on the way.
         self.maps[at] = Map::with_planted(actor(at as u64, self.lives), self.maps[at].planted);
     }
 
@@ -223,7 +221,8 @@ impl Fleet {
         if self.hear(at, &cut) == Adopted::TheyAreOutdated || self.maps[at].cut().id() != cut.id() {
             return;
         }
-        let parts = self.maps[from].beyond(&Dots::new(), ALL);
+        let asker = self.maps[at].actor();
+        let parts = self.maps[from].beyond(asker, &Dots::new(), ALL);
         parts.into_iter().for_each(|part| assert!(self.maps[at].merge(crossed(&part)).unwrap().is_whole));
         self.is_beginning[at] = self.maps[at].is_catching_up();
     }
@@ -263,7 +262,7 @@ impl Fleet {
         let mut missing = of_members(asked.seen(), |id| ask.about.contains(&id));
         missing.join(&since);
         let missing = missing.without(&ask.seen).without(asked.cut().dots());
-        let parts = asked.whole(&missing, limit);
+        let parts = asked.whole(ask.by, &missing, limit);
         self.on_the_way.extend(parts.into_iter().map(|part| (to, part)));
     }
 
@@ -305,8 +304,8 @@ impl Fleet {
             }
             for (one, other) in (0..MEMBERS).flat_map(|one| (0..MEMBERS).map(move |other| (one, other))) {
                 if self.maps[one].cut().id() == self.maps[other].cut().id() {
-                    let seen = self.maps[other].seen().clone();
-                    for delta in self.maps[one].beyond(&seen, 100) {
+                    let (asker, seen) = (self.maps[other].actor(), self.maps[other].seen().clone());
+                    for delta in self.maps[one].beyond(asker, &seen, 100) {
                         self.maps[other].merge(delta).unwrap();
                     }
                 }
