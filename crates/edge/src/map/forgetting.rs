@@ -64,7 +64,14 @@ impl Map {
 
     fn forget(&mut self, cut: Cut) {
         let mut gone = Vec::new();
-        for (dot, record) in self.records.iter_mut().filter(|(dot, _)| cut.contains(**dot)) {
+        for (dot, record) in &mut self.records {
+            if !cut.contains(*dot) {
+                // Of a life that is over nothing stands here, nothing is believed that comes, and whoever adopts this
+                // cut is held to the same. Otherwise a key that is rewritten between every report and its cut would
+                // carry all lives that ever touched it.
+                record.past.forget(|actor| cut.is_over(actor));
+                continue;
+            }
             // Nobody has any more what it replaced.
             record.past = Past::default();
             if matches!(record.content, Content::Removed) {

@@ -55,6 +55,13 @@ impl Past {
         Past(entries.into())
     }
 
+    /// Drops what it says of these actors.
+    pub(super) fn forget(&mut self, is_one: impl Fn(Actor) -> bool) {
+        if self.0.iter().any(|(actor, _)| is_one(*actor)) {
+            self.0 = self.0.iter().copied().filter(|(actor, _)| !is_one(*actor)).collect();
+        }
+    }
+
     fn contains(&self, dot: Dot) -> bool {
         match self.0.binary_search_by_key(&dot.actor, |(actor, _)| *actor) {
             Ok(place) => dot.nth <= self.0[place].1,

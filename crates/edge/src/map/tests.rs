@@ -210,6 +210,29 @@ fn lives_that_are_over_are_forgotten() {
     }
 }
 
+/// Of a key that is rewritten between each report and its cut no change is ever in a cut, so none forgets all it knew.
+#[test]
+fn a_change_forgets_the_lives_that_are_over() {
+    let (mut busy, mut latest) = (map(2), Map::new(actor(1, 1)));
+    for life in 1..20 {
+        latest = Map::new(actor(1, life));
+        latest.adopt(busy.cut());
+        tell(&mut busy, &mut latest);
+        latest.put(b"k", value("by one of many lives")).unwrap();
+        tell(&mut latest, &mut busy);
+        busy.put(b"k", value("v")).unwrap();
+        tell(&mut busy, &mut latest);
+        let report = of(&[&busy, &latest]);
+        busy.put(b"k", value("w")).unwrap();
+        let cut = busy.next_cut(&report, &BTreeMap::from([(MemberId(1), life), (MemberId(2), 1)])).unwrap();
+        assert_eq!((busy.adopt(&cut), latest.adopt(&cut)), (Adopted::Yes, Adopted::Yes));
+        let known = busy.records.values().map(|record| record.past.entries().len()).max();
+        assert!(known <= Some(3), "{known:?} lives in life {life}: {busy:?}");
+    }
+    tell(&mut busy, &mut latest);
+    assert_eq!(busy, latest);
+}
+
 #[test]
 fn two_cuts_at_once_are_adopted_both() {
     let mut maps = [map(1), map(2)];
