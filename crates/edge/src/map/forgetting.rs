@@ -83,6 +83,7 @@ impl Map {
             heads.retain(|head| *head != dot);
             if heads.is_empty() {
                 self.keys.remove(&key);
+                self.room.remove(&key);
             }
             self.drop_record(dot);
         }

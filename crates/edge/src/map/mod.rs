@@ -19,6 +19,7 @@ mod cut;
 mod delta;
 mod forgetting;
 mod record;
+mod room;
 mod seen;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,8 @@ use xxhash_rust::xxh3::xxh3_64;
 pub use cut::{Cut, CutId, Report};
 pub use delta::Delta;
 pub use record::{Key, MAX_KEY, MAX_VALUE};
+pub(crate) use room::MEMBERS;
+pub use room::{MAX_FINDINGS, MAX_KEYS, MAX_LINES, RESERVED};
 pub use seen::DRAWER_BITS;
 
 use crate::dots::{Actor, Dot, Dots};
@@ -43,13 +46,8 @@ use crate::owners::pull;
 use crate::{Mutant, Planted};
 use delta::{DeltaId, Part, Parts};
 use record::{Content, Past, Record};
+use room::Room;
 use seen::Seen;
-
-/// Keys of one map. Every member has all of them in memory.
-pub const MAX_KEYS: usize = 1 << 20;
-
-/// And so many more come in from others: of a map that is all but full each member may fill what is left in its own way.
-const MAX_MORE_KEYS: usize = MAX_KEYS >> 3;
 
 /// One member's copy of the map.
 #[derive(Clone)]
@@ -64,6 +62,8 @@ pub struct Map {
     records: BTreeMap<Dot, Record>,
     /// Where the changes of a key are; no key without one.
     keys: BTreeMap<Key, Heads>,
+    /// How many those are.
+    room: Room,
     /// Changes that say that something is gone.
     removals: usize,
     /// Counts changes that came in, here or from others; and the newest of them.
@@ -166,6 +166,7 @@ impl Map {
             cut: Cut::none(),
             records: BTreeMap::new(),
             keys: BTreeMap::new(),
+            room: Room::default(),
             removals: 0,
             // No two lives count from the same number, so what was asked of one is not answered by another.
             arrivals: xxh3_64(&actor.life.to_le_bytes()) >> 1,
@@ -283,7 +284,7 @@ impl Map {
         if value.len() > MAX_VALUE {
             return Err(Refused::Value { length: value.len() });
         }
-        if self.keys.len() >= MAX_KEYS && !self.keys.contains_key(key) {
+        if !self.room.has_one_for(key) && !self.keys.contains_key(key) {
             return Err(Refused::Full);
         }
         Ok(self.change(key, Content::Value(value)))
@@ -299,7 +300,10 @@ impl Map {
         let dot = Dot { actor: self.actor, nth: self.seen.newest(self.actor) + 1 };
         let (key, heads) = match self.keys.remove_entry(key) {
             Some(entry) => entry,
-            None => (key.into(), Heads::new()),
+            None => {
+                self.room.add(key);
+                (key.into(), Heads::new())
+            }
         };
         let past = Past::of(self.actor, heads.iter().map(|dot| (*dot, &self.records[dot])));
         heads.iter().for_each(|dot| self.drop_record(*dot));
@@ -377,10 +381,9 @@ impl Map {
     /// Whether there is room for the keys that are not here yet. What changes others always comes in, or nobody would
     /// hear that something was removed from a map that is full.
     fn has_room_for(&self, records: &[(Dot, Record)]) -> bool {
-        let most = MAX_KEYS + MAX_MORE_KEYS;
-        self.keys.len() + records.len() <= most
-            || self.keys.len() + records.iter().filter(|(_, record)| !self.keys.contains_key(&record.key)).count()
-                <= most
+        let keys = records.iter().map(|(_, record)| &record.key);
+        self.room.has_some(records.len())
+            || self.room.has_some_for(keys.filter(|key| !self.keys.contains_key(*key)).map(|key| &**key))
     }
 
     /// Counts what a part speaks for as seen, once all parts are here: what replaced it may be in any of them. Answers
@@ -446,6 +449,7 @@ impl Map {
             if matches!(record.content, Content::Value(_)) {
                 changed.push(record.key.clone());
             }
+            self.room.add(&record.key);
             self.keys.insert(record.key.clone(), Heads::from_elem(dot, 1));
             self.insert_record(dot, record);
             return;
@@ -493,6 +497,9 @@ impl Map {
                 }
             }
         }
+        let mut room = Room::default();
+        self.keys.keys().for_each(|key| room.add(key));
+        assert!(room == self.room, "there are {room:?} keys, not {:?}", self.room);
         self.seen.check();
         let removals = self.records.values().filter(|record| matches!(record.content, Content::Removed)).count();
         assert!(removals == self.removals, "{removals} removals, not {}", self.removals);
@@ -525,7 +532,9 @@ impl fmt::Display for Refused {
             Refused::Key { length } => write!(f, "a key has at most {MAX_KEY} bytes, and this has {length}"),
             Refused::Value { length } => write!(f, "a value has at most {MAX_VALUE} bytes, and this has {length}"),
             Refused::Name => write!(f, "a view's name has no zero byte and at most {MAX_KEY} bytes"),
-            Refused::Full => write!(f, "the map has {MAX_KEYS} keys, and more is not kept: remove some"),
+            Refused::Full => {
+                write!(f, "the map has {MAX_KEYS} keys of users, and more is not kept: remove some")
+            }
         }
     }
 }

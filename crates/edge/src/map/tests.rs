@@ -363,16 +363,32 @@ fn nobody_goes_on_in_a_life_that_is_over() {
 fn from_a_full_map_something_can_be_removed() {
     let (mut a, mut b) = (map(1), map(2));
     for nth in 0..super::MAX_KEYS as u64 {
-        a.put(&nth.to_le_bytes(), Bytes::new()).unwrap();
+        a.put(&nth.to_be_bytes(), Bytes::new()).unwrap();
     }
     for delta in a.beyond(b.actor(), b.seen(), ALL) {
         b.merge(delta).unwrap();
     }
-    let removal = a.remove(&7u64.to_le_bytes()).unwrap();
+    let removal = a.remove(&7u64.to_be_bytes()).unwrap();
     for delta in a.news(&removal.into(), ALL) {
         b.merge(delta).unwrap();
     }
     assert_eq!(b.len(), super::MAX_KEYS - 1);
+}
+
+#[test]
+fn a_map_full_of_keys_takes_the_line_of_a_newcomer() {
+    let (mut a, mut b) = (map(1), map(2));
+    for nth in 0..super::MAX_KEYS as u64 {
+        a.put(&nth.to_be_bytes(), Bytes::new()).unwrap();
+    }
+    assert_eq!(a.put(b"more", Bytes::new()), Err(super::Refused::Full));
+    tell(&mut a, &mut b);
+    for key in [b"@member/newcomer".as_slice(), b"@origin/place/origin"] {
+        let dot = b.put(key, value("v")).unwrap();
+        b.news(&dot.into(), ALL).into_iter().for_each(|delta| drop(a.merge(delta).unwrap()));
+        assert_eq!(a.get(key), Some(&value("v")));
+    }
+    a.check();
 }
 
 #[test]

@@ -10,15 +10,9 @@ use bytes::Bytes;
 use skein_machine::Wire;
 use skein_machine::wire::{self, Reader, VERSION, WireError, Writer};
 
-use crate::map::Map;
+use crate::map::{MEMBERS, Map};
 use crate::owners::Owners;
 use crate::{Member, MemberId, Name};
-
-/// Keys that begin so are the map's own.
-pub const RESERVED: &[u8] = b"@";
-
-/// Before the name of a member in the key of its line.
-const PREFIX: &[u8] = b"@member/";
 
 /// What is known of a member everywhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,7 +33,7 @@ pub(super) struct Directory {
 
 /// The key of a member's line.
 pub(super) fn key(name: &Name) -> Vec<u8> {
-    [PREFIX, name.as_str().as_bytes()].concat()
+    [MEMBERS, name.as_str().as_bytes()].concat()
 }
 
 impl Line {
@@ -62,7 +56,7 @@ impl Wire for Line {
 impl Directory {
     /// Something else is shown under this key, or nothing.
     pub(super) fn note(&mut self, map: &Map, key: &[u8]) {
-        let Some(name) = key.strip_prefix(PREFIX) else { return };
+        let Some(name) = key.strip_prefix(MEMBERS) else { return };
         let Some(name) = core::str::from_utf8(name).ok().and_then(|name| Name::new(name).ok()) else { return };
         if let Some(former) = self.lines.remove(&name.id())
             && let Some(living) = self.places.get_mut(&former.member.place)

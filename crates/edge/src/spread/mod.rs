@@ -27,8 +27,10 @@ use bytes::Bytes;
 use skein_machine::{ProcessId, Random, Time};
 
 pub use digest::{Digest, Drawers};
-pub use directory::{Line, RESERVED};
+pub use directory::Line;
 pub use word::{Question, Word};
+
+pub use crate::map::RESERVED;
 
 use crate::dots::{Actor, Dot};
 use crate::map::{Key, Map, Refused};
@@ -245,7 +247,7 @@ impl Spread {
         if !self.is_ready() {
             return;
         }
-        // A map that is full of keys has no room for what is found either; its gauges say so.
+        // There is room of its own for it; where that is full too, gauges say so.
         if let Ok(dot) = self.map.put(key, value) {
             self.spread_own(dot, key, way);
         }
