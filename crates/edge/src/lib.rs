@@ -23,6 +23,7 @@ mod mutant;
 mod name;
 pub mod owners;
 pub mod spread;
+pub mod trial;
 
 pub use agent::Agent;
 pub use book::Book;
