@@ -21,7 +21,7 @@ use skein_machine::wire::{self, Reader, WireError, Writer};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::MemberId;
-use crate::dots::{Actor, Dot, Dots, MAX_ACTORS};
+use crate::dots::{Actor, Dot, Dots, LAST_LIFE, MAX_ACTORS};
 
 /// What was seen by everybody, and is forgotten.
 #[derive(Clone)]
@@ -226,7 +226,8 @@ impl Cut {
         for actor in self.dots.actors() {
             let is_over = lives.get(&actor.member).is_none_or(|life| actor.life < *life);
             let is_spreading = anybody.first_life(actor.member).is_some_and(|life| life <= actor.life);
-            if !is_over || is_spreading || is_kept(actor) {
+            // After the last life there is none that a cut could name.
+            if !is_over || is_spreading || is_kept(actor) || actor.life == LAST_LIFE {
                 goes_on = Some(actor.member);
             }
             if goes_on != Some(actor.member) {
@@ -272,7 +273,8 @@ impl Wire for Line {
     }
 
     fn decode(reader: &mut Reader) -> Result<Line, WireError> {
-        Ok(Line(MemberId::decode(reader)?, reader.u64()?))
+        let line = Line(MemberId::decode(reader)?, reader.u64()?);
+        if line.1 > LAST_LIFE { Err(WireError::Invalid { what: "a life of this number" }) } else { Ok(line) }
     }
 }
 

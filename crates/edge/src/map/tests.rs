@@ -13,7 +13,7 @@ use proptest::prelude::*;
 use skein_machine::wire::{self, VERSION};
 
 use super::{Adopted, Cut, Delta, Map, Unmerged};
-use crate::dots::{Actor, Dot, Dots};
+use crate::dots::{Actor, Dot, Dots, LAST_LIFE};
 use crate::owners::pull;
 use crate::{MemberId, Planted};
 use fleet::{Fleet, run};
@@ -483,4 +483,25 @@ fn nobody_knows_more_of_a_member_than_it_does() {
     let told = other.beyond(one.actor(), one.seen(), ALL).remove(0);
     assert_eq!(one.merge(told), Err(Unmerged::Impostor));
     assert!(wire::from_bytes::<Actor>(wire::to_bytes(&actor(1, u64::MAX)), VERSION).is_err());
+}
+
+#[test]
+fn no_cut_names_a_life_beyond_the_last() {
+    let (mut a, mut liar) = (map(1), Map::new(actor(2, LAST_LIFE)));
+    liar.put(b"k", value("v")).unwrap();
+    tell(&mut liar, &mut a);
+    a.remove(b"k").unwrap();
+    let lives = BTreeMap::from([(MemberId(1), 1)]);
+    for _ in 0..4 {
+        if let Some(cut) = a.next_cut(&of(&[&a]), &lives) {
+            assert_eq!(a.adopt(&wire::from_bytes(wire::to_bytes(&cut), VERSION).unwrap()), Adopted::Yes);
+        }
+    }
+    let mut bytes = wire::to_bytes(&Cut::none()).to_vec();
+    let line = [&[1, 0, 0, 0][..], &[7; 8], &u64::MAX.to_le_bytes(), &[0]].concat();
+    let lines = 4 + 8 + 4;
+    assert_eq!(bytes[lines..lines + 4], [0; 4], "no life is over yet");
+    bytes.splice(lines..lines + 4, line);
+    let refused = wire::from_bytes::<Cut>(bytes.into(), VERSION);
+    assert_eq!(refused.unwrap_err(), wire::WireError::Invalid { what: "a life of this number" });
 }

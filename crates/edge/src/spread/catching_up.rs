@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use super::digest::{Digest, Drawers};
 use super::directory::Directory;
 use super::{Event, LONELY_TRIES, Phase, Question, Spread, Tick, Way, Word};
-use crate::dots::{Actor, Dots};
+use crate::dots::{Actor, Dots, LAST_LIFE};
 use crate::map::{Adopted, Cut, CutId};
 
 impl Spread {
@@ -165,7 +165,8 @@ impl Spread {
         let Actor { member, life } = self.map.actor();
         // Lives that a host gives are further apart than this one begins anew between two of them. A life that is over
         // for the others, since a host's clock went back, would be one in which nobody hears it.
-        let life = (life + 1).max(cut.first_life(member));
+        // Of lives as high as the last one only a liar speaks, and there it stays.
+        let life = (life + 1).max(cut.first_life(member)).min(LAST_LIFE);
         self.map.begin_anew(Actor { member, life }, cut);
         self.counts.anew += 1;
         self.directory = Directory::default();
