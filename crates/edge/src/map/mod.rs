@@ -66,6 +66,8 @@ pub struct Map {
     room: Room,
     /// Changes that say that something is gone.
     removals: usize,
+    /// Keys that have a value.
+    held: usize,
     /// Counts changes that came in, here or from others; and the newest of them.
     arrivals: u64,
     arrived: VecDeque<Dot>,
@@ -168,6 +170,7 @@ impl Map {
             keys: BTreeMap::new(),
             room: Room::default(),
             removals: 0,
+            held: 0,
             // No two lives count from the same number, so what was asked of one is not answered by another.
             arrivals: xxh3_64(&actor.life.to_le_bytes()) >> 1,
             arrived: VecDeque::new(),
@@ -200,12 +203,12 @@ impl Map {
 
     /// How many keys have a value.
     pub fn len(&self) -> usize {
-        self.iter().count()
+        self.held
     }
 
     /// Whether no key has a value.
     pub fn is_empty(&self) -> bool {
-        self.iter().next().is_none()
+        self.held == 0
     }
 
     /// Changes that are kept, removals among them.
@@ -305,6 +308,8 @@ impl Map {
                 (key.into(), Heads::new())
             }
         };
+        self.held -= usize::from(heads.iter().any(|dot| self.value(*dot).is_some()));
+        self.held += usize::from(matches!(content, Content::Value(_)));
         let past = Past::of(self.actor, heads.iter().map(|dot| (*dot, &self.records[dot])));
         heads.iter().for_each(|dot| self.drop_record(*dot));
         self.insert_record(dot, Record { key: key.clone(), content, past });
@@ -448,6 +453,7 @@ impl Map {
         let Some((key, heads)) = self.keys.get_key_value(&record.key) else {
             if matches!(record.content, Content::Value(_)) {
                 changed.push(record.key.clone());
+                self.held += 1;
             }
             self.room.add(&record.key);
             self.keys.insert(record.key.clone(), Heads::from_elem(dot, 1));
@@ -466,9 +472,12 @@ impl Map {
         heads.insert(place, dot);
         replaced.iter().for_each(|dot| self.drop_record(*dot));
         self.insert_record(dot, Record { key: key.clone(), ..record });
-        if self.get(&key) != before.as_ref() {
+        let after = self.get(&key);
+        let (was_held, is_held) = (before.is_some(), after.is_some());
+        if after != before.as_ref() {
             changed.push(key);
         }
+        self.held = self.held - usize::from(was_held) + usize::from(is_held);
     }
 
     fn insert_record(&mut self, dot: Dot, record: Record) {
@@ -503,6 +512,8 @@ impl Map {
         self.seen.check();
         let removals = self.records.values().filter(|record| matches!(record.content, Content::Removed)).count();
         assert!(removals == self.removals, "{removals} removals, not {}", self.removals);
+        let held = self.iter().count();
+        assert!(held == self.held, "{held} keys have a value, not {}", self.held);
         let all = self.seen.actors().chain(self.records.keys().map(|dot| dot.actor));
         all.for_each(|actor| assert!(!self.cut.is_over(actor), "{actor:?} is over, and remembered"));
     }
