@@ -114,7 +114,7 @@ struct Cage {
 }
 
 impl Cage {
-    fn open(security: Security) -> Cage {
+    fn open(security: &Security) -> Cage {
         let socket = Socket::open("127.0.0.1:0".parse().unwrap(), security).unwrap();
         let (address, (tell, events)) = (socket.address(), channel());
         let observe = move |_: &Parrot, _, event| drop(tell.send(event));
@@ -202,7 +202,7 @@ impl Drop for Office {
 
 #[test]
 fn short_words_go_by_datagrams_and_long_ones_by_connections() {
-    let (a, b) = (Cage::open(keys("k")), Cage::open(keys("k")));
+    let (a, b) = (Cage::open(&keys("k")), Cage::open(&keys("k")));
     a.reaches(&b, b"short");
     assert_eq!((a.meter("edge_streams_out_total"), b.meter("edge_datagrams_in_total")), (0, 1));
     a.reaches(&b, &vec![7; 1 << 20]);
@@ -217,7 +217,7 @@ fn short_words_go_by_datagrams_and_long_ones_by_connections() {
 #[test]
 fn where_there_are_certificates_everything_goes_by_tls() {
     let office = Office::open("office");
-    let (a, b) = (Cage::open(office.papers("fleet")), Cage::open(office.papers("fleet")));
+    let (a, b) = (Cage::open(&office.papers("fleet")), Cage::open(&office.papers("fleet")));
     for word in [&b"short"[..], &vec![7; 1 << 20]] {
         a.reaches(&b, word);
         b.reaches(&a, word);
@@ -225,14 +225,14 @@ fn where_there_are_certificates_everything_goes_by_tls() {
     assert_eq!((a.meter("edge_datagrams_out_total"), b.meter("edge_datagrams_in_total")), (0, 0));
     // Of the same authority, but of another fleet; of another authority; with a key; and in the clear.
     let elsewhere = Office::open("elsewhere");
-    let strangers = [office.papers("other"), elsewhere.papers("fleet"), keys("k")].map(Cage::open);
+    let strangers = [office.papers("other"), elsewhere.papers("fleet"), keys("k")].each_ref().map(Cage::open);
     for stranger in &strangers {
         stranger.says(&b, &vec![7; 5_000]);
         stranger.comes_to("edge_unreachable_total", 1);
     }
     // Of the same authority and another fleet, and believes of this one what it says.
     let Security::Certificates(papers, _) = office.papers("other") else { panic!("these are certificates") };
-    let pretends = Cage::open(Security::Certificates(papers, "fleet".to_owned()));
+    let pretends = Cage::open(&Security::Certificates(papers, "fleet".to_owned()));
     pretends.says(&b, b"short");
     b.comes_to("edge_unverified_total", 4);
     TcpStream::connect(b.address).unwrap().write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
@@ -243,7 +243,7 @@ fn where_there_are_certificates_everything_goes_by_tls() {
 
 #[test]
 fn whoever_has_not_the_key_is_counted_and_not_heard() {
-    let (a, b, stranger) = (Cage::open(keys("k")), Cage::open(keys("k")), Cage::open(keys("other")));
+    let (a, b, stranger) = (Cage::open(&keys("k")), Cage::open(&keys("k")), Cage::open(&keys("other")));
     stranger.says(&b, b"short");
     b.comes_to("edge_unverified_total", 1);
     stranger.says(&b, &vec![7; 5_000]);
@@ -259,10 +259,10 @@ fn whoever_has_not_the_key_is_counted_and_not_heard() {
 
 #[test]
 fn what_was_said_on_a_connection_cannot_be_said_on_another() {
-    let b = Cage::open(keys("k"));
+    let b = Cage::open(&keys("k"));
     // Somebody in the middle writes down a whole connection, and says it again.
     let middle = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let a = Cage::open(keys("k"));
+    let a = Cage::open(&keys("k"));
     let long = Bytes::from(vec![7; 5_000]);
     a.handle.command(Command::Say(middle.local_addr().unwrap(), long.clone()), |_, _, _| {}).unwrap();
     let (mut from_a, mut to_b) = (middle.accept().unwrap().0, TcpStream::connect(b.address).unwrap());
@@ -283,7 +283,7 @@ fn what_was_said_on_a_connection_cannot_be_said_on_another() {
 
 #[test]
 fn a_parted_host_hears_nothing_until_it_does() {
-    let (a, b) = (Cage::open(keys("k")), Cage::open(keys("k")));
+    let (a, b) = (Cage::open(&keys("k")), Cage::open(&keys("k")));
     a.reaches(&b, b"before");
     b.handle.be_deaf_to(HashSet::from([a.address])).unwrap();
     b.handle.see_blocking();
@@ -299,7 +299,7 @@ fn a_parted_host_hears_nothing_until_it_does() {
 
 #[test]
 fn a_key_is_changed_while_it_runs() {
-    let (a, b) = (Cage::open(keys("old")), Cage::open(keys("old")));
+    let (a, b) = (Cage::open(&keys("old")), Cage::open(&keys("old")));
     a.reaches(&b, b"old");
     for (security, cage) in
         [("old new", &a), ("old new", &b), ("new old", &a), ("new old", &b), ("new", &a), ("new", &b)]
@@ -313,7 +313,7 @@ fn a_key_is_changed_while_it_runs() {
 
 #[test]
 fn others_look_command_and_end_it() {
-    let mut a = Cage::open(keys("k"));
+    let mut a = Cage::open(&keys("k"));
     let (tell, told) = channel();
     a.handle.command(Command::Ring(3), move |_, _, events| tell.send(events.to_vec()).unwrap()).unwrap();
     assert_eq!(told.recv().unwrap(), [Event::Told(3)], "what the command said, and nothing else");

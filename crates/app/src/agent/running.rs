@@ -65,7 +65,7 @@ struct Faces {
 impl Running {
     /// Begins to live as a configuration has it.
     pub(crate) fn start(config: &Config) -> Result<Running, String> {
-        let socket = Socket::open(config.listen, config.security.clone())?;
+        let socket = Socket::open(config.listen, &config.security)?;
         let address = socket.address();
         let mut me = config.me.clone();
         if me.address.port() == 0 {
@@ -134,12 +134,12 @@ impl Running {
                     tokio::spawn(redis::pass_on(news, caller));
                 }
                 let page = async move {
-                    let Some(page) = page else { return std::future::pending().await };
+                    let Some(page) = page else { return std::future::pending::<()>().await };
                     let listener = tokio::net::TcpListener::from_std(page).expect("a listener is a listener");
                     if let Err(error) = http.serve(listener).await {
                         tracing::error!(%error, "the page is served no more");
                     }
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 };
                 tokio::select! {
                     () = page => {}

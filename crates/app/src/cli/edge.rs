@@ -54,7 +54,7 @@ enum What {
         #[arg(long, value_name = "FILE", env = "SKEIN_EDGE_CONFIG")]
         config: PathBuf,
         #[command(flatten)]
-        flags: Flags,
+        flags: Box<Flags>,
     },
     /// Make a key that the members of a fleet share.
     #[command(

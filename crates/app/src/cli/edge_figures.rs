@@ -174,7 +174,7 @@ impl Task {
                 Outcome::Spread(figures::spreading(&maps::Plan::of(50, 64, 1), keys, WRITES, 100 * MILLISECOND))
             }
             Task::CatchUp => Outcome::CatchUp(figures::catch_up_ratio(1, 20_000)),
-            Task::Probe => Outcome::Probe(figures::probing(maps::Plan::of(2, 16, 1), keys)),
+            Task::Probe => Outcome::Probe(figures::probing(&maps::Plan::of(2, 16, 1), keys)),
             Task::Detect(seed) => Outcome::Detect(edge_sim::detection(edge_sim::Plan::of(64, seed))),
             Task::Calm(seed) => {
                 Outcome::Calm(edge_sim::calm(edge_sim::Plan::of(64, seed).losing(0.05), CALM).false_deaths)

@@ -85,7 +85,7 @@ enum Command {
     /// Run one node of a cluster.
     Node(node::Arguments),
     /// Run a member of a fleet that shares a map, and watches origins, without a leader.
-    Edge(edge::Arguments),
+    Edge(Box<edge::Arguments>),
     /// Write and check the configuration of a cluster.
     #[command(subcommand)]
     Config(config::ConfigCommand),

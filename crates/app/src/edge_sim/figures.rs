@@ -226,7 +226,7 @@ const INTERVAL: Nanos = 5 * SECOND;
 pub(crate) const BAR_OF_GAP_S: f64 = (INTERVAL + 6 * SECOND) as f64 / SECOND as f64;
 
 /// Watches so many origins from all places, for a while in peace, then past the death of a member.
-pub(crate) fn probing(plan: Plan, origins: usize) -> Probing {
+pub(crate) fn probing(plan: &Plan, origins: usize) -> Probing {
     let (seed, places, processes) = (plan.seed, usize::from(plan.places), plan.places * plan.members);
     let origin = |nth| Origin {
         name: Name::new(&format!("origin-{nth}")).expect("a name of letters and numbers"),
@@ -234,7 +234,7 @@ pub(crate) fn probing(plan: Plan, origins: usize) -> Probing {
         fall: 3,
         rise: 2,
     };
-    let plan = Plan { origins: (0..origins).map(origin).collect(), trusts: true, ..plan };
+    let plan = Plan { origins: (0..origins).map(origin).collect(), trusts: true, ..plan.clone() };
     let mut maps = Maps::settled(plan);
     maps.run(2 * INTERVAL);
     maps.forget();

@@ -85,7 +85,7 @@ impl Judge {
             }
             Judge::Exile => !figures::exile(six).is_empty(),
             Judge::Probing => {
-                let probing = figures::probing(maps::Plan { planted, ..maps::Plan::of(2, 8, seed) }, 200);
+                let probing = figures::probing(&maps::Plan { planted, ..maps::Plan::of(2, 8, seed) }, 200);
                 probing.wrongly > 0 || probing.gap_s > BAR_OF_GAP_S
             }
             Judge::Storm => {

@@ -55,12 +55,12 @@ pub struct Socket {
 
 impl Socket {
     /// Opens it. Port 0 is any that is free.
-    pub fn open(address: SocketAddr, security: Security) -> Result<Socket, String> {
+    pub fn open(address: SocketAddr, security: &Security) -> Result<Socket, String> {
         // Of a free port it shows only later whether it is free for connections, too.
         let tries = if address.port() == 0 { 16 } else { 1 };
         let mut failed = String::new();
         for _ in 0..tries {
-            match Socket::try_open(address, &security) {
+            match Socket::try_open(address, security) {
                 Ok(socket) => return Ok(socket),
                 Err(error) => failed = error,
             }

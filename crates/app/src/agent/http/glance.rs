@@ -131,7 +131,7 @@ mod tests {
         let mut all = maps.remove(0);
         for map in &mut maps {
             let seen = all.seen().clone();
-            map.beyond(&seen, usize::MAX).into_iter().for_each(|delta| drop(all.merge(delta).unwrap()));
+            map.beyond(all.actor(), &seen, usize::MAX).into_iter().for_each(|delta| drop(all.merge(delta).unwrap()));
         }
         for (key, value) in all.iter() {
             assert_eq!(shown(&all, key), Some((MemberId(u64::from(value[0])), value)));

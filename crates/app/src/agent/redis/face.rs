@@ -152,8 +152,7 @@ impl Face {
             Wish::Read(_) => unreachable!("reads are answered together"),
             Wish::Keys(pattern) => {
                 let search = Search::new(pattern);
-                let (itself, agent, protocol) = (self.itself.clone(), self.agent.clone(), client.protocol);
-                let asked = go_on(search, agent, itself, stream, protocol);
+                let asked = go_on(search, &self.agent, self.itself.clone(), stream, client.protocol);
                 self.wait(stream, client, asked, desk);
             }
             Wish::Set(key, value) => {
@@ -170,8 +169,7 @@ impl Face {
                 self.wait(stream, client, asked, desk);
             }
             Wish::Remove(keys) => {
-                let (itself, agent, protocol) = (self.itself.clone(), self.agent.clone(), client.protocol);
-                let asked = remove(keys, 0, agent, itself, stream, protocol);
+                let asked = remove(keys, 0, &self.agent, self.itself.clone(), stream, client.protocol);
                 self.wait(stream, client, asked, desk);
             }
             wish => {
@@ -341,7 +339,7 @@ fn unsubscribe(client: &mut Client, channels: &[Bytes], are_patterns: bool, answ
 /// Looks for keys, a piece at a time, so that the agent has its turns between them.
 fn go_on(
     mut search: Search,
-    agent: Handle<Agent>,
+    agent: &Handle<Agent>,
     itself: Option<Caller<Call>>,
     stream: StreamId,
     protocol: Protocol,
@@ -357,7 +355,7 @@ fn go_on(
             return tell(itself.as_ref(), stream, search.into_answer(protocol));
         }
         let teller = itself.clone();
-        if let Err(unheard) = go_on(search, again, itself, stream, protocol) {
+        if let Err(unheard) = go_on(search, &again, itself, stream, protocol) {
             tell_failure(teller.as_ref(), stream, protocol, &of_unheard(unheard));
         }
     })
@@ -367,7 +365,7 @@ fn go_on(
 fn remove(
     mut keys: Vec<Bytes>,
     removed: usize,
-    agent: Handle<Agent>,
+    agent: &Handle<Agent>,
     itself: Option<Caller<Call>>,
     stream: StreamId,
     protocol: Protocol,
@@ -386,7 +384,7 @@ fn remove(
             return tell(itself.as_ref(), stream, answer.into_bytes());
         }
         let teller = itself.clone();
-        if let Err(unheard) = remove(keys, removed, again, itself, stream, protocol) {
+        if let Err(unheard) = remove(keys, removed, &again, itself, stream, protocol) {
             tell_failure(teller.as_ref(), stream, protocol, &of_unheard(unheard));
         }
     })
