@@ -180,7 +180,7 @@ mod judges {
     }
 
     fn probing(seed: u64, planted: Planted) -> Vec<String> {
-        let probing = figures::probing(Plan { planted, ..Plan::of(2, 8, seed) }, 200);
+        let probing = figures::probing(&Plan { planted, ..Plan::of(2, 8, seed) }, 200);
         let is_right = probing.wrongly == 0 && probing.gap_s <= BAR_OF_GAP_S;
         if is_right { Vec::new() } else { vec![format!("{probing:?}")] }
     }
