@@ -199,7 +199,9 @@ mod judges {
     fn find_what_is_planted() {
         use skein_edge::Mutant;
 
-        let judges: [(Mutant, fn(u64, Planted) -> Vec<String>); 4] = [
+        /// What it finds in the fleet of a seed in which this is planted.
+        type Judge = fn(u64, Planted) -> Vec<String>;
+        let judges: [(Mutant, Judge); 4] = [
             (Mutant::MapBelievesAheadOfItself, heal_in_pieces),
             (Mutant::MapForgetsWhatItNeverSaw, exile),
             (Mutant::SpreadCountsWithoutTheSilent, heal),
