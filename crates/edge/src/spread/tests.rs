@@ -7,10 +7,11 @@ use core::net::{Ipv4Addr, SocketAddr};
 use core::time::Duration;
 
 use bytes::Bytes;
+use skein_machine::wire::{self, VERSION};
 use skein_machine::{ProcessId, Time};
 
 use super::{Event, Settings, Spread, Tempo, Tick, Way, Word};
-use crate::dots::{Actor, Dots};
+use crate::dots::{Actor, Dots, LAST_LIFE};
 use crate::map::{Cut, Map};
 use crate::{Member, MemberId, Name, Planted};
 
@@ -290,4 +291,20 @@ fn an_answer_to_a_former_life_is_none_to_the_next() {
     hear(&mut first, question).into_iter().for_each(|word| drop(hear(&mut next, word)));
     assert!(next.is_ready());
     assert_eq!(next.map().get(b"k"), first.map().get(b"k"), "what replaced it is nowhere");
+}
+
+#[test]
+fn whoever_begins_anew_in_its_last_life_still_says_what_can_be_read() {
+    let a = ready("a");
+    let last = a.settings.me.clone().living(LAST_LIFE);
+    let mut a = Spread::new(Settings { me: last, ..a.settings.clone() });
+    a.start(1, &mut Said::default());
+    a.on_tick(NOW, Tick::Compare, &mut Said::default());
+    a.put(b"k", Bytes::new(), &mut Said::default()).unwrap();
+    let said = hear(&mut a, Word::Adopt { cut: cut_of(9, 5), refuses: None });
+    assert_eq!((a.counts.anew, a.map().actor().life), (1, LAST_LIFE));
+    assert!(said.iter().any(|word| matches!(word, Word::Ask(_))));
+    for word in said {
+        assert!(wire::from_bytes::<Word>(wire::to_bytes(&word), VERSION).is_ok(), "{word:?}");
+    }
 }
