@@ -162,6 +162,8 @@ mod judges {
     use skein_edge::Planted;
     use skein_edge::spread::Tempo;
 
+    type Judge = fn(u64, Planted) -> Vec<String>;
+
     fn six(seed: u64, planted: Planted) -> Plan {
         Plan { planted, ..Plan::of(1, 6, seed) }
     }
@@ -188,7 +190,7 @@ mod judges {
     #[test]
     fn find_nothing_in_a_fleet_that_is_well() {
         for seed in 0..5 {
-            for judge in [heal, heal_in_pieces, exile, probing] {
+            for judge in [heal as Judge, heal_in_pieces, exile, probing] {
                 assert_eq!(judge(seed, Planted::NONE), Vec::<String>::new(), "seed {seed}");
             }
         }
@@ -199,8 +201,6 @@ mod judges {
     fn find_what_is_planted() {
         use skein_edge::Mutant;
 
-        /// What it finds in the fleet of a seed in which this is planted.
-        type Judge = fn(u64, Planted) -> Vec<String>;
         let judges: [(Mutant, Judge); 4] = [
             (Mutant::MapBelievesAheadOfItself, heal_in_pieces),
             (Mutant::MapForgetsWhatItNeverSaw, exile),
