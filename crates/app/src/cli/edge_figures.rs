@@ -19,7 +19,8 @@ use crate::edge_sim::{self, maps};
 #[command(after_help = "Time is virtual, and machines compute in no time. Members of one place are half a millisecond
 apart, places 100 ms, up to a fifth more. The exit code is 1 when a figure misses its bar.
 
-Without --full the large fleet holds 1,500 keys, and what is tried with many seeds is tried with 100.
+Without --full the large fleet holds 1,500 keys, and what is tried with many seeds is tried with 100. Each of its
+3,200 members has a copy of everything, in this process: that takes some 10 GB of memory, and with --full 32 GB.
 
 Examples:
   skein sim edge
@@ -29,7 +30,7 @@ pub(crate) struct Arguments {
     /// Only this figure.
     #[arg(long, value_name = "F")]
     figure: Option<Figure>,
-    /// 20,000 keys and all seeds: this takes its time, and some 20 GB of memory.
+    /// 20,000 keys and all seeds: this takes its time, and some 32 GB of memory.
     #[arg(long)]
     full: bool,
     /// How much runs at once; all cores unless told.
