@@ -5,6 +5,7 @@
 //! Nothing here decides anything. What is true is found out by the machines of
 //! the crate `edge`, which know neither sockets nor clocks.
 
+mod complaints;
 pub(crate) mod config;
 mod http;
 mod lives;

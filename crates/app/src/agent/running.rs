@@ -23,7 +23,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 use super::config::{Config, keys};
 use super::http::{About, Http};
 use super::probe::{Prober, Recipe};
-use super::{Door, MOST_NEWS, News, redis};
+use super::{Door, MOST_NEWS, News, complaints, redis};
 
 /// Probes that are due and have not begun. As many origins as there can be.
 const MOST_ROUNDS: usize = skein_edge::health::MAX_ORIGINS;
@@ -129,6 +129,7 @@ impl Running {
         let http = Http::new(about(config, agent.clone(), prober.clone()), self.door.clone())?;
         let live = move || {
             runtime.block_on(async move {
+                tokio::spawn(complaints::tell(agent.clone()));
                 tokio::spawn(probe_all(prober, recipes, rounds, agent));
                 if let Some((news, caller)) = listens {
                     tokio::spawn(redis::pass_on(news, caller));

@@ -238,6 +238,7 @@ fn strangers_are_not_heard_and_names_are_held() {
     // Whoever has the key and a name that somebody has is told so, and goes on asking.
     fleet.start_called("imposter", "a");
     fleet.place.wait_for("imposter", "another member has this name", 1);
+    fleet.place.wait_for("a", "newcomers were not let in: their names are taken", 1);
     assert_eq!(fleet.page("imposter", "/healthz").0, 503);
     assert_eq!(fleet.page("a", "/healthz").0, 200);
 }
