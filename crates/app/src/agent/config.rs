@@ -430,7 +430,11 @@ mod tests {
         fs::write(folder.join("edge.key"), Key::draw().unwrap().written()).unwrap();
         fs::write(folder.join("edge.password"), "secret\n").unwrap();
         let said = EXAMPLE.lines().filter_map(|line| {
-            let hidden = line.strip_prefix("# ").filter(|line| line.contains(" = ") || line.starts_with("[tempo]"));
+            let is_setting = |line: &str| {
+                let name = line.split_once(" = ").map_or("", |(name, _)| name);
+                !name.is_empty() && name.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_')
+            };
+            let hidden = line.strip_prefix("# ").filter(|line| is_setting(line) || *line == "[tempo]");
             let is_papers = |line: &str| ["ca = \"p", "cert = ", "key = "].iter().any(|start| line.starts_with(start));
             let line = hidden.filter(|line| !line.starts_with("insecure")).unwrap_or(line);
             (!is_papers(line) && !line.starts_with("ca = ")).then_some(line)

@@ -27,7 +27,16 @@ where
     let (handle, mut orders) = Handle::new(Arc::new(Ground::new(nowhere, Security::Keys(keys))));
     std::thread::spawn(move || {
         let (mut machine, mut out) = (make(), Out::new());
-        while let Some(call) = orders.calls.blocking_recv() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a thread can wait");
+        let mut next = || {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = orders.stop.notified() => None,
+                    call = orders.calls.recv() => call,
+                }
+            })
+        };
+        while let Some(call) = next() {
             match call {
                 Call::Look(look) => look(&machine, now),
                 Call::Command(command, then) => {
