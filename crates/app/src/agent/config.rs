@@ -55,37 +55,45 @@ pub(crate) struct Config {
 
 /// What can be said at the start of an agent.
 #[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Instead of what the configuration says")]
+#[command(
+    next_help_heading = "Instead of what the configuration says (each also as SKEIN_EDGE_NAME, SKEIN_EDGE_SEEDS, …)"
+)]
 pub(crate) struct Flags {
     /// What this member is called.
-    #[arg(long, value_name = "NAME", env = "SKEIN_EDGE_NAME")]
+    #[arg(long, value_name = "NAME", env = "SKEIN_EDGE_NAME", hide_env = true)]
     name: Option<String>,
     /// Where it stands: a datacenter, say.
-    #[arg(long, value_name = "NAME", env = "SKEIN_EDGE_PLACE")]
+    #[arg(long, value_name = "NAME", env = "SKEIN_EDGE_PLACE", hide_env = true)]
     place: Option<String>,
     /// Where it listens to other members.
-    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_LISTEN", hide_env = true)]
     listen: Option<SocketAddr>,
     /// Where they reach it, if that is called otherwise there.
-    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_ADVERTISE")]
+    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_ADVERTISE", hide_env = true)]
     advertise: Option<SocketAddr>,
     /// How much of the work is its own, beside others that have 100.
-    #[arg(long, value_name = "N", env = "SKEIN_EDGE_WEIGHT")]
+    #[arg(long, value_name = "N", env = "SKEIN_EDGE_WEIGHT", hide_env = true)]
     weight: Option<u32>,
     /// Where a member of its place may be found; several times for several.
-    #[arg(long = "seed", value_name = "ADDRESS", env = "SKEIN_EDGE_SEEDS", value_delimiter = ',')]
+    #[arg(long = "seed", value_name = "ADDRESS", env = "SKEIN_EDGE_SEEDS", hide_env = true, value_delimiter = ',')]
     seeds: Vec<String>,
     /// Where a member of another place may be found; several times for several.
-    #[arg(long = "gateway", value_name = "ADDRESS", env = "SKEIN_EDGE_GATEWAYS", value_delimiter = ',')]
+    #[arg(
+        long = "gateway",
+        value_name = "ADDRESS",
+        env = "SKEIN_EDGE_GATEWAYS",
+        hide_env = true,
+        value_delimiter = ','
+    )]
     gateways: Vec<String>,
     /// Where it serves its page, and all that stands behind it.
-    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_HTTP")]
+    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_HTTP", hide_env = true)]
     http: Option<SocketAddr>,
     /// Where it serves clients of Redis.
-    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_REDIS")]
+    #[arg(long, value_name = "ADDRESS", env = "SKEIN_EDGE_REDIS", hide_env = true)]
     redis: Option<SocketAddr>,
     /// What to write down, as in `info` or `skein=debug`.
-    #[arg(long, value_name = "FILTER", env = "SKEIN_EDGE_LOG")]
+    #[arg(long, value_name = "FILTER", env = "SKEIN_EDGE_LOG", hide_env = true)]
     log: Option<String>,
 }
 

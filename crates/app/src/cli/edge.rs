@@ -23,20 +23,19 @@ use crate::supervisor::Supervisor;
 #[command(
     args_conflicts_with_subcommands = true,
     subcommand_negates_reqs = true,
-    after_help = "Example, three agents on one machine, each in a shell of its own:
-  skein edge --config edge.toml --name a --listen 127.0.0.1:7946 --http 127.0.0.1:8946 --redis 127.0.0.1:6946
-  skein edge --config edge.toml --name b --listen 127.0.0.1:7947 --http 127.0.0.1:8947 --redis 127.0.0.1:6947
-  skein edge --config edge.toml --name c --listen 127.0.0.1:7948 --http 127.0.0.1:8948 --redis 127.0.0.1:6948
+    after_help = "Example, two agents on one machine, each in a shell of its own:
+  skein edge --config edge.toml --name a --listen 127.0.0.1:7946 --http 127.0.0.1:8946
+  skein edge --config edge.toml --name b --listen 127.0.0.1:7947 --http 127.0.0.1:8947
 
-SIGTERM and Ctrl-C make it say goodbye and go; SIGHUP makes it read keys and certificates again. docs/edge.md has a
-tour, and a configuration with all that can be said. Exit codes: 0 it was asked to stop, 78 its configuration is
-refused, 2 anything else."
+SIGTERM and Ctrl-C make it say goodbye and go; SIGHUP makes it read keys and certificates again.
+docs/edge.md has a tour, and docs/edge.toml all that can be said in a configuration. Exit codes:
+0 it was asked to stop, 78 its configuration is refused, 2 anything else."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     what: Option<What>,
     /// What the agent is told: who it is, where others are, what it watches.
-    #[arg(long, value_name = "FILE", env = "SKEIN_EDGE_CONFIG", required = true)]
+    #[arg(long, value_name = "FILE", env = "SKEIN_EDGE_CONFIG", hide_env = true, required = true)]
     config: Option<PathBuf>,
     #[command(flatten)]
     flags: Flags,
@@ -51,7 +50,7 @@ enum What {
     /// Check a configuration, and say what an agent would do with it.
     Check {
         /// The configuration.
-        #[arg(long, value_name = "FILE", env = "SKEIN_EDGE_CONFIG")]
+        #[arg(long, value_name = "FILE", env = "SKEIN_EDGE_CONFIG", hide_env = true)]
         config: PathBuf,
         #[command(flatten)]
         flags: Box<Flags>,
@@ -59,8 +58,11 @@ enum What {
     /// Make a key that the members of a fleet share.
     #[command(
         after_help = "The file is for its owner's eyes only; every member needs a copy. To replace a key while all
-go on, put the new one on a line below the old one at every member and send SIGHUP, then the new one above, then take
-the old one out."
+go on: put the new one on a line below the old one at every member and send SIGHUP; then the new one
+above; then take the old one out.
+
+Example:
+  skein edge key edge.key"
     )]
     Key {
         /// Where to put it. What is there already stays.
@@ -68,13 +70,12 @@ the old one out."
         file: PathBuf,
     },
     /// Make an authority for a fleet, and certificates for its members.
-    #[command(
-        after_help = "The folder gets ca.pem, ca.key, and NAME.pem and NAME.key for each member. Every member needs
-ca.pem, its own certificate and its own key; keep ca.key away from all of them. What is there already stays.
+    #[command(after_help = "The folder gets ca.pem, ca.key, and NAME.pem and NAME.key for each member. Every member
+needs ca.pem, its own certificate and its own key; keep ca.key away from all of them. What is there
+already stays.
 
 Example:
-  skein edge certificates papers --fleet shop ams-1 ams-2 cph-1"
-    )]
+  skein edge certificates papers --fleet shop ams-1 ams-2 cph-1")]
     Certificates {
         /// The folder to put them into.
         #[arg(value_name = "DIR")]

@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use ring::digest::{SHA256, digest};
-use skein_edge::agent::{self, Agent, Command};
-use skein_edge::map::{MAX_KEY, MAX_VALUE, Refused};
-use skein_edge::spread::{self, Unchanged};
+use skein_edge::Agent;
+use skein_edge::map::{MAX_KEY, MAX_VALUE};
 use skein_runtime::datagrams::{Handle, Unheard};
 use skein_runtime::streams::{Caller, Desk, Input, Protocol as Streams, StreamId};
 use skein_service::kv::{Answer, Failure, Protocol};
 
+use super::asker::{Asker, of_unheard};
 use super::client::{Client, MOST_CHANNELS, MOST_PATTERNS};
-use super::reads::{self, Search};
+use super::reads::Search;
 use super::wish::Wish;
 use crate::agent::{News, What, spoken};
 use crate::serve::resp::parser::{Bounds, Found, unquote};
@@ -26,9 +26,6 @@ pub(super) const MOST_COMMAND: usize = 2 << 20;
 
 /// Reads of one client that the agent answers at once.
 const MOST_READS: usize = 256;
-
-/// The longest answer to KEYS.
-const MOST_KEYS_BYTES: usize = 32 << 20;
 
 /// What other threads tell the face.
 pub(crate) enum Call {
@@ -109,9 +106,8 @@ impl Face {
             desk.settled(stream);
         }
         if !reads.is_empty() {
-            let protocol = client.protocol;
-            let look = move |agent: &Agent| reads::answer(agent, &reads, protocol);
-            self.ask(stream, client, look, desk);
+            let asked = self.asker(stream, client).and_then(|asker| asker.read(reads));
+            self.wait(stream, client, asked, desk);
             // Nonsense is answered after what came before it, when it is read again.
             if nonsense.is_some() {
                 client.parser = Default::default();
@@ -123,17 +119,10 @@ impl Face {
         if client.is_leaving && !client.waits { Err("it leaves".to_owned()) } else { Ok(()) }
     }
 
-    /// Has the agent looked at, and the client wait for what is found.
-    fn ask(
-        &self,
-        stream: StreamId,
-        client: &mut Client,
-        look: impl FnOnce(&Agent) -> Vec<u8> + Send + 'static,
-        desk: &mut Desk,
-    ) {
-        let itself = self.itself.clone();
-        let asked = self.agent.look(move |agent, _| tell(itself.as_ref(), stream, look(agent)));
-        self.wait(stream, client, asked, desk);
+    /// Asks the agent for a client. Who comes in the very first moment, before there is a way back, may come again.
+    fn asker(&self, stream: StreamId, client: &Client) -> Result<Asker, Unheard> {
+        let face = self.itself.clone().ok_or(Unheard::Busy)?;
+        Ok(Asker { agent: self.agent.clone(), face, stream, protocol: client.protocol })
     }
 
     fn wait(&self, stream: StreamId, client: &mut Client, asked: Result<(), Unheard>, desk: &mut Desk) {
@@ -151,25 +140,15 @@ impl Face {
         match wish {
             Wish::Read(_) => unreachable!("reads are answered together"),
             Wish::Keys(pattern) => {
-                let search = Search::new(pattern);
-                let asked = go_on(search, &self.agent, self.itself.clone(), stream, client.protocol);
+                let asked = self.asker(stream, client).and_then(|asker| asker.search(Search::new(pattern)));
                 self.wait(stream, client, asked, desk);
             }
             Wish::Set(key, value) => {
-                let (itself, protocol) = (self.itself.clone(), client.protocol);
-                let command = Command::Put { key, value };
-                let asked = self.agent.command(command, move |_, _, events| {
-                    let mut answer = Answer::new(protocol);
-                    match refused(events) {
-                        None => answer.ok(),
-                        Some(failure) => answer.failure(&failure),
-                    }
-                    tell(itself.as_ref(), stream, answer.into_bytes());
-                });
+                let asked = self.asker(stream, client).and_then(|asker| asker.set(key, value));
                 self.wait(stream, client, asked, desk);
             }
             Wish::Remove(keys) => {
-                let asked = remove(keys, 0, &self.agent, self.itself.clone(), stream, client.protocol);
+                let asked = self.asker(stream, client).and_then(|asker| asker.remove(keys, 0));
                 self.wait(stream, client, asked, desk);
             }
             wish => {
@@ -336,98 +315,10 @@ fn unsubscribe(client: &mut Client, channels: &[Bytes], are_patterns: bool, answ
     }
 }
 
-/// Looks for keys, a piece at a time, so that the agent has its turns between them.
-fn go_on(
-    mut search: Search,
-    agent: &Handle<Agent>,
-    itself: Option<Caller<Call>>,
-    stream: StreamId,
-    protocol: Protocol,
-) -> Result<(), Unheard> {
-    let again = agent.clone();
-    agent.look(move |agent, _| {
-        let is_done = search.go_on(agent.spread().map());
-        if search.bytes() > MOST_KEYS_BYTES {
-            let failure = Failure::of("ERR too many keys match: ask for fewer by a longer pattern");
-            return tell_failure(itself.as_ref(), stream, protocol, &failure);
-        }
-        if is_done {
-            return tell(itself.as_ref(), stream, search.into_answer(protocol));
-        }
-        let teller = itself.clone();
-        if let Err(unheard) = go_on(search, &again, itself, stream, protocol) {
-            tell_failure(teller.as_ref(), stream, protocol, &of_unheard(unheard));
-        }
-    })
-}
-
-/// Removes one key after the other, and tells how many there were.
-fn remove(
-    mut keys: Vec<Bytes>,
-    removed: usize,
-    agent: &Handle<Agent>,
-    itself: Option<Caller<Call>>,
-    stream: StreamId,
-    protocol: Protocol,
-) -> Result<(), Unheard> {
-    let again = agent.clone();
-    let key = keys.pop().expect("there is a key to remove");
-    agent.command(Command::Remove { key }, move |_, _, events| {
-        if let Some(failure) = refused(events) {
-            return tell_failure(itself.as_ref(), stream, protocol, &failure);
-        }
-        let was_there = events.iter().any(|event| matches!(event, agent::Event::Map(spread::Event::Changed(_))));
-        let removed = removed + usize::from(was_there);
-        if keys.is_empty() {
-            let mut answer = Answer::new(protocol);
-            answer.count(removed);
-            return tell(itself.as_ref(), stream, answer.into_bytes());
-        }
-        let teller = itself.clone();
-        if let Err(unheard) = remove(keys, removed, &again, itself, stream, protocol) {
-            tell_failure(teller.as_ref(), stream, protocol, &of_unheard(unheard));
-        }
-    })
-}
-
-/// Why a change was not made, if it was not.
-fn refused(events: &[agent::Event]) -> Option<Failure> {
-    events.iter().find_map(|event| {
-        let agent::Event::Unchanged(_, why) = event else { return None };
-        Some(Failure::of(match why {
-            Unchanged::NotReady => "TRYAGAIN this agent does not know yet what the others know",
-            Unchanged::Reserved => {
-                "ERR keys that begin with @ are the fleet's own: it writes them, and you may read them"
-            }
-            Unchanged::Map(Refused::Key { .. } | Refused::Name) => "ERR a key has at most 1024 bytes",
-            Unchanged::Map(Refused::Value { .. }) => "ERR a value has at most 65536 bytes",
-            Unchanged::Map(Refused::Full) => "OOM the map has no room for more keys",
-        }))
-    })
-}
-
-fn of_unheard(unheard: Unheard) -> Failure {
-    match unheard {
-        Unheard::Busy => Failure::of("TRYAGAIN the agent has more to do than it can"),
-        Unheard::Stopped => Failure::of("ERR the agent has stopped"),
-    }
-}
-
 fn fail(protocol: Protocol, failure: &Failure, buffer: &mut Vec<u8>) {
     let mut answer = Answer::new(protocol);
     answer.failure(failure);
     buffer.extend_from_slice(answer.bytes());
-}
-
-/// Whoever is gone hears nothing.
-fn tell(face: Option<&Caller<Call>>, stream: StreamId, answer: Vec<u8>) {
-    let _ = face.map(|face| face.call(Call::Answer(stream, answer)));
-}
-
-fn tell_failure(face: Option<&Caller<Call>>, stream: StreamId, protocol: Protocol, failure: &Failure) {
-    let mut answer = Vec::new();
-    fail(protocol, failure, &mut answer);
-    tell(face, stream, answer);
 }
 
 impl Streams for Face {

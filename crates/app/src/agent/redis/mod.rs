@@ -6,6 +6,7 @@
 //! There is no atomicity over several keys here, and no order between members:
 //! this is the edge map, not the store.
 
+mod asker;
 mod client;
 mod face;
 mod reads;
