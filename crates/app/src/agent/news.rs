@@ -24,8 +24,8 @@ pub(crate) enum What {
     Ready,
     /// It lacked what others have forgotten, and begins anew with nothing.
     BeginsAnew,
-    /// Under this key something else is shown now, or nothing.
-    Changed { key: Key, value: Option<Bytes> },
+    /// Under this key something else is shown now, or nothing; and so many changes had come in by then.
+    Changed { key: Key, value: Option<Bytes>, arrivals: u64 },
 }
 
 impl News {
@@ -36,7 +36,8 @@ impl News {
             agent::Event::Map(spread::Event::Ready) => What::Ready,
             agent::Event::Map(spread::Event::BeginsAnew) => What::BeginsAnew,
             agent::Event::Map(spread::Event::Changed(key)) => {
-                What::Changed { key: key.clone(), value: agent.spread().map().get(key).cloned() }
+                let map = agent.spread().map();
+                What::Changed { key: key.clone(), value: map.get(key).cloned(), arrivals: map.arrivals() }
             }
             // Whoever asked for a change is told himself, and probes are nobody's affair but who makes them.
             agent::Event::Unchanged(..) | agent::Event::Probe(_) => return None,

@@ -94,6 +94,8 @@ impl Spread {
             way.answer(from, self.own_cut(None));
         } else if let Some(drawers) = digest.differs(&self.map) {
             way.answer(from, self.question(drawers, [at, self.map.arrivals()], false));
+        } else {
+            self.agreed.insert(from, self.map.arrivals());
         }
     }
 
@@ -170,6 +172,7 @@ impl Spread {
         self.map.begin_anew(Actor { member, life }, cut);
         self.counts.anew += 1;
         self.directory = Directory::default();
+        self.agreed.clear();
         self.phase = Phase::Beginning { tries: 0, is_being_told: false };
         self.fall_silent();
         way.tell(Event::BeginsAnew);

@@ -151,6 +151,8 @@ pub struct Spread {
     directory: Directory,
     rumours: Rumours,
     counting: Counting,
+    /// How many changes had come in here when somebody last had seen the same: no more of them than there are handles.
+    agreed: BTreeMap<ProcessId, u64>,
     /// Since when those of this place are gone whose line is still there.
     gone: BTreeMap<MemberId, Time>,
     counts: Counts,
@@ -203,6 +205,7 @@ impl Spread {
             directory: Directory::default(),
             rumours: Rumours::default(),
             counting: Counting::default(),
+            agreed: BTreeMap::new(),
             gone: BTreeMap::new(),
             counts: Counts::default(),
             settings,
@@ -232,6 +235,13 @@ impl Spread {
     /// Everybody in all places who was not expelled.
     pub fn lines(&self) -> impl Iterator<Item = &Line> {
         self.directory.lines()
+    }
+
+    /// For each other that has compared itself with this one and had seen the same: how many changes had [come
+    /// in](Map::arrivals) here by then. All of those have got as far as there, at least. Who compares is drawn, so that in
+    /// a large place it takes a while until it is known of everybody.
+    pub fn agreed(&self) -> impl Iterator<Item = u64> {
+        self.agreed.values().copied()
     }
 
     /// Sets a value.

@@ -55,6 +55,24 @@ fn ready_with(name: &str, planted: Planted) -> Spread {
 }
 
 #[test]
+fn it_is_known_how_far_a_change_has_got() {
+    let [mut a, mut b] = ["a", "b"].map(ready);
+    let reached = |spread: &Spread, arrival: u64| spread.agreed().filter(|at| *at >= arrival).count();
+    a.put(b"k", Bytes::from_static(b"v"), &mut Said::default()).unwrap();
+    let arrival = a.map().arrivals();
+    let word = comparison(&mut b, &a);
+    assert!(!hear(&mut a, word).is_empty() && reached(&a, arrival) == 0, "the other has not seen the same");
+    let missing = a.map.beyond(b.map.actor(), b.map.seen(), usize::MAX);
+    missing.into_iter().for_each(|delta| drop(hear(&mut b, Word::News { delta, is_from_afar: false })));
+    let missing = b.map.beyond(a.map.actor(), a.map.seen(), usize::MAX);
+    missing.into_iter().for_each(|delta| drop(hear(&mut a, Word::News { delta, is_from_afar: false })));
+    let word = comparison(&mut b, &a);
+    assert!(hear(&mut a, word).is_empty() && reached(&a, arrival) == 1);
+    a.put(b"k", Bytes::from_static(b"w"), &mut Said::default()).unwrap();
+    assert_eq!((reached(&a, arrival), reached(&a, a.map().arrivals())), (1, 0), "but not what came after it");
+}
+
+#[test]
 fn nobody_is_a_gateway_to_itself() {
     let me = member("a");
     let gateways = alloc::vec![me.address];

@@ -88,6 +88,12 @@ impl Events {
         recent.push_back((topic, json));
     }
 
+    /// Tells those who listen just now, and remembers nothing of it.
+    pub(super) fn say(&self, word: &str, what: &impl Serialize) {
+        let json = serde_json::to_string(what).expect("plain data becomes JSON");
+        let _ = self.frames.send(format!("event: {word}\ndata: {json}\n\n").into());
+    }
+
     /// Tells everybody that something was missed here already.
     pub(super) fn tell_missed(&self) {
         let _ = self.frames.send(Bytes::from_static(MISSED.as_bytes()));

@@ -115,6 +115,7 @@ impl Http {
         tokio::select! {
             ended = async { server.await } => ended,
             () = told.watch.follow() => Ok(()),
+            () = told.watch.tell_reach() => Ok(()),
         }
     }
 }

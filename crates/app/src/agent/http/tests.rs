@@ -249,6 +249,8 @@ fn what_happens_is_told_to_those_who_listen() {
     let told = listener.event("map");
     assert_eq!((&told["key"], &told["value"]), (&json!("motd"), &json!("a < b & \u{2028} <script>")));
     assert_eq!((&told["by"], &told["length"]), (&json!("cph-1"), &json!(20)));
+    assert!(told["arrivals"].as_u64() > Some(0));
+    assert_eq!(listener.event("spread"), json!({"reached": []}), "nobody has compared itself with this one");
     served.put("large", "é".repeat(1_000).as_bytes());
     let told = listener.event("map");
     assert_eq!((told["value"].as_str().unwrap().len(), &told["length"]), (256, &json!(2_000)), "its beginning");

@@ -31,6 +31,12 @@ const MOST_OF_A_VALUE: usize = 256;
 /// have room too.
 const MOST_NAMES: usize = 4 * MAX_MEMBERS;
 
+/// How far others have got is told so often,
+const EVERY: Duration = Duration::from_secs(1);
+
+/// and of so many of them: everybody of some large places.
+const MOST_REACHED: usize = 512;
+
 /// Whoever has more to do than he can may have less after this.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -87,6 +93,8 @@ struct OriginChange<'a> {
     by: Option<&'a str>,
     why: Option<String>,
     is_change: bool,
+    /// So many changes had come in by then.
+    arrivals: u64,
 }
 
 /// A value of the map changed.
@@ -102,6 +110,13 @@ struct FactChange {
     value_is_base64: bool,
     length: usize,
     by: Option<String>,
+    arrivals: u64,
+}
+
+/// How many changes had come in here when others had seen the same, the highest first.
+#[derive(Serialize)]
+struct Reach {
+    reached: Vec<u64>,
 }
 
 /// The agent itself changed.
@@ -151,6 +166,28 @@ impl Watch {
                 news = news.resubscribe();
                 self.survey().await;
                 self.events.tell_missed();
+            }
+        }
+    }
+
+    /// Tells those who listen, now and then, how far others are known to have got, until the agent has stopped: a change
+    /// is at each of those that has got as far as it or farther.
+    pub(super) async fn tell_reach(&self) {
+        loop {
+            tokio::time::sleep(EVERY).await;
+            if self.events.listeners() == 0 {
+                continue;
+            }
+            let look = |agent: &skein_edge::Agent, _| {
+                let mut reached: Vec<u64> = agent.spread().agreed().collect();
+                reached.sort_unstable_by(|one, other| other.cmp(one));
+                reached.truncate(MOST_REACHED);
+                reached
+            };
+            match self.door.agent.see(look).await {
+                Ok(reached) => self.events.say("spread", &Reach { reached }),
+                Err(Unheard::Busy) => {}
+                Err(Unheard::Stopped) => std::future::pending().await,
             }
         }
     }
@@ -212,12 +249,12 @@ impl Watch {
         for news in together {
             let at_ms = milliseconds(news.at);
             match &news.what {
-                What::Changed { key, value } => {
+                What::Changed { key, value, arrivals } => {
                     let writer = writers.next().and_then(Option::as_ref);
                     let writer = writer.filter(|(_, shown)| Some(shown) == value.as_ref()).map(|(writer, _)| *writer);
                     let is_change = note(&mut notes, key, value.as_ref(), news.at);
                     let by = writer.and_then(|writer| notes.name_of(writer)).map(Name::to_string);
-                    self.tell_changed(at_ms, key, value.as_ref(), is_change, by);
+                    self.tell_changed(at_ms, *arrivals, key, value.as_ref(), is_change, by);
                 }
                 What::Member(event) => self.tell_member(at_ms, event, &mut notes),
                 What::Ready => self.events.tell(Topic::Agent, &AgentChange { at_ms, what: "ready", why: None }),
@@ -248,7 +285,15 @@ impl Watch {
         self.door.agent.see(look).await.unwrap_or_default()
     }
 
-    fn tell_changed(&self, at_ms: u64, key: &[u8], value: Option<&Bytes>, is_change: bool, by: Option<String>) {
+    fn tell_changed(
+        &self,
+        at_ms: u64,
+        arrivals: u64,
+        key: &[u8],
+        value: Option<&Bytes>,
+        is_change: bool,
+        by: Option<String>,
+    ) {
         match Subject::of(key) {
             Subject::Finding { place, origin } => {
                 let finding = value.and_then(|value| subject::finding(value));
@@ -260,6 +305,7 @@ impl Watch {
                     by: finding.as_ref().map(|finding| finding.by.as_str()),
                     why: finding.as_ref().map(|finding| String::from_utf8_lossy(&finding.why).into_owned()),
                     is_change,
+                    arrivals,
                 };
                 self.events.tell(Topic::Origin, &change);
             }
@@ -286,6 +332,7 @@ impl Watch {
                     value: beginning.map(|value| value.text),
                     length: value.map_or(0, Bytes::len),
                     by,
+                    arrivals,
                 };
                 self.events.tell(Topic::Map, &change);
             }

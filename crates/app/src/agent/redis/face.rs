@@ -356,7 +356,7 @@ impl Streams for Face {
                 desk.resume(stream);
             }
             Call::News(news) => {
-                if let What::Changed { key, value } = &news.what {
+                if let What::Changed { key, value, .. } = &news.what {
                     let value = value.as_ref().map(|value| spoken::value(key, value)).unwrap_or_default();
                     self.tell_all(key, &value, desk);
                 }

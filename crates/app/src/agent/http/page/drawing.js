@@ -238,8 +238,15 @@ function drawChanges() {
     const [text, more, mood] = sentence(kind, data);
     const time = element("time", { dateTime: new Date(data.at_ms).toISOString(), title: clock(data.at_ms) }, span(now() - data.at_ms));
     time.dataset.at = data.at_ms;
-    return element("li", { className: mood || "" }, element("p", null, ...text), time, more ? element("small", null, more) : null);
+    const below = [more, reach(data)].filter(Boolean).join(", ");
+    return element("li", { className: mood || "" }, element("p", null, ...text), time, below ? element("small", null, below) : null);
   }));
+}
+
+// At how many others a change is known to be: at those that had seen the same as this agent since it came here.
+function reach(data) {
+  const others = data.arrivals === undefined ? 0 : known.reached.filter((reached) => reached >= data.arrivals).length;
+  return others ? `known at ${number(others)} other${others > 1 ? "s" : ""}` : "";
 }
 
 function sentence(kind, data) {

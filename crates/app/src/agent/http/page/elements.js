@@ -17,7 +17,7 @@ const token = new URLSearchParams(location.search).get("token");
 const $ = (id) => document.getElementById(id);
 
 const known = { agent: null, place: null, inside: false, ready: false, members: new Map(), origins: new Map(),
-  places: [], counts: {}, isWhole: true, changes: [] };
+  places: [], counts: {}, isWhole: true, changes: [], reached: [] };
 const shown = { search: "", condition: null, open: new Map(), found: null };
 
 function element(name, properties, ...children) {

@@ -75,6 +75,10 @@ function connect() {
     }
   };
   stream.addEventListener("missed", () => load().catch(() => {}));
+  stream.addEventListener("spread", (event) => {
+    known.reached = JSON.parse(event.data).reached;
+    draw("changes");
+  });
   for (const [kind, act] of Object.entries({ member: onMember, origin: onOrigin, map: () => {}, agent: onAgent })) {
     stream.addEventListener(kind, (event) => {
       const data = JSON.parse(event.data);

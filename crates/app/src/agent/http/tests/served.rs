@@ -119,7 +119,7 @@ impl Served {
 
     /// Something happens under a key.
     pub(super) fn happens(&self, key: Vec<u8>, value: Option<bytes::Bytes>) {
-        let what = What::Changed { key: Key::from(key), value };
+        let what = What::Changed { key: Key::from(key), value, arrivals: 7 };
         self.tell(what);
     }
 
