@@ -93,8 +93,8 @@ struct OriginChange<'a> {
     by: Option<&'a str>,
     why: Option<String>,
     is_change: bool,
-    /// So many changes had come in by then.
-    arrivals: u64,
+    /// So many changes had come in by then. It is counted from a number too large for whoever reads numbers as scripts do.
+    arrivals: String,
 }
 
 /// A value of the map changed.
@@ -110,13 +110,13 @@ struct FactChange {
     value_is_base64: bool,
     length: usize,
     by: Option<String>,
-    arrivals: u64,
+    arrivals: String,
 }
 
 /// How many changes had come in here when others had seen the same, the highest first.
 #[derive(Serialize)]
 struct Reach {
-    reached: Vec<u64>,
+    reached: Vec<String>,
 }
 
 /// The agent itself changed.
@@ -185,7 +185,10 @@ impl Watch {
                 reached
             };
             match self.door.agent.see(look).await {
-                Ok(reached) => self.events.say("spread", &Reach { reached }),
+                Ok(reached) => {
+                    let reached = reached.iter().map(u64::to_string).collect();
+                    self.events.say("spread", &Reach { reached });
+                }
                 Err(Unheard::Busy) => {}
                 Err(Unheard::Stopped) => std::future::pending().await,
             }
@@ -305,7 +308,7 @@ impl Watch {
                     by: finding.as_ref().map(|finding| finding.by.as_str()),
                     why: finding.as_ref().map(|finding| String::from_utf8_lossy(&finding.why).into_owned()),
                     is_change,
-                    arrivals,
+                    arrivals: arrivals.to_string(),
                 };
                 self.events.tell(Topic::Origin, &change);
             }
@@ -332,7 +335,7 @@ impl Watch {
                     value: beginning.map(|value| value.text),
                     length: value.map_or(0, Bytes::len),
                     by,
-                    arrivals,
+                    arrivals: arrivals.to_string(),
                 };
                 self.events.tell(Topic::Map, &change);
             }

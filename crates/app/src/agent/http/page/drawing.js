@@ -245,7 +245,8 @@ function drawChanges() {
 
 // At how many others a change is known to be: at those that had seen the same as this agent since it came here.
 function reach(data) {
-  const others = data.arrivals === undefined ? 0 : known.reached.filter((reached) => reached >= data.arrivals).length;
+  const arrivals = data.arrivals === undefined ? null : BigInt(data.arrivals);
+  const others = arrivals === null ? 0 : known.reached.filter((reached) => reached >= arrivals).length;
   return others ? `known at ${number(others)} other${others > 1 ? "s" : ""}` : "";
 }
 

@@ -76,7 +76,7 @@ function connect() {
   };
   stream.addEventListener("missed", () => load().catch(() => {}));
   stream.addEventListener("spread", (event) => {
-    known.reached = JSON.parse(event.data).reached;
+    known.reached = JSON.parse(event.data).reached.map(BigInt);
     draw("changes");
   });
   for (const [kind, act] of Object.entries({ member: onMember, origin: onOrigin, map: () => {}, agent: onAgent })) {
