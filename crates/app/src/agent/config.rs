@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) seeds: Vec<SocketAddr>,
     /// Where members of other places may be found.
     pub(crate) gateways: Vec<SocketAddr>,
+    /// Names among these that stand for no address.
+    pub(crate) unknown: Vec<String>,
     pub(crate) pace: Pace,
     pub(crate) tempo: Tempo,
     pub(crate) security: Security,
@@ -257,11 +259,13 @@ impl Config {
             }
         }
         let security = security(&file, &fleet, listen.ip())?;
+        let mut unknown = Vec::new();
         Ok(Config {
             me,
             listen,
-            seeds: resolve("seeds", seeds)?,
-            gateways: resolve("gateways", gateways)?,
+            seeds: resolve("seeds", seeds, &mut unknown)?,
+            gateways: resolve("gateways", gateways, &mut unknown)?,
+            unknown,
             pace: Pace::of(usize::from(file.tempo.members)),
             tempo: tempo(&file.tempo)?,
             security,
@@ -335,9 +339,9 @@ fn secret(path: &Path) -> Result<String, String> {
 
 /// Where others may be found. Names are looked up once: what they stand for later is found out through those who are
 /// there.
-fn resolve(what: &str, given: &[String]) -> Result<Vec<SocketAddr>, String> {
+fn resolve(what: &str, given: &[String], unknown: &mut Vec<String>) -> Result<Vec<SocketAddr>, String> {
     let mut found = BTreeSet::new();
-    let mut unknown = Vec::new();
+    let before = unknown.len();
     for text in given.iter().filter(|text| !text.is_empty()) {
         match text.to_socket_addrs() {
             Ok(addresses) => found.extend(addresses),
@@ -345,11 +349,8 @@ fn resolve(what: &str, given: &[String]) -> Result<Vec<SocketAddr>, String> {
         }
     }
     // Whoever finds none of those it was told of must not begin a fleet of its own.
-    if found.is_empty() && !unknown.is_empty() {
-        return Err(format!("none of the {what} is known: {}", unknown.join(", ")));
-    }
-    for unknown in unknown {
-        tracing::warn!(unknown, "one of the {what} is not known");
+    if found.is_empty() && unknown.len() > before {
+        return Err(format!("none of the {what} is known: {}", unknown[before..].join(", ")));
     }
     Ok(found.into_iter().take(MAX_SEEDS).collect())
 }
@@ -456,6 +457,15 @@ mod tests {
         assert_eq!((config.gateways.len(), config.http_hosts.len(), config.redis.is_some()), (1, 1, true));
         let (toy, recipe) = &config.origins[0];
         assert_eq!((toy.fall, toy.rise, recipe.timeout.as_millis()), (3, 2, 500));
+    }
+
+    #[test]
+    fn a_seed_that_is_not_known_is_told_if_another_is() {
+        let seeds = |seeds: &str| parse(&format!("fleet = \"f\"\nname = \"a\"\nseeds = [{seeds}]"));
+        let config = seeds("\"127.0.0.1:7\", \"no.such.host.invalid:7\"").unwrap();
+        assert_eq!((config.seeds.len(), config.unknown.len()), (1, 1));
+        assert!(config.unknown[0].starts_with("no.such.host.invalid:7 ("), "{:?}", config.unknown);
+        assert!(seeds("\"no.such.host.invalid:7\"").unwrap_err().contains("none of the seeds is known"));
     }
 
     #[test]

@@ -171,7 +171,9 @@ impl Running {
 
     /// Whether it has ended by itself, which is a bug.
     pub(crate) fn has_stopped(&self) -> bool {
-        self.host.as_ref().is_none_or(Host::has_stopped)
+        let has_ended = |faces: &Faces| faces.thread.as_ref().is_none_or(JoinHandle::is_finished);
+        // Without its faces it would look after origins that nobody probes.
+        self.host.as_ref().is_none_or(Host::has_stopped) || self.faces.as_ref().is_none_or(has_ended)
     }
 
     /// Reads again by what members know each other.

@@ -111,6 +111,9 @@ pub(crate) fn command(arguments: &Arguments) -> Result<Verdict, Mistake> {
     let path = arguments.config.as_deref().expect("it is required");
     let config = read(path, &arguments.flags)?;
     diary::begin_with(config.log.as_deref().unwrap_or(diary::USUAL)).map_err(Mistake)?;
+    for name in &config.unknown {
+        tracing::warn!(name, "where a member may be found is not known, and others are asked");
+    }
     Ok(live(&config, arguments.deaf_to.as_deref()))
 }
 
@@ -176,6 +179,9 @@ fn check(config: &Config) -> Verdict {
             plural(seeds),
             config.gateways.len()
         )),
+    }
+    for name in &config.unknown {
+        output::line(format_args!("does not know where this is: {name}"));
     }
     let faces = [("its page is at http://", config.http), ("clients of Redis are served at ", config.redis)];
     for (what, address) in faces {

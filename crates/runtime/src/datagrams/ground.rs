@@ -55,7 +55,11 @@ impl Ground {
     }
 
     pub(super) fn be_deaf_to(&self, others: HashSet<SocketAddr>) {
-        *self.deaf_to.write().unwrap_or_else(PoisonError::into_inner) = others;
+        let mut deaf_to = self.deaf_to.write().unwrap_or_else(PoisonError::into_inner);
+        if *deaf_to != others {
+            tracing::info!(?others, "nothing goes to these or comes from them any more");
+            *deaf_to = others;
+        }
     }
 
     /// Somebody is no member: that is counted, and told now and then.

@@ -2,7 +2,6 @@
 //! its timers. A turn takes everything that is ready, ends the machine's turn,
 //! and then says what it wants said.
 
-use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -262,13 +261,8 @@ where
                 // Where keys were, certificates are not to be had without another socket.
                 _ => tracing::error!("how members know each other cannot be changed while one runs"),
             },
-            Call::BeDeafTo(others) => self.be_deaf_to(others),
+            Call::BeDeafTo(others) => self.ground.be_deaf_to(others),
         }
-    }
-
-    fn be_deaf_to(&self, others: HashSet<SocketAddr>) {
-        tracing::info!(?others, "nothing goes to these or comes from them any more");
-        self.ground.be_deaf_to(others);
     }
 
     fn on_datagram(&mut self, from: SocketAddr, sealed: &mut [u8]) {

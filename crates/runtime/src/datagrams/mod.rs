@@ -23,6 +23,6 @@ pub use ground::Security;
 pub use handle::{Handle, Unheard};
 pub use host::{Addresses, Host, Socket};
 pub use meters::{Meter, Meters};
-pub use seal::{AROUND, Key, Keys};
+pub use seal::{Key, Keys};
 #[doc(hidden)]
 pub use still::still;

@@ -28,7 +28,7 @@ const HEAD: usize = 2 + SALT + 8;
 
 /// What a seal adds to a datagram. With the longest that machines say, and the headers beneath, it fits the packets of
 /// common networks, IPv6 included.
-pub const AROUND: usize = HEAD + MAX_TAG_LEN;
+pub(super) const AROUND: usize = HEAD + MAX_TAG_LEN;
 
 /// Keys that open. One is in use, another comes or goes; a few more do no harm.
 pub(super) const MOST_KEYS: usize = 8;
