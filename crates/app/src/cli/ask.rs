@@ -41,19 +41,25 @@ pub(crate) fn ask_all<T: DeserializeOwned>(config: &Config, path: &str) -> Resul
 }
 
 fn ask<T: DeserializeOwned>(node: &str, address: SocketAddr, tls: Option<&Tls>, path: &str) -> Result<T, String> {
+    let body = get(address, tls.map(|tls| (tls, node)), path)?;
+    serde_json::from_str(&body).map_err(|error| format!("it answers what this program does not understand: {error}"))
+}
+
+/// A page, over TLS with a node of this name where that is spoken.
+pub(crate) fn get(address: SocketAddr, tls: Option<(&Tls, &str)>, path: &str) -> Result<String, String> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| error.to_string())?;
     stream.set_read_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
     stream.set_write_timeout(Some(PATIENCE)).map_err(|error| error.to_string())?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     let text = match tls {
-        Some(tls) => converse(tls.visit(node, stream)?, &request)?,
+        Some((tls, node)) => converse(tls.visit(node, stream)?, &request)?,
         None => converse(stream, &request)?,
     };
     let (head, body) = text.split_once("\r\n\r\n").ok_or("it answers no HTTP")?;
     if !head.starts_with("HTTP/1.1 200") {
         return Err(head.lines().next().unwrap_or("it answers nothing").to_owned());
     }
-    serde_json::from_str(body).map_err(|error| format!("it answers what this program does not understand: {error}"))
+    Ok(body.to_owned())
 }
 
 /// Says one thing, and hears all there is to it.

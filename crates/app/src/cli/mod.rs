@@ -4,7 +4,7 @@
 //! 2 the question makes no sense, 78 a node refuses its configuration.
 
 mod admin;
-mod ask;
+pub(crate) mod ask;
 mod backup;
 pub(crate) mod certificates;
 mod config;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::agent::toy::{self, Toy};
-use crate::cli::Mistake;
+use crate::cli::{Mistake, ask};
 use crate::redis::{Connection, Reply};
 
 /// Where each listens, at its own address.
@@ -300,16 +300,5 @@ pub(super) fn processor_time(child: &Child) -> Duration {
 
 /// The body of a page.
 fn get(address: SocketAddr, path: &str) -> Result<String, Mistake> {
-    use std::io::Read;
-    let failed = |error: std::io::Error| mistake(format!("http://{address}{path}: {error}"));
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(failed)?;
-    stream.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).map_err(failed)?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).map_err(failed)?;
-    let (head, body) = text.split_once("\r\n\r\n").ok_or_else(|| mistake(format!("{address} answers no HTTP")))?;
-    match head.lines().next() {
-        Some(line) if line.contains(" 200") => Ok(body.to_owned()),
-        line => Err(mistake(format!("http://{address}{path}: {}", line.unwrap_or_default()))),
-    }
+    ask::get(address, None, path).map_err(|error| mistake(format!("http://{address}{path}: {error}")))
 }
