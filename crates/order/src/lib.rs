@@ -13,6 +13,7 @@ extern crate alloc;
 
 pub mod consensus;
 pub mod fastcast;
+pub mod mu;
 pub mod multiring;
 mod mutant;
 pub mod parts;

@@ -205,6 +205,32 @@ pub enum Mutant {
     MultiRingWakesTooSoon,
     /// A coordinator whose ring has passed a message's last moment says that it came too late, wherever it may stand.
     MultiRingRefusesAlone,
+    /// A write counts without another look at whether its grant still stood.
+    MuTrustsTheWrite,
+    /// A place is granted again while somebody who was granted it before may still write there.
+    MuReusesPlaces,
+    /// The log is copied for a new leader before the old one's grant is over.
+    MuCopiesTooEarly,
+    /// After an abort a leader goes on with its old number, and does not look at what others may have written.
+    MuOmitsPrepare,
+    /// A leader begins to write when its number stands in one memory.
+    MuPreparesAtAMinority,
+    /// The first undecided index moves on before a majority has a slot.
+    MuDecidesByAMinority,
+    /// A request is reported as done when its slot is, whatever the slot says by then.
+    MuReportsWhatWasReplaced,
+    /// A request that got into the log twice is applied twice.
+    MuAppliesTwice,
+    /// Slots are used again before the slowest confirmed follower has applied them.
+    MuRecyclesTooEarly,
+    /// A new leader adopts a value, and not the one with the highest number.
+    MuAdoptsAny,
+    /// Whoever joins late is written to without a look at what others wrote there.
+    MuJoinsWithoutLooking,
+    /// A memory that was lost counts before it has been told everything again.
+    MuCountsLostMemories,
+    /// A follower applies what it sees, decided or not.
+    MuAppliesUndecided,
 }
 
 /// The bug that a machine was built with, if any.
