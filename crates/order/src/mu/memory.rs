@@ -88,7 +88,7 @@ pub struct Progress {
     pub proposal: u32,
     /// Below it, all slots are decided, and those that are still there say what was decided.
     pub first_undecided: u64,
-    /// Nobody needs the slots below any more.
+    /// The slots below are not needed any more, or were never there.
     pub kept_from: u64,
     /// Whether this memory has been told everything that it once knew: false in one that was lost and made anew.
     pub is_whole: bool,
@@ -228,10 +228,14 @@ impl<'a, W: Words + ?Sized> Memory<'a, W> {
     pub fn progress(&self, place: usize) -> Progress {
         let at = self.shape.progress(place);
         let words = self.words;
+        let first_undecided = words.load(at + 1);
+        // Where the log jumps, what is missing is noted before what comes after it is said to be there.
+        words.acquire();
+        let kept_from = words.load(at + 2);
         Progress {
             proposal: words.load(at) as u32,
-            first_undecided: words.load(at + 1),
-            kept_from: words.load(at + 2),
+            first_undecided: first_undecided.max(kept_from),
+            kept_from,
             is_whole: words.load(at + 3) != 0,
         }
     }
@@ -243,10 +247,10 @@ impl<'a, W: Words + ?Sized> Memory<'a, W> {
 
     /// Notes how far all is decided, and what is still needed. What it says is true whether or not the grant stands.
     pub fn advance(&self, place: usize, first_undecided: u64, kept_from: u64) {
-        self.words.release();
         let at = self.shape.progress(place);
-        self.words.store(at + 1, first_undecided);
         self.words.store(at + 2, kept_from);
+        self.words.release();
+        self.words.store(at + 1, first_undecided);
     }
 
     /// Says that everything is here again. Whether it counts says [`Memory::stood`].
@@ -277,9 +281,13 @@ impl<'a, W: Words + ?Sized> Memory<'a, W> {
     pub fn stretch(&self, grant: (u8, u64), from: u64, most: usize, room: &mut BytesMut) -> Stretch {
         let place = usize::from(grant.0);
         // What is decided is looked at first: of slots below it, what is read afterwards counts.
-        let first_undecided = self.words.load(self.shape.progress(place) + 1);
+        let Progress { first_undecided, kept_from, .. } = self.progress(place);
         self.words.acquire();
         let mut stretch = Stretch { generation: grant.1, from, first_undecided, slots: Vec::new(), end: End::Asked };
+        if from < kept_from {
+            stretch.end = End::Gone;
+            return stretch;
+        }
         for index in (from..).take(most) {
             match slot::read(self.words, self.shape, place, index, room) {
                 Found::Slot(slot) => stretch.slots.push(slot),

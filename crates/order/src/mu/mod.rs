@@ -8,15 +8,33 @@
 //! to one of them at a time.
 //!
 //! Read [`memory`] first, which has the rules of a single memory, then
-//! [`replica`], the processor. What carries a verb to a memory is not known
+//! [`Replica`], the processor. What carries a verb to a memory is not known
 //! here: memory that processes share, a network, or a simulated one.
 
+mod fetch;
+mod follow;
+mod lead;
 pub mod memory;
+mod options;
+mod owner;
+mod place;
+mod process;
+mod registers;
+mod replica;
+mod request;
 mod shape;
 mod slot;
+mod trust;
 pub mod verb;
+mod wire;
 mod words;
 
-pub use shape::{MAX_PIECE, MAX_PLACES, MAX_REPLICAS, MAX_SLOTS, MAX_VALUE, Shape, ShapeError};
+pub use fetch::MAX_STATE;
+pub use options::{MAX_WINDOW, Options, Pace};
+pub use process::{Command, Event, Mu, Nothing, Refusal, Role, Timer};
+pub use registers::Registers;
+pub use replica::Replica;
+pub use request::REQUEST_HEAD;
+pub use shape::{MAX_PIECE, MAX_PLACES, MAX_REPLICAS, MAX_SLOTS, MAX_VALUE, MIN_PIECE, Shape, ShapeError};
 pub use slot::{Found, Slot};
 pub use words::Words;

@@ -22,8 +22,11 @@ pub const MAX_VALUE: usize = u16::MAX as usize;
 /// The most slots of a ring: a swap copies what is alive of them while nobody can write.
 pub const MAX_SLOTS: usize = 1 << 16;
 
-/// The longest piece of a state on its way to another replica.
+/// The longest piece of a state on its way to another replica,
 pub const MAX_PIECE: usize = 1 << 20;
+
+/// and the shortest: the first has the names of the last requests, of so many slots with so many in each.
+pub const MIN_PIECE: usize = 1 << 15;
 
 /// A memory's measures: all memories of a cluster have the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -57,7 +60,7 @@ impl fmt::Display for ShapeError {
             ShapeError::Replicas(count) => write!(f, "{count} replicas: take 1 to {MAX_REPLICAS}, best an odd number"),
             ShapeError::Slots(count) => write!(f, "{count} slots: take a power of two from 8 to {MAX_SLOTS}"),
             ShapeError::Value(bytes) => write!(f, "values of {bytes} bytes: take 16 to {MAX_VALUE}"),
-            ShapeError::Piece(bytes) => write!(f, "pieces of {bytes} bytes: take 64 to {MAX_PIECE}"),
+            ShapeError::Piece(bytes) => write!(f, "pieces of {bytes} bytes: take {MIN_PIECE} to {MAX_PIECE}"),
         }
     }
 }
@@ -94,7 +97,7 @@ impl Shape {
         if !(16..=MAX_VALUE).contains(&self.value_bytes) {
             return Err(ShapeError::Value(self.value_bytes));
         }
-        if !(64..=MAX_PIECE).contains(&self.piece_bytes) {
+        if !(MIN_PIECE..=MAX_PIECE).contains(&self.piece_bytes) {
             return Err(ShapeError::Piece(self.piece_bytes));
         }
         Ok(())
@@ -208,7 +211,7 @@ fn lines(words: usize) -> usize {
 mod tests {
     use super::*;
 
-    const SHAPE: Shape = Shape { replicas: 3, slots: 16, value_bytes: 76, piece_bytes: 100 };
+    const SHAPE: Shape = Shape { replicas: 3, slots: 16, value_bytes: 76, piece_bytes: MIN_PIECE + 4 };
 
     #[test]
     fn nothing_overlaps() {

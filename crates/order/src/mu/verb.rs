@@ -262,3 +262,13 @@ impl Verb {
         }
     }
 }
+
+impl Outcome {
+    /// Whether its grant stood; what needs none says yes.
+    pub fn stood(&self) -> bool {
+        match self {
+            Outcome::Wrote { stood, .. } | Outcome::Raised { stood, .. } | Outcome::Healed { stood, .. } => *stood,
+            _ => true,
+        }
+    }
+}

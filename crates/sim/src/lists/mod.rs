@@ -12,4 +12,4 @@ mod words;
 
 pub use service::Lists;
 pub use tongue::ListsTongue;
-pub use words::Deed;
+pub use words::{Deed, saw};

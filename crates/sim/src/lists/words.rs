@@ -25,6 +25,12 @@ pub enum Deed {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct View(pub(super) Vec<(Key, Vec<(Element, u64)>)>);
 
+/// What a reply says of each list.
+pub fn saw(reply: &Reply) -> Vec<(Key, Vec<Element>)> {
+    let elements = |list: Vec<(Element, u64)>| list.into_iter().map(|(element, _)| element).collect();
+    View::from_reply(reply).0.into_iter().map(|(key, list)| (key, elements(list))).collect()
+}
+
 /// The partition that holds a list.
 pub(super) fn home(key: Key, groups: usize) -> GroupId {
     GroupId::new((key % groups as u64) as usize).expect("a cluster has no more groups than that")
@@ -46,7 +52,7 @@ impl Deed {
     }
 
     /// What it appends.
-    pub(crate) fn appends(&self) -> Vec<(Key, Element)> {
+    pub fn appends(&self) -> Vec<(Key, Element)> {
         match self {
             Deed::Append(appends) => appends.clone(),
             Deed::Look(_) => Vec::new(),

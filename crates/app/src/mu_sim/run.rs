@@ -1,0 +1,301 @@
+//! [`Stage`]: one run, from the first beat to the verdict.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use skein_machine::{
+    Boot, Call, Frozen, GroupId, MessageId, ProcessId, Random, Reply, Service, Shares, Stamp, Timestamp,
+};
+use skein_order::Planted;
+use skein_order::mu::{Command, Event, Mu, Options, Pace, Registers, Replica, Shape};
+use skein_sim::check::Violation;
+use skein_sim::lists::Lists;
+use skein_sim::{DiskHabits, Latency, MICROSECOND, MILLISECOND, Nanos, Occurrence, SECOND, Trace, World};
+
+use super::clients::{Clients, Heard};
+use super::judge::Judge;
+use super::weather::Weather;
+
+/// A run before it begins.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How many replicas.
+    pub replicas: usize,
+    /// How long the weather lasts.
+    pub span: Nanos,
+    /// Memories are at the other end of links that break, and may be lost.
+    pub is_network: bool,
+    /// The rule that is broken, if any.
+    pub planted: Planted,
+    /// Whether everything that happens is written down.
+    pub traces: bool,
+}
+
+/// What happened in a run, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// What clients asked for.
+    pub operations: u64,
+    /// What they were answered.
+    pub answered: u64,
+    /// Requests that replicas applied.
+    pub applied: u64,
+    /// Processors that died.
+    pub crashes: u64,
+    /// Processors that stood still.
+    pub pauses: u64,
+    /// Memories that were lost.
+    pub losses: u64,
+    /// Links that broke.
+    pub breaks: u64,
+    /// How often somebody began to lead.
+    pub leaders: u64,
+    /// States that were fetched.
+    pub states: u64,
+    /// Virtual time.
+    pub nanos: u64,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// What is wrong.
+    pub violations: Vec<Violation>,
+    /// What happened.
+    pub counts: Counts,
+    /// In words, if that was asked for.
+    pub trace: String,
+}
+
+/// After the weather, all must be well within so long.
+const CALM: Nanos = 8 * SECOND;
+
+/// What wakes the stage.
+const WEATHER: u64 = 0;
+const CLIENTS: u64 = 1;
+
+/// Everything that takes part.
+pub(super) struct Stage {
+    pub(super) world: World<Mu>,
+    pub(super) plan: Plan,
+    pub(super) hosts: Vec<Host>,
+    pub(super) counts: Counts,
+    pub(super) judge: Judge,
+}
+
+/// What stands around a processor.
+pub(super) struct Host {
+    life: u32,
+    lists: Lists,
+    /// States that others fetch.
+    held: Vec<Option<Box<dyn Frozen>>>,
+    nth: u32,
+    index: u64,
+}
+
+impl Host {
+    fn new(replicas: usize) -> Host {
+        let held = (0..replicas).map(|_| None).collect();
+        Host { life: 0, lists: Lists::new(1), held, nth: 0, index: 0 }
+    }
+
+    fn apply(&mut self, index: u64, request: &Bytes) -> Reply {
+        self.nth = if index == self.index { self.nth + 1 } else { 0 };
+        self.index = index;
+        let stamp = Stamp { timestamp: Timestamp(index + 1), id: MessageId::new(1, index + 1, 0b1) };
+        let group = GroupId::new(0).expect("there is a first group");
+        self.lists.apply(&Call { stamp, nth: self.nth, group, command: request }, &Shares::none())
+    }
+}
+
+/// Runs one seed and judges it.
+pub fn run_seed(seed: u64, plan: &Plan) -> Outcome {
+    let mut random = Random::new(seed);
+    let mut stage = Stage::new(plan.clone(), &mut random);
+    let mut clients = Clients::new(plan.replicas, random.fork(1));
+    let mut weather = Weather::new(plan, random.fork(2));
+    stage.world.start();
+    stage.world.wake_at(random.below(MILLISECOND), CLIENTS);
+    stage.world.wake_at(10 * MILLISECOND, WEATHER);
+    let mut is_calm = false;
+    let end = plan.span + CALM;
+    while let Some(occurrence) = stage.world.next(end) {
+        match occurrence {
+            Occurrence::Told { process, life, event } => stage.told(process, life, event, &mut clients),
+            Occurrence::Wake(WEATHER) if stage.world.now() < plan.span => {
+                let after = weather.change(&mut stage, &mut clients);
+                stage.world.wake_at(stage.world.now() + after, WEATHER);
+            }
+            Occurrence::Wake(WEATHER) => {
+                weather.calm(&mut stage);
+                is_calm = true;
+            }
+            Occurrence::Wake(_) => {
+                let after = clients.act(&mut stage);
+                stage.world.wake_at(stage.world.now() + after, CLIENTS);
+            }
+            Occurrence::Stopped(process) => panic!("{process} has no disk that could stop it"),
+        }
+        if is_calm && clients.close(&mut stage) {
+            break;
+        }
+    }
+    stage.verdict(clients)
+}
+
+impl Stage {
+    fn new(plan: Plan, random: &mut Random) -> Stage {
+        let replicas = plan.replicas;
+        let processes: Vec<ProcessId> = (0..2 * replicas as u16).map(ProcessId).collect();
+        let near = |one: ProcessId, other: ProcessId| usize::from(one.0.abs_diff(other.0)) == replicas;
+        let latency =
+            Latency::between(
+                &processes,
+                0.5,
+                |one, other| {
+                    if near(one, other) { 2 * MICROSECOND } else { 10 * MICROSECOND }
+                },
+            );
+        let slots = 1 << random.between(3, 6);
+        let shape = Shape { replicas, slots, value_bytes: 200, piece_bytes: 1 << 15 };
+        let window = random.between(1, (slots as u64 / 2).min(16));
+        let pace = Pace {
+            look: Duration::from_micros(random.between(100, 400)),
+            glance: Duration::from_micros(random.between(100, 400)),
+            tick: Duration::from_millis(1),
+            flush: Duration::from_micros(random.between(10, 300)),
+            backoff: Duration::from_micros(500),
+        };
+        // Many runs have calm memories, in which nothing is torn: the rare things need many others to go well.
+        let lingers = Some(Duration::from_micros(*random.pick(&[20, 200, 1000])));
+        let lingers = lingers.filter(|_| !plan.is_network || random.chance(0.5));
+        let planted = plan.planted;
+        let born: RefCell<BTreeSet<ProcessId>> = RefCell::default();
+        let make = move |process: ProcessId, _: Boot| {
+            let is_first = born.borrow_mut().insert(process);
+            let me = usize::from(process.0);
+            if me < replicas {
+                let options = Options { me: me as u8, shape, window, queue: 64, pace: pace.clone() };
+                Mu::Replica(Box::new(Replica::new(options, planted)))
+            } else {
+                Mu::Memory(Box::new(Registers::new(shape, is_first, lingers, planted)))
+            }
+        };
+        let mut world = World::new(&processes, latency, DiskHabits::INSTANT, random.word(), Box::new(make));
+        if random.chance(0.3) {
+            world.let_turns_linger();
+        }
+        if plan.traces {
+            world.set_trace(Trace::brief());
+        }
+        let hosts = (0..replicas).map(|_| Host::new(replicas)).collect();
+        Stage { world, hosts, judge: Judge::new(replicas), plan, counts: Counts::default() }
+    }
+
+    /// A processor told its user something.
+    fn told(&mut self, process: ProcessId, life: u32, event: Event, clients: &mut Clients) {
+        let (me, now) = (usize::from(process.0), self.world.now());
+        if self.world.life(process) != Some(life) {
+            // It was said by a life that is over; nobody is there to act on it, but it was said.
+            if let Event::Apply { index, request, .. } = &event {
+                self.judge.applied(process, life, *index, request);
+            }
+            return;
+        }
+        if self.hosts[me].life != life {
+            self.hosts[me] = Host { life, ..Host::new(self.plan.replicas) };
+        }
+        match event {
+            Event::Apply { index, request, token } => {
+                self.counts.applied += 1;
+                self.judge.applied(process, life, index, &request);
+                let reply = self.hosts[me].apply(index, &request);
+                if let Some(token) = token {
+                    self.counts.answered += 1;
+                    clients.hear(now, token, Heard::Answer(&reply));
+                }
+            }
+            Event::Refused { token, .. } => clients.hear(now, token, Heard::Refusal),
+            Event::Unknown { token } => clients.hear(now, token, Heard::Nothing),
+            Event::Role(role) => {
+                self.counts.leaders += u64::from(role == skein_order::mu::Role::Leading);
+            }
+            Event::Snapshot { to } => {
+                let frozen = self.hosts[me].lists.snapshot();
+                self.hosts[me].held[usize::from(to)] = Some(frozen);
+            }
+            Event::Piece { to, most } => {
+                let held = self.hosts[me].held[usize::from(to)].as_mut();
+                let bytes = held.and_then(|held| held.next(most));
+                let is_last = bytes.is_none();
+                let bytes = bytes.unwrap_or_default();
+                self.world.command(process, Command::Piece { to, bytes, is_last });
+            }
+            Event::Install { state } => {
+                self.counts.states += 1;
+                self.judge.installed(process, life);
+                self.hosts[me].lists.restore(state).expect("a state is one");
+            }
+            Event::Stuck => self.judge.odd(format!("{process} needs a state that nobody has")),
+        }
+    }
+
+    /// Whether a processor is up and has what it needs to go on by itself.
+    pub(super) fn is_well(&self, replica: usize) -> bool {
+        let gauge = |wanted: &str| {
+            let mut value = 0;
+            let machine = self.world.machine(ProcessId(replica as u16));
+            if let Some(machine) = machine {
+                skein_machine::Machine::gauges(machine, &mut |name, now| {
+                    if name == wanted {
+                        value = now;
+                    }
+                });
+            }
+            value
+        };
+        self.world.is_up(ProcessId(replica as u16)) && gauge("mu_life") > 0 && gauge("mu_behind") == 0
+    }
+
+    pub(super) fn applied(&self, replica: usize) -> u64 {
+        match self.world.machine(ProcessId(replica as u16)) {
+            Some(Mu::Replica(machine)) => machine.applied(),
+            _ => 0,
+        }
+    }
+
+    /// Whether a memory holds everything that it once knew.
+    pub(super) fn is_whole(&self, replica: usize) -> bool {
+        let memory = ProcessId((self.plan.replicas + replica) as u16);
+        let Some(Mu::Memory(registers)) = self.world.machine(memory) else { return false };
+        let grant = registers.memory().look(0).grant;
+        grant.generation > 0 && registers.memory().progress(usize::from(grant.place)).is_whole
+    }
+
+    fn verdict(mut self, clients: Clients) -> Outcome {
+        self.counts.nanos = self.world.now();
+        self.counts.operations = clients.operations.len() as u64;
+        let lists: Vec<_> = self.hosts.iter().map(|host| host.lists.all()).collect();
+        let trace = self.world.trace().to_owned();
+        let violations = self.judge.verdict(clients, &lists);
+        Outcome { violations, counts: self.counts, trace }
+    }
+}
+
+/// Counts are added up over seeds.
+impl std::ops::AddAssign for Counts {
+    fn add_assign(&mut self, other: Counts) {
+        self.operations += other.operations;
+        self.answered += other.answered;
+        self.applied += other.applied;
+        self.crashes += other.crashes;
+        self.pauses += other.pauses;
+        self.losses += other.losses;
+        self.breaks += other.breaks;
+        self.leaders += other.leaders;
+        self.states += other.states;
+        self.nanos += other.nanos;
+    }
+}

@@ -1,0 +1,140 @@
+//! [`Trust`]: which of the others seem to live, judged by a word that each
+//! counts up in its own memory. A score goes up when the word has moved and down
+//! when it has not, and between two bounds opinions do not change, so that one
+//! late look changes nothing. The leader is the trusted replica with the lowest
+//! number; that two believe to be it is weather, and costs time only.
+
+use alloc::vec::Vec;
+
+use super::memory::Home;
+
+/// The highest score.
+const HIGHEST: u8 = 15;
+
+/// Below this a replica is suspected,
+const SUSPECTED: u8 = 2;
+
+/// and above this trusted again.
+const TRUSTED: u8 = 6;
+
+/// What one replica makes of the others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Trust {
+    me: u8,
+    peers: Vec<Peer>,
+}
+
+/// What one replica knows of another, or of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Peer {
+    /// What its memory said last.
+    pub home: Home,
+    /// It has moved since the last tick.
+    moved: bool,
+    score: u8,
+    is_trusted: bool,
+}
+
+impl Trust {
+    /// Nobody has been looked at; all get the benefit of the doubt for a few ticks, but oneself, who must first be well.
+    pub(super) fn new(me: u8, replicas: usize) -> Trust {
+        let peer =
+            |nth| Peer { home: Home::default(), moved: false, score: TRUSTED, is_trusted: nth != usize::from(me) };
+        Trust { me, peers: (0..replicas).map(peer).collect() }
+    }
+
+    /// What is known of a replica.
+    pub(super) fn peer(&self, replica: u8) -> &Peer {
+        &self.peers[usize::from(replica)]
+    }
+
+    /// A memory said how its replica is. What is older than what is known changes nothing, for outcomes may overtake
+    /// each other.
+    pub(super) fn saw(&mut self, replica: u8, home: Home) -> bool {
+        let peer = &mut self.peers[usize::from(replica)];
+        let order = |home: &Home| (home.life, home.beat, home.grant.generation, home.served, home.asked, home.applied);
+        if order(&home) < order(&peer.home) {
+            return false;
+        }
+        peer.moved |= (home.life, home.beat) != (peer.home.life, peer.home.beat);
+        peer.home = home;
+        true
+    }
+
+    /// A replica that was seen to die is suspected at once.
+    pub(super) fn died(&mut self, replica: u8) {
+        let peer = &mut self.peers[usize::from(replica)];
+        (peer.score, peer.is_trusted, peer.moved) = (0, false, false);
+    }
+
+    /// Whether oneself is well.
+    pub(super) fn set_well(&mut self, is_well: bool) {
+        self.peers[usize::from(self.me)].is_trusted = is_well;
+    }
+
+    /// Time passes: those whose word has moved since the last tick gain, the others lose.
+    pub(super) fn tick(&mut self) {
+        for (nth, peer) in self.peers.iter_mut().enumerate() {
+            if nth == usize::from(self.me) {
+                continue;
+            }
+            peer.score = if peer.moved { (peer.score + 1).min(HIGHEST) } else { peer.score.saturating_sub(1) };
+            peer.moved = false;
+            peer.is_trusted = if peer.is_trusted { peer.score >= SUSPECTED } else { peer.score > TRUSTED };
+        }
+    }
+
+    /// Whether a replica seems to live.
+    pub(super) fn is_trusted(&self, replica: u8) -> bool {
+        self.peer(replica).is_trusted
+    }
+
+    /// Who should lead.
+    pub(super) fn leader(&self) -> Option<u8> {
+        self.peers.iter().position(|peer| peer.is_trusted).map(|replica| replica as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn beat(beat: u64) -> Home {
+        Home { life: 1, beat, ..Home::default() }
+    }
+
+    #[test]
+    fn the_silent_are_suspected_and_trusted_again_when_they_have_counted_for_a_while() {
+        let mut trust = Trust::new(1, 3);
+        trust.set_well(true);
+        assert_eq!(trust.leader(), Some(0), "whoever was not looked at yet may live");
+        for _ in 0..5 {
+            trust.tick();
+        }
+        assert_eq!(trust.leader(), Some(1));
+        for count in 1..=6 {
+            trust.saw(0, beat(count));
+            trust.tick();
+            assert_eq!(trust.leader(), Some(if count < 6 { 1 } else { 0 }), "after {count} ticks");
+        }
+        for _ in 0..30 {
+            trust.saw(0, beat(trust.peer(0).home.beat + 1));
+            trust.tick();
+        }
+        for tick in 1..=14 {
+            trust.saw(0, beat(3));
+            trust.tick();
+            assert_eq!(trust.is_trusted(0), tick < 14, "{tick} ticks of silence");
+        }
+    }
+
+    #[test]
+    fn what_is_old_is_no_news() {
+        let mut trust = Trust::new(0, 2);
+        assert!(trust.saw(1, beat(5)));
+        assert!(!trust.saw(1, beat(4)));
+        assert!(trust.saw(1, Home { life: 2, beat: 1, ..Home::default() }), "another life counts anew");
+        trust.died(1);
+        assert!(!trust.is_trusted(1));
+    }
+}
