@@ -36,3 +36,46 @@ fn a_shared_memory_in_weather() {
     let many = std::env::var("MANY").map_or(20, |many| many.parse().unwrap());
     run(&plan(300 * MILLISECOND), from..from + many);
 }
+
+#[test]
+fn memories_across_a_network_in_weather() {
+    let from = std::env::var("FROM").map_or(0, |from| from.parse().unwrap());
+    let many = std::env::var("MANY").map_or(20, |many| many.parse().unwrap());
+    run(&Plan { is_network: true, ..plan(600 * MILLISECOND) }, from..from + many);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn every_broken_rule_is_caught() {
+    use skein_order::Mutant;
+    let all = [
+        Mutant::MuTrustsTheWrite,
+        Mutant::MuReusesPlaces,
+        Mutant::MuCopiesTooEarly,
+        Mutant::MuOmitsPrepare,
+        Mutant::MuPreparesAtAMinority,
+        Mutant::MuDecidesByAMinority,
+        Mutant::MuReportsWhatWasReplaced,
+        Mutant::MuAppliesTwice,
+        Mutant::MuRecyclesTooEarly,
+        Mutant::MuAdoptsAny,
+        Mutant::MuJoinsWithoutLooking,
+        Mutant::MuCountsLostMemories,
+        Mutant::MuAppliesUndecided,
+    ];
+    for mutant in all {
+        let planted = Planted::bug(mutant);
+        for is_network in [false, true] {
+            let plan = Plan { planted, is_network, ..plan(600 * MILLISECOND) };
+            let caught = (0..300).find_map(|seed| {
+                let found = std::panic::catch_unwind(|| run_seed(seed, &plan).violations.first().cloned());
+                match found {
+                    Ok(None) => None,
+                    Ok(Some(violation)) => Some((seed, format!("{violation:?}"))),
+                    Err(_) => Some((seed, "panic".to_owned())),
+                }
+            });
+            println!("{mutant:?} {is_network}: {:?}", caught.map(|(seed, why)| (seed, why.chars().take(150).collect::<String>())));
+        }
+    }
+}

@@ -53,6 +53,8 @@ enum Closing {
     Looking(u64),
     /// All replicas should come to the same.
     Levelling,
+    /// They have.
+    Level(Nanos),
     Over,
 }
 
@@ -191,8 +193,10 @@ impl Clients {
                 let mut applied = (0..self.replicas).map(|replica| stage.applied(replica));
                 let first = applied.next();
                 let is_level = first > Some(0) && applied.all(|other| Some(other) == first);
-                if is_level { Closing::Over } else { Closing::Levelling }
+                if is_level { Closing::Level(stage.world.now()) } else { Closing::Levelling }
             }
+            // What was applied in that turn, which may have lasted, has been told by now.
+            Closing::Level(since) if stage.world.now() > since + 3 * MILLISECOND => Closing::Over,
             other => other,
         };
         self.is_closed()
@@ -208,7 +212,7 @@ impl Clients {
             Closing::No | Closing::Quiet => "somebody waits for an answer for ever",
             Closing::Looking(_) => "nobody answers",
             Closing::Levelling => "replicas do not come to the same state",
-            Closing::Over => "all is well",
+            Closing::Level(_) | Closing::Over => "all is well",
         }
     }
 }

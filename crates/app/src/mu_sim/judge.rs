@@ -61,7 +61,7 @@ impl Judge {
     /// A replica became a state that another had.
     pub(super) fn installed(&mut self, process: ProcessId, life: u32) {
         let place = &mut self.places[usize::from(process.0)];
-        *place = (life, place.1, 0);
+        *place = (life, 0, 0);
     }
 
     /// Something that must not be.

@@ -109,7 +109,7 @@ impl Replica {
     /// Looks whether the piece is there.
     pub(super) fn look_for_pieces(&mut self, out: &mut Out<Mu>) {
         if let Some(from) = self.fetch.from.filter(|_| self.fetch.is_behind) {
-            self.ask(from, Verb::Fetch, out);
+            self.ask_for_piece(from, out);
         }
     }
 
@@ -143,14 +143,13 @@ impl Replica {
         self.recent = Recent::decode(about);
         let fetch = &mut self.fetch;
         (fetch.is_behind, fetch.from, fetch.installed) = (false, None, applied);
-        self.is_reading = false;
         out.emit(Event::Install { state: Bytes::from(state) });
         self.tell_applied(out);
     }
 
     /// Time passes for one who is behind, or who may be.
     pub(super) fn tick_fetch(&mut self, out: &mut Out<Mu>) {
-        let others = self.replicas().filter(|nth| *nth != self.me).map(|nth| self.trust.peer(nth).home.applied);
+        let others = self.others().map(|nth| self.trust.peer(nth).home.applied);
         let furthest = others.max().unwrap_or(0);
         let fetch = &mut self.fetch;
         if fetch.is_behind {
@@ -178,7 +177,7 @@ impl Replica {
         if self.fetch.is_behind {
             return;
         }
-        for to in self.replicas().filter(|to| *to != self.me) {
+        for to in self.others() {
             let want = asked.wants[usize::from(to)];
             let tale = &mut self.tales[usize::from(to)];
             let before = tale.want;

@@ -20,26 +20,20 @@ impl Replica {
     #[inline]
     pub(super) fn look_for_slots(&mut self, out: &mut Out<Mu>) {
         let Some(grant) = self.owner.as_ref().and_then(super::owner::Owner::grant) else { return };
-        if self.is_reading {
-            return;
-        }
-        self.is_reading = true;
         let grant = (grant.place, grant.generation);
-        self.ask(self.me, Verb::Slots { grant, from: self.applied, most: STRETCH }, out);
+        self.ask_for_slots(Verb::Slots { grant, from: self.applied, most: STRETCH }, out);
     }
 
     /// Slots of a memory.
     #[inline]
     pub(super) fn on_slots(&mut self, memory: u8, stretch: Stretch, out: &mut Out<Mu>) {
         if self.lead.is_some() {
-            self.is_reading = false;
             return self.on_slots_to_lead(memory, stretch, out);
         }
         let grant = self.owner.as_ref().and_then(super::owner::Owner::grant);
         if memory != self.me || grant.is_none_or(|grant| grant.generation != stretch.generation) {
             return;
         }
-        self.is_reading = false;
         if stretch.from != self.applied {
             return;
         }

@@ -202,7 +202,7 @@ impl Replica {
         let Some(lead) = self.lead.as_ref().filter(|lead| lead.phase == Phase::Asking) else { return };
         let missing: Vec<u8> = self.replicas().filter(|nth| lead.members[usize::from(*nth)].grant.is_none()).collect();
         for memory in missing {
-            self.ask(memory, Verb::Look, out);
+            self.look_at(memory, out);
         }
     }
 
@@ -500,9 +500,9 @@ impl Replica {
 
     /// Whoever holds everybody up is let go, if enough others are left; whoever has caught up is written to again.
     fn let_go_and_take_back(&mut self, out: &mut Out<Mu>) {
-        let (slots, majority, me) = (self.options.shape.slots as u64, self.options.shape.majority(), self.me);
+        let (slots, majority) = (self.options.shape.slots as u64, self.options.shape.majority());
         let mut back = Vec::new();
-        for nth in self.replicas().filter(|nth| *nth != me) {
+        for nth in self.others() {
             let applied = self.trust.peer(nth).home.applied;
             let is_trusted = self.trust.is_trusted(nth);
             let Some(lead) = &mut self.lead else { return };

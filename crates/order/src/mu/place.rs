@@ -63,8 +63,8 @@ impl Replica {
     /// Looks how far the others have applied.
     #[cold]
     fn look_at_members(&mut self, out: &mut Out<Mu>) {
-        for memory in self.replicas().filter(|memory| *memory != self.me) {
-            self.ask(memory, Verb::Look, out);
+        for memory in self.others() {
+            self.look_at(memory, out);
         }
     }
 

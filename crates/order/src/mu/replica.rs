@@ -57,8 +57,8 @@ pub struct Replica {
     pub(super) lead: Option<Box<Lead>>,
     /// The highest number under which it has written.
     pub(super) last_proposal: u32,
-    /// Slots of its own memory are on their way, for it to follow.
-    pub(super) is_reading: bool,
+    /// What it asked of each memory and has not been told: it does not ask again, for a memory may be slow.
+    open: [Open; MAX_REPLICAS],
     pub(super) fetch: Fetch,
     /// What it tells each of the others of its state.
     pub(super) tales: [Tale; MAX_REPLICAS],
@@ -73,6 +73,15 @@ pub(super) struct Pending {
     pub(super) request: Bytes,
     /// It was written somewhere, so nobody knows what will become of it.
     pub(super) was_placed: bool,
+}
+
+/// Questions to a memory that have not been answered.
+#[derive(Clone, Copy, Debug, Default)]
+struct Open {
+    look: bool,
+    asked: bool,
+    slots: bool,
+    fetch: bool,
 }
 
 /// What is known before a life has a number.
@@ -116,7 +125,7 @@ impl Replica {
             pool: Pool::new(),
             lead: None,
             last_proposal: 0,
-            is_reading: false,
+            open: [Open::default(); MAX_REPLICAS],
             fetch: Fetch::default(),
             tales: core::array::from_fn(|_| Tale::default()),
             is_retired: false,
@@ -149,6 +158,14 @@ impl Replica {
     /// A memory has done something.
     #[inline]
     pub fn on_outcome(&mut self, memory: u8, outcome: Outcome, out: &mut Out<Mu>) {
+        let open = &mut self.open[usize::from(memory)];
+        match &outcome {
+            Outcome::Home(_) => open.look = false,
+            Outcome::Asked(_) => open.asked = false,
+            Outcome::Slots(_) => open.slots = false,
+            Outcome::Piece(_) => open.fetch = false,
+            _ => {}
+        }
         match outcome {
             Outcome::Wrote { generation, index, stood } => self.on_wrote(memory, generation, index, stood, out),
             Outcome::Home(home) => self.on_home(memory, home, out),
@@ -187,9 +204,7 @@ impl Replica {
 
     /// The link to a memory broke: of what was asked of it, some may not have happened.
     pub fn on_reconnect(&mut self, memory: u8, out: &mut Out<Mu>) {
-        if memory == self.me {
-            self.is_reading = false;
-        }
+        self.open[usize::from(memory)] = Open::default();
         self.renew(memory, out);
     }
 
@@ -209,7 +224,7 @@ impl Replica {
     /// Asks all memories what they know of this replica's lives.
     fn look_around(&mut self, out: &mut Out<Mu>) {
         for memory in self.replicas() {
-            self.ask(memory, Verb::Look, out);
+            self.look_at(memory, out);
         }
     }
 
@@ -265,8 +280,8 @@ impl Replica {
         }
         self.tell_applied(out);
         self.trust.tick();
-        for memory in self.replicas().filter(|memory| *memory != self.me) {
-            self.ask(memory, Verb::Look, out);
+        for memory in self.others() {
+            self.look_at(memory, out);
         }
         self.tick_fetch(out);
         self.tick_lead(out);
@@ -277,7 +292,10 @@ impl Replica {
     fn look(&mut self, out: &mut Out<Mu>) {
         let leads = self.lead.as_ref().is_some_and(|lead| lead.is_leading());
         out.arm(Timer::Look, if leads { self.options.pace.glance } else { self.options.pace.look });
-        self.ask(self.me, Verb::Asked, out);
+        let open = &mut self.open[usize::from(self.me)].asked;
+        if !core::mem::replace(open, true) {
+            self.ask(self.me, Verb::Asked, out);
+        }
         self.look_for_grants(out);
         self.look_for_pieces(out);
         if self.lead.is_none() {
@@ -334,7 +352,6 @@ impl Replica {
     fn on_published(&mut self, generation: u64, out: &mut Out<Mu>) {
         let Some(owner) = &mut self.owner else { return };
         owner.published(generation);
-        self.is_reading = false;
         if owner.grant().is_some_and(|grant| grant.to != self.me) && self.lead.is_some() {
             self.abort(out);
         }
@@ -393,6 +410,30 @@ impl Replica {
 
     // What everything else here needs.
 
+    /// Looks how a replica is, unless that was asked already.
+    pub(super) fn look_at(&mut self, memory: u8, out: &mut Out<Mu>) {
+        let open = &mut self.open[usize::from(memory)].look;
+        if !core::mem::replace(open, true) {
+            self.ask(memory, Verb::Look, out);
+        }
+    }
+
+    /// The same for the slots that it follows,
+    pub(super) fn ask_for_slots(&mut self, verb: Verb, out: &mut Out<Mu>) {
+        let open = &mut self.open[usize::from(self.me)].slots;
+        if !core::mem::replace(open, true) {
+            self.ask(self.me, verb, out);
+        }
+    }
+
+    /// and for a piece of a state.
+    pub(super) fn ask_for_piece(&mut self, memory: u8, out: &mut Out<Mu>) {
+        let open = &mut self.open[usize::from(memory)].fetch;
+        if !core::mem::replace(open, true) {
+            self.ask(memory, Verb::Fetch, out);
+        }
+    }
+
     /// Tells everybody how far it has applied.
     pub(super) fn tell_applied(&mut self, out: &mut Out<Mu>) {
         if self.told_applied != self.applied {
@@ -403,6 +444,11 @@ impl Replica {
 
     pub(super) fn replicas(&self) -> impl Iterator<Item = u8> + use<> {
         0..self.options.shape.replicas as u8
+    }
+
+    pub(super) fn others(&self) -> impl Iterator<Item = u8> + use<> {
+        let me = self.me;
+        self.replicas().filter(move |replica| *replica != me)
     }
 
     /// A number above every one that it has asked by.
