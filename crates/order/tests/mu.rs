@@ -34,7 +34,7 @@ fn run(plan: &Plan, seeds: std::ops::Range<u64>) -> Counts {
 fn a_shared_memory_in_weather() {
     let from = std::env::var("FROM").map_or(0, |from| from.parse().unwrap());
     let many = std::env::var("MANY").map_or(20, |many| many.parse().unwrap());
-    run(&plan(300 * MILLISECOND), from..from + many);
+    run(&plan(600 * MILLISECOND), from..from + many);
 }
 
 #[test]
@@ -75,7 +75,10 @@ fn every_broken_rule_is_caught() {
                     Err(_) => Some((seed, "panic".to_owned())),
                 }
             });
-            println!("{mutant:?} {is_network}: {:?}", caught.map(|(seed, why)| (seed, why.chars().take(150).collect::<String>())));
+            println!(
+                "{mutant:?} {is_network}: {:?}",
+                caught.map(|(seed, why)| (seed, why.chars().take(150).collect::<String>()))
+            );
         }
     }
 }

@@ -140,11 +140,11 @@ impl Clients {
     }
 
     fn finish(&mut self, now: Nanos, token: u64, heard: Heard<'_>) {
+        // Whoever gave up does not listen any more.
+        let Some(nth) = self.waits.remove(&token) else { return };
         let operation = &mut self.operations[token as usize];
         let moves_on = !matches!(heard, Heard::Answer(_));
         match heard {
-            // Whoever gave up does not listen any more.
-            _ if operation.answered.is_some() => return,
             Heard::Answer(reply) => {
                 operation.fate = Fate::Done;
                 operation.saw = lists::saw(reply);
@@ -153,7 +153,6 @@ impl Clients {
             Heard::Refusal => operation.fate = Fate::Never,
             Heard::Nothing => {}
         }
-        let Some(nth) = self.waits.remove(&token) else { return };
         let pause = self.random.below(2 * MILLISECOND);
         let client = &mut self.clients[nth];
         client.open = None;

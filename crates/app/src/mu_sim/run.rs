@@ -9,6 +9,7 @@ use skein_machine::{
     Boot, Call, Frozen, GroupId, MessageId, ProcessId, Random, Reply, Service, Shares, Stamp, Timestamp,
 };
 use skein_order::Planted;
+use skein_order::mu::memory::Progress;
 use skein_order::mu::{Command, Event, Mu, Options, Pace, Registers, Replica, Shape};
 use skein_sim::check::Violation;
 use skein_sim::lists::Lists;
@@ -161,16 +162,18 @@ impl Stage {
         let slots = 1 << random.between(3, 6);
         let shape = Shape { replicas, slots, value_bytes: 200, piece_bytes: 1 << 15 };
         let window = random.between(1, (slots as u64 / 2).min(16));
+        // Many runs have calm memories, in which nothing is torn: the rare things need many others to go well.
+        let lingers = *random.pick(&[20, 200, 1000]);
+        // Mostly whoever lives is seen to live between two ticks; a replica that is too hasty must do no harm either.
+        let tick = if random.chance(0.9) { 4 * lingers.max(250) } else { 1000 };
         let pace = Pace {
             look: Duration::from_micros(random.between(100, 400)),
             glance: Duration::from_micros(random.between(100, 400)),
-            tick: Duration::from_millis(1),
+            tick: Duration::from_micros(tick),
             flush: Duration::from_micros(random.between(10, 300)),
-            backoff: Duration::from_micros(500),
+            backoff: Duration::from_micros(random.between(1, tick)),
         };
-        // Many runs have calm memories, in which nothing is torn: the rare things need many others to go well.
-        let lingers = Some(Duration::from_micros(*random.pick(&[20, 200, 1000])));
-        let lingers = lingers.filter(|_| !plan.is_network || random.chance(0.5));
+        let lingers = Some(Duration::from_micros(lingers)).filter(|_| !plan.is_network || random.chance(0.5));
         let planted = plan.planted;
         let born: RefCell<BTreeSet<ProcessId>> = RefCell::default();
         let make = move |process: ProcessId, _: Boot| {
@@ -238,7 +241,8 @@ impl Stage {
                 self.judge.installed(process, life);
                 self.hosts[me].lists.restore(state).expect("a state is one");
             }
-            Event::Stuck => self.judge.odd(format!("{process} needs a state that nobody has")),
+            // It may come yet; if not, the end does not come either.
+            Event::Stuck => {}
         }
     }
 
@@ -268,10 +272,23 @@ impl Stage {
 
     /// Whether a memory holds everything that it once knew.
     pub(super) fn is_whole(&self, replica: usize) -> bool {
+        self.progress(replica).is_some_and(|progress| progress.is_whole)
+    }
+
+    /// What is noted in the copy of the log that a memory has granted last.
+    fn progress(&self, replica: usize) -> Option<Progress> {
         let memory = ProcessId((self.plan.replicas + replica) as u16);
-        let Some(Mu::Memory(registers)) = self.world.machine(memory) else { return false };
+        let Some(Mu::Memory(registers)) = self.world.machine(memory) else { return None };
         let grant = registers.memory().look(0).grant;
-        grant.generation > 0 && registers.memory().progress(usize::from(grant.place)).is_whole
+        (grant.generation > 0).then(|| registers.memory().progress(usize::from(grant.place)))
+    }
+
+    /// Whether a processor is up and has a state that the memories can bring up to date. One that was started a moment
+    /// ago has none, and does not know it.
+    pub(super) fn holds_state(&self, replica: usize) -> bool {
+        let replicas = 0..self.plan.replicas;
+        let kept = replicas.filter_map(|other| self.progress(other)).map(|progress| progress.kept_from).max();
+        self.is_well(replica) && self.applied(replica) >= kept.unwrap_or(0)
     }
 
     fn verdict(mut self, clients: Clients) -> Outcome {

@@ -101,7 +101,7 @@ impl Weather {
 
     /// Whether enough processors that have the state live on without this one.
     fn would_leave_a_majority(&self, nth: usize, stage: &Stage) -> bool {
-        let lives = |other: &usize| *other != nth && stage.is_well(*other) && self.lost != Some(*other);
+        let lives = |other: &usize| *other != nth && stage.holds_state(*other) && self.lost != Some(*other);
         let others = (0..stage.plan.replicas).filter(lives).count();
         others > stage.plan.replicas / 2
     }
@@ -127,7 +127,7 @@ impl Weather {
 
     /// A memory is lost, with its processor: a host went.
     fn lose(&mut self, nth: usize, stage: &mut Stage, clients: &mut Clients) {
-        let others_are_well = (0..stage.plan.replicas).all(|other| other == nth || stage.is_well(other));
+        let others_are_well = (0..stage.plan.replicas).all(|other| other == nth || stage.holds_state(other));
         if self.lost.is_some() || !others_are_well || !self.down.iter().all(|down| *down == nth) {
             return;
         }
@@ -143,7 +143,7 @@ impl Weather {
 
     /// Whether what was lost has been told again.
     fn has_recovered(&self, lost: usize, stage: &Stage) -> bool {
-        stage.is_well(lost) && stage.is_whole(lost)
+        stage.holds_state(lost) && stage.is_whole(lost)
     }
 
     /// The weather is over.

@@ -480,6 +480,7 @@ impl Replica {
         if self.leads() {
             self.heal(out);
             self.let_go_and_take_back(out);
+            self.write_all(out);
             self.place(out);
         }
     }

@@ -77,6 +77,8 @@ pub struct Survey {
     pub current: Grant,
     /// Whether it stands.
     pub stands: bool,
+    /// Whether this memory has been told everything that it once knew.
+    pub is_whole: bool,
     /// The last request of each replica that was answered.
     pub served: [u64; MAX_REPLICAS],
 }
@@ -347,7 +349,12 @@ impl<'a, W: Words + ?Sized> Memory<'a, W> {
             survey.served[replica] = self.words.load(self.shape.served(replica));
         }
         let Grant { place, generation, .. } = survey.current;
-        survey.stands = generation != 0 && self.words.load(self.shape.grant(usize::from(place))) == generation;
+        let has_any = generation != 0;
+        survey.is_whole = match has_any {
+            true => self.progress(usize::from(place)).is_whole,
+            false => self.words.load(self.shape.whole()) != 0,
+        };
+        survey.stands = has_any && self.words.load(self.shape.grant(usize::from(place))) == generation;
         survey
     }
 

@@ -36,6 +36,16 @@ impl Owner {
         (!self.swaps && self.survey.current.generation > 0).then_some(self.survey.current)
     }
 
+    /// Whether the memory has been told everything that it once knew.
+    pub(super) fn is_whole(&self) -> bool {
+        self.survey.is_whole || self.planted.is(Mutant::MuCountsLostMemories)
+    }
+
+    /// The memory was looked at again: it may be whole by now. Of everything else the owner knows best.
+    pub(super) fn look_again(&mut self, survey: &Survey) {
+        self.survey.is_whole |= survey.is_whole;
+    }
+
     /// This grant is known now.
     pub(super) fn published(&mut self, generation: u64) {
         if self.swaps && self.survey.current.generation == generation {

@@ -102,9 +102,7 @@ impl Replica {
         }
         lead.tail.push_back(value);
         lead.next += 1;
-        for memory in 0..lead.members.len() as u8 {
-            self.write_on(memory, out);
-        }
+        self.write_all(out);
     }
 
     /// Writes to a memory what it does not have, as far as it can be done now.
@@ -114,7 +112,7 @@ impl Replica {
         let has_applied = if memory == me { self.applied } else { self.trust.peer(memory).home.applied };
         let target = self.memory(memory);
         let planted = self.planted;
-        let Some(lead) = &mut self.lead else { return };
+        let Some(lead) = self.lead.as_mut().filter(|lead| lead.phase == Phase::Leading) else { return };
         let (proposal, decided, next, base) = (lead.proposal, lead.decided, lead.next, lead.tail_base);
         let member = &mut lead.members[usize::from(memory)];
         if !member.is_active {
@@ -161,19 +159,27 @@ impl Replica {
         lead.older = None;
         if stretch.slots.is_empty() {
             // It is nowhere any more. Whoever lacks it fetches a state, and is told what comes after.
-            return self.jump(whom, applied, out);
+            self.jump(whom, applied, out);
+            return self.write_all(out);
         }
         let (proposal, decided) = (lead.proposal, lead.decided);
         let grant = member_grant(lead, whom);
         let member = &mut lead.members[usize::from(whom)];
         if !member.is_active || member.sent != from {
-            return;
+            return self.write_all(out);
         }
         member.sent += stretch.slots.len() as u64;
         for slot in stretch.slots {
             self.ask(whom, Verb::Write { grant, slot: Slot { proposal, decided, ..slot } }, out);
         }
-        self.write_on(whom, out);
+        self.write_all(out);
+    }
+
+    /// Writes to all what they do not have: somebody may have waited for another to be read to.
+    pub(super) fn write_all(&mut self, out: &mut Out<Mu>) {
+        for memory in self.replicas() {
+            self.write_on(memory, out);
+        }
     }
 
     /// Lets a memory do without what is decided below this index.

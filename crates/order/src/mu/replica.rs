@@ -15,7 +15,7 @@ use skein_machine::{Out, ProcessId, Random};
 
 use super::fetch::{Fetch, Tale};
 use super::lead::Lead;
-use super::memory::{Asked, Home};
+use super::memory::{Asked, Home, Survey};
 use super::options::Options;
 use super::owner::Owner;
 use super::process::{Command, Event, Mu, Refusal, Role, Timer};
@@ -36,8 +36,8 @@ pub struct Replica {
     waking: Option<Waking>,
     pub(super) life: u64,
     beat: u64,
-    /// Counts what it asks for.
-    asks: u64,
+    /// The last request that it made, or that a memory knows of one of its lives.
+    last_request: u64,
     pub(super) trust: Trust,
     pub(super) owner: Option<Owner>,
     /// Below this index, all is applied.
@@ -90,11 +90,12 @@ struct Waking {
     seen: u8,
     /// The highest number of a life of this replica that any memory knows.
     highest: u64,
-    /// The own memory knows of none, and others do.
-    was_lost: bool,
+    /// What the own memory has granted.
+    survey: Option<Survey>,
+    /// It knows of no life.
+    is_new: bool,
     /// The life has a number, and the own memory was told.
     is_told: bool,
-    lives: bool,
 }
 
 /// How many bits of a request count within a life.
@@ -112,7 +113,7 @@ impl Replica {
             waking: Some(Waking::default()),
             life: 0,
             beat: 0,
-            asks: 0,
+            last_request: 0,
             trust: Trust::new(me, replicas),
             owner: None,
             applied: 0,
@@ -176,15 +177,16 @@ impl Replica {
             Outcome::Healed { generation, stood } => self.on_healed(memory, generation, stood, out),
             Outcome::Piece(piece) => self.on_piece(memory, *piece, out),
             Outcome::Lives { life } => {
-                if let Some(waking) = &mut self.waking {
-                    waking.lives = life == self.life;
+                if life == self.life {
                     self.wake_up(out);
                 }
             }
             Outcome::Survey(survey) => {
-                if self.owner.is_none() && self.life > 0 {
-                    self.owner = Some(Owner::new(self.options.shape, self.planted, *survey));
-                    self.wake_up(out);
+                if let Some(owner) = &mut self.owner {
+                    owner.look_again(&survey);
+                } else if let Some(waking) = &mut self.waking {
+                    waking.survey = Some(*survey);
+                    self.begin_life(out);
                 }
             }
             Outcome::Published { generation } => self.on_published(generation, out),
@@ -226,6 +228,7 @@ impl Replica {
         for memory in self.replicas() {
             self.look_at(memory, out);
         }
+        self.ask(self.me, Verb::Survey, out);
     }
 
     /// Which life this is must be above every life before, whoever remembers them.
@@ -235,29 +238,34 @@ impl Replica {
         waking.highest = waking.highest.max(home.asked >> ASKS_BITS);
         if memory == self.me {
             waking.highest = waking.highest.max(home.life);
-            waking.was_lost = home.life == 0;
+            waking.is_new = home.life == 0;
         }
+        self.begin_life(out);
+    }
+
+    /// Which life this is.
+    fn begin_life(&mut self, out: &mut Out<Mu>) {
+        let Some(waking) = &mut self.waking else { return };
+        let Some(survey) = &waking.survey else { return };
         let seen = waking.seen.count_ones() as usize;
         if waking.is_told || waking.seen & 1 << self.me == 0 || seen < self.options.shape.majority() {
             return;
         }
         waking.is_told = true;
         self.life = waking.highest + 1;
-        if waking.was_lost && waking.highest > 0 {
+        if waking.is_new && !survey.is_whole {
             // A memory that was lost may have known of later lives than those that could be asked.
             self.life += self.random.below(1 << 16);
         }
+        self.last_request = self.life << ASKS_BITS;
         self.ask(self.me, Verb::Live { life: self.life }, out);
-        self.ask(self.me, Verb::Survey, out);
     }
 
     fn wake_up(&mut self, out: &mut Out<Mu>) {
-        let is_awake = self.waking.as_ref().is_some_and(|waking| waking.lives) && self.owner.is_some();
-        if is_awake {
-            self.waking = None;
-            self.consider(out);
-            out.arm(Timer::Look, self.options.pace.look);
-        }
+        let Some(survey) = self.waking.take().and_then(|waking| waking.survey) else { return };
+        self.owner = Some(Owner::new(self.options.shape, self.planted, survey));
+        self.consider(out);
+        out.arm(Timer::Look, self.options.pace.look);
     }
 
     // Keeping time.
@@ -267,11 +275,13 @@ impl Replica {
         if let Some(waking) = &self.waking {
             if waking.is_told {
                 self.ask(self.me, Verb::Live { life: self.life }, out);
-                self.ask(self.me, Verb::Survey, out);
             } else {
                 self.look_around(out);
             }
             return;
+        }
+        if self.owner.as_ref().is_some_and(|owner| !owner.is_whole()) {
+            self.ask(self.me, Verb::Survey, out);
         }
         if self.is_well() {
             // Whoever is stuck shows it by standing still: the same loop that replicates counts.
@@ -303,9 +313,11 @@ impl Replica {
         }
     }
 
-    /// Whether others may count on it: awake, and not so far behind that it could not lead.
+    /// Whether others may count on it: awake, with a memory that has lost nothing, and not so far
+    /// behind that it could not lead.
     pub(super) fn is_well(&self) -> bool {
-        self.waking.is_none() && !self.fetch.is_behind() && !self.is_retired
+        let is_whole = self.owner.as_ref().is_some_and(Owner::is_whole);
+        self.waking.is_none() && is_whole && !self.fetch.is_behind() && !self.is_retired
     }
 
     /// Begins to lead, if it is the one to.
@@ -336,9 +348,9 @@ impl Replica {
         if self.waking.is_some() {
             return self.wake(memory, home, out);
         }
-        if self.trust.saw(memory, home) {
-            self.on_grant(memory, home, out);
-        }
+        self.last_request = self.last_request.max(home.asked).max(home.served);
+        self.trust.saw(memory, home);
+        self.on_grant(memory, home, out);
     }
 
     fn on_asked(&mut self, asked: &Asked, out: &mut Out<Mu>) {
@@ -453,8 +465,8 @@ impl Replica {
 
     /// A number above every one that it has asked by.
     pub(super) fn next_request(&mut self) -> u64 {
-        self.asks += 1;
-        self.life << ASKS_BITS | self.asks
+        self.last_request += 1;
+        self.last_request
     }
 
     #[inline]

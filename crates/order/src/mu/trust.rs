@@ -48,17 +48,12 @@ impl Trust {
         &self.peers[usize::from(replica)]
     }
 
-    /// A memory said how its replica is. What is older than what is known changes nothing, for outcomes may overtake
-    /// each other.
-    pub(super) fn saw(&mut self, replica: u8, home: Home) -> bool {
+    /// A memory said how its replica is. It is asked again only when it has answered, so this is news; a life that counts
+    /// lower than the one before has lost its memory.
+    pub(super) fn saw(&mut self, replica: u8, home: Home) {
         let peer = &mut self.peers[usize::from(replica)];
-        let order = |home: &Home| (home.life, home.beat, home.grant.generation, home.served, home.asked, home.applied);
-        if order(&home) < order(&peer.home) {
-            return false;
-        }
         peer.moved |= (home.life, home.beat) != (peer.home.life, peer.home.beat);
         peer.home = home;
-        true
     }
 
     /// A replica that was seen to die is suspected at once.
@@ -122,18 +117,19 @@ mod tests {
             trust.tick();
         }
         for tick in 1..=14 {
-            trust.saw(0, beat(3));
             trust.tick();
             assert_eq!(trust.is_trusted(0), tick < 14, "{tick} ticks of silence");
         }
     }
 
     #[test]
-    fn what_is_old_is_no_news() {
+    fn another_life_counts_anew_and_a_death_counts_at_once() {
         let mut trust = Trust::new(0, 2);
-        assert!(trust.saw(1, beat(5)));
-        assert!(!trust.saw(1, beat(4)));
-        assert!(trust.saw(1, Home { life: 2, beat: 1, ..Home::default() }), "another life counts anew");
+        trust.saw(1, beat(5));
+        trust.tick();
+        trust.saw(1, Home { life: 2, beat: 1, ..Home::default() });
+        trust.tick();
+        assert!(trust.is_trusted(1));
         trust.died(1);
         assert!(!trust.is_trusted(1));
     }

@@ -356,6 +356,7 @@ impl Wire for Survey {
         }
         self.current.encode(writer);
         writer.flag(self.stands);
+        writer.flag(self.is_whole);
         writer.words(self.served);
     }
 
@@ -364,6 +365,8 @@ impl Wire for Survey {
         for place in &mut places {
             *place = Grant::decode(reader)?;
         }
-        Ok(Survey { places, current: Grant::decode(reader)?, stands: reader.flag()?, served: reader.words()? })
+        let current = Grant::decode(reader)?;
+        let (stands, is_whole) = (reader.flag()?, reader.flag()?);
+        Ok(Survey { places, current, stands, is_whole, served: reader.words()? })
     }
 }
