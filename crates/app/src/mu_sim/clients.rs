@@ -53,8 +53,8 @@ enum Closing {
     Looking(u64),
     /// All replicas should come to the same.
     Levelling,
-    /// They have.
-    Level(Nanos),
+    /// They have, so far, and since then.
+    Level(u64, Nanos),
     Over,
 }
 
@@ -188,14 +188,10 @@ impl Clients {
             Closing::Looking(_) if self.clients[0].open.is_none() && self.clients[0].until <= stage.world.now() => {
                 Closing::Quiet
             }
-            Closing::Levelling => {
-                let mut applied = (0..self.replicas).map(|replica| stage.applied(replica));
-                let first = applied.next();
-                let is_level = first > Some(0) && applied.all(|other| Some(other) == first);
-                if is_level { Closing::Level(stage.world.now()) } else { Closing::Levelling }
-            }
+            Closing::Levelling => level(stage).map_or(Closing::Levelling, |at| Closing::Level(at, stage.world.now())),
+            Closing::Level(at, _) if level(stage) != Some(at) => Closing::Levelling,
             // What was applied in that turn, which may have lasted, has been told by now.
-            Closing::Level(since) if stage.world.now() > since + 3 * MILLISECOND => Closing::Over,
+            Closing::Level(_, since) if stage.world.now() > since + 3 * MILLISECOND => Closing::Over,
             other => other,
         };
         self.is_closed()
@@ -211,7 +207,14 @@ impl Clients {
             Closing::No | Closing::Quiet => "somebody waits for an answer for ever",
             Closing::Looking(_) => "nobody answers",
             Closing::Levelling => "replicas do not come to the same state",
-            Closing::Level(_) | Closing::Over => "all is well",
+            Closing::Level(..) | Closing::Over => "all is well",
         }
     }
+}
+
+/// How far all replicas have applied, if all the same.
+fn level(stage: &Stage) -> Option<u64> {
+    let mut applied = (0..stage.plan.replicas).map(|replica| stage.applied(replica));
+    let first = applied.next().filter(|first| *first > 0);
+    first.filter(|first| applied.all(|other| other == *first))
 }

@@ -125,14 +125,15 @@ impl Weather {
         }
     }
 
-    /// A memory is lost, with its processor: a host went.
+    /// A memory is lost.
     fn lose(&mut self, nth: usize, stage: &mut Stage, clients: &mut Clients) {
         let others_are_well = (0..stage.plan.replicas).all(|other| other == nth || stage.holds_state(other));
         if self.lost.is_some() || !others_are_well || !self.down.iter().all(|down| *down == nth) {
             return;
         }
         self.lost = Some(nth);
-        if !self.down.contains(&nth) {
+        // Mostly the host went, with its processor.
+        if !self.down.contains(&nth) && self.random.chance(0.7) {
             self.kill(nth, stage, clients);
         }
         let memory = ProcessId((stage.plan.replicas + nth) as u16);

@@ -45,8 +45,6 @@ pub(super) struct Fetch {
     about: Option<Bytes>,
     pieces: Vec<u8>,
     ticks: u32,
-    /// The state that it became last went so far.
-    installed: u64,
     /// Others have gone on for so many ticks, and it has not.
     lag_ticks: u32,
     lag_applied: u64,
@@ -65,10 +63,6 @@ pub(super) struct Tale {
 impl Fetch {
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
-    }
-
-    pub(super) fn installed(&self) -> u64 {
-        self.installed
     }
 }
 
@@ -142,7 +136,7 @@ impl Replica {
         self.applied = applied;
         self.recent = Recent::decode(about);
         let fetch = &mut self.fetch;
-        (fetch.is_behind, fetch.from, fetch.installed) = (false, None, applied);
+        (fetch.is_behind, fetch.from) = (false, None);
         out.emit(Event::Install { state: Bytes::from(state) });
         self.tell_applied(out);
     }

@@ -64,6 +64,9 @@ impl Replica {
                     out.emit(Event::Apply { index, request, token });
                 }
             }
+            if self.sound >= index {
+                self.sound = self.sound.max(index + 1);
+            }
             self.applied = index + 1;
         }
         self.tell_applied(out);

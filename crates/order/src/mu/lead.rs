@@ -186,6 +186,7 @@ impl Replica {
     /// A write failed, or a grant is over: somebody else may lead.
     pub(super) fn abort(&mut self, out: &mut Out<Mu>) {
         let Some(lead) = self.lead.take() else { return };
+        self.sound = self.sound.max(lead.members[usize::from(self.me)].acked.min(self.applied));
         self.last_proposal = self.last_proposal.max(lead.proposal);
         self.queue.clear();
         let most = u64::try_from(self.options.pace.backoff.as_nanos()).unwrap_or(u64::MAX);
@@ -199,8 +200,11 @@ impl Replica {
 
     /// Looks whether those that have not granted their copy have done so by now.
     pub(super) fn look_for_grants(&mut self, out: &mut Out<Mu>) {
-        let Some(lead) = self.lead.as_ref().filter(|lead| lead.phase == Phase::Asking) else { return };
-        let missing: Vec<u8> = self.replicas().filter(|nth| lead.members[usize::from(*nth)].grant.is_none()).collect();
+        let Some(lead) = &self.lead else { return };
+        // Others are looked at in every tick; to lead at all it needs some at once, and its own above all.
+        let is_urgent = |nth: &u8| lead.phase == Phase::Asking || *nth == self.me;
+        let is_missing = |nth: &u8| lead.members[usize::from(*nth)].grant.is_none();
+        let missing: Vec<u8> = self.replicas().filter(|nth| is_urgent(nth) && is_missing(nth)).collect();
         for memory in missing {
             self.look_at(memory, out);
         }
@@ -420,26 +424,21 @@ impl Replica {
 
     /// A memory is written to from now on, first what it lacks.
     fn join(&mut self, memory: u8, out: &mut Out<Mu>) {
-        let (me, applied) = (self.me, self.applied);
-        let came_by_state = self.fetch.installed();
+        let (me, sound) = (self.me, self.sound);
         let has_applied = self.trust.peer(memory).home.applied;
         let slots = self.options.shape.slots as u64;
         let Some(lead) = &mut self.lead else { return };
         let (decided, base) = (lead.decided, lead.tail_base);
         let member = &mut lead.members[usize::from(memory)];
-        let from = member.progress.map_or(0, |progress| progress.first_undecided).min(decided);
+        let noted = member.progress.map_or(0, |progress| progress.first_undecided);
+        let from = if memory == me { noted.max(sound) } else { noted }.min(decided);
         // Whoever is further behind than the ring is long joins when it has fetched a state.
         member.is_active = memory == me || has_applied + slots > lead.next;
         (member.sent, member.acked, member.flushed) = (from, from, from);
         member.missing_below = member.progress.map_or(0, |progress| progress.kept_from);
         if memory == me && from < base {
-            if from < came_by_state {
-                // The state that it fetched took the place of slots that were never written here.
-                self.jump(memory, applied.min(decided), out);
-            } else {
-                // It applied them here, so they are here.
-                (member.sent, member.acked) = (base, base);
-            }
+            // It applied what its memory does not have: from a state, or while others had it.
+            self.jump(memory, base, out);
         }
         self.write_on(memory, out);
     }

@@ -44,6 +44,9 @@ pub struct Replica {
     pub(super) applied: u64,
     /// What its memory says of that.
     told_applied: u64,
+    /// Below this index its memory has every decided slot that it has not given up: what it applied may have come from
+    /// elsewhere.
+    pub(super) sound: u64,
     pub(super) recent: Recent,
     /// What its user proposed and has not heard of, by rising number.
     pub(super) pending: VecDeque<Option<Pending>>,
@@ -118,6 +121,7 @@ impl Replica {
             owner: None,
             applied: 0,
             told_applied: 0,
+            sound: 0,
             recent: Recent::default(),
             pending: VecDeque::new(),
             first_sequence: 1,
@@ -187,6 +191,8 @@ impl Replica {
                 } else if let Some(waking) = &mut self.waking {
                     waking.survey = Some(*survey);
                     self.begin_life(out);
+                } else {
+                    self.owner = Some(Owner::new(self.options.shape, self.planted, *survey));
                 }
             }
             Outcome::Published { generation } => self.on_published(generation, out),
@@ -207,6 +213,14 @@ impl Replica {
     /// The link to a memory broke: of what was asked of it, some may not have happened.
     pub fn on_reconnect(&mut self, memory: u8, out: &mut Out<Mu>) {
         self.open[usize::from(memory)] = Open::default();
+        if memory == self.me && self.waking.is_none() {
+            // What it has granted, told and noted there may have got lost, and all else with it.
+            self.owner = None;
+            self.sound = 0;
+            self.told_applied = u64::MAX;
+            self.ask(self.me, Verb::Live { life: self.life }, out);
+            self.ask(self.me, Verb::Survey, out);
+        }
         self.renew(memory, out);
     }
 
