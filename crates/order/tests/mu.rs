@@ -48,6 +48,8 @@ fn memories_across_a_network_in_weather() {
 #[test]
 fn every_broken_rule_is_caught() {
     use skein_order::Mutant;
+    let many = || std::env::var("SEEDS").map_or(300, |many| many.parse().unwrap());
+    let only = std::env::var("BUG").unwrap_or_default();
     let all = [
         Mutant::MuTrustsTheWrite,
         Mutant::MuReusesPlaces,
@@ -63,11 +65,11 @@ fn every_broken_rule_is_caught() {
         Mutant::MuCountsLostMemories,
         Mutant::MuAppliesUndecided,
     ];
-    for mutant in all {
+    for mutant in all.into_iter().filter(|mutant| format!("{mutant:?}").contains(&only)) {
         let planted = Planted::bug(mutant);
         for is_network in [false, true] {
             let plan = Plan { planted, is_network, ..plan(600 * MILLISECOND) };
-            let caught = (0..300).find_map(|seed| {
+            let caught = (0..many()).find_map(|seed| {
                 let found = std::panic::catch_unwind(|| run_seed(seed, &plan).violations.first().cloned());
                 match found {
                     Ok(None) => None,

@@ -130,8 +130,13 @@ impl Registers {
 
     fn moment(&mut self) -> Duration {
         let most = u64::try_from(self.lingers.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
-        // Mostly nothing comes between; now and then a processor stands still for long.
-        let span = if self.random.chance(0.05) { most } else { most / 16 };
+        // Mostly nothing comes between; now and then a processor stands still in the middle of a verb, sometimes until it
+        // has been forgotten.
+        let span = match self.random.below(400) {
+            0 => 20 * most,
+            1..20 => most,
+            _ => most / 16,
+        };
         Duration::from_nanos(self.random.below(span + 1))
     }
 
