@@ -361,6 +361,12 @@ impl Replica {
             return;
         }
         member.read.extend(stretch.slots);
+        if stretch.end == End::Gone {
+            // The ring has come round there, over a slot that was decided and is not applied here: what is noted of the
+            // decided may be old, and what other memories have in that slot too.
+            self.fall_behind(out);
+            return self.abort(out);
+        }
         if stretch.end == End::Asked {
             let from = member.read_from + member.read.len() as u64;
             let grant = member_grant(lead, memory);
