@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use skein_machine::{
     Boot, Call, Frozen, GroupId, MessageId, ProcessId, Random, Reply, Service, Shares, Stamp, Timestamp,
 };
 use skein_order::Planted;
-use skein_order::mu::memory::Progress;
+use skein_order::mu::memory::{End, Progress};
 use skein_order::mu::{Command, Event, Mu, Options, Pace, Registers, Replica, Shape};
 use skein_sim::check::Violation;
 use skein_sim::lists::Lists;
@@ -284,11 +284,20 @@ impl Stage {
     }
 
     /// Whether a processor is up and has a state that the memories can bring up to date. One that was started a moment
-    /// ago has none, and does not know it.
+    /// ago, or that was not written to for a while, may have none, and not know it.
     pub(super) fn holds_state(&self, replica: usize) -> bool {
-        let replicas = 0..self.plan.replicas;
-        let kept = replicas.filter_map(|other| self.progress(other)).map(|progress| progress.kept_from).max();
-        self.is_well(replica) && self.applied(replica) >= kept.unwrap_or(0)
+        let applied = self.applied(replica);
+        self.is_well(replica) && (0..self.plan.replicas).all(|other| !self.is_past(other, applied))
+    }
+
+    /// Whether a memory has given up the slot of this index.
+    fn is_past(&self, replica: usize, index: u64) -> bool {
+        let memory = ProcessId((self.plan.replicas + replica) as u16);
+        let Some(Mu::Memory(registers)) = self.world.machine(memory) else { return false };
+        let grant = registers.memory().look(0).grant;
+        let place = (grant.place, grant.generation);
+        let mut room = BytesMut::new();
+        grant.generation > 0 && registers.memory().stretch(place, index, 1, &mut room).end == End::Gone
     }
 
     fn verdict(mut self, clients: Clients) -> Outcome {
