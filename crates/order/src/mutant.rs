@@ -233,5 +233,24 @@ pub enum Mutant {
     MuAppliesUndecided,
 }
 
+impl Mutant {
+    /// Those of Mu.
+    pub const MU: [Mutant; 13] = [
+        Mutant::MuTrustsTheWrite,
+        Mutant::MuReusesPlaces,
+        Mutant::MuCopiesTooEarly,
+        Mutant::MuOmitsPrepare,
+        Mutant::MuPreparesAtAMinority,
+        Mutant::MuDecidesByAMinority,
+        Mutant::MuReportsWhatWasReplaced,
+        Mutant::MuAppliesTwice,
+        Mutant::MuRecyclesTooEarly,
+        Mutant::MuAdoptsAny,
+        Mutant::MuJoinsWithoutLooking,
+        Mutant::MuCountsLostMemories,
+        Mutant::MuAppliesUndecided,
+    ];
+}
+
 /// The bug that a machine was built with, if any.
 pub type Planted = skein_machine::Planted<Mutant>;

@@ -59,6 +59,7 @@ enum Closing {
 }
 
 /// What a client was told.
+#[derive(Clone, Copy)]
 pub(super) enum Heard<'a> {
     Answer(&'a Reply),
     /// It did not happen, and will not.
@@ -92,7 +93,7 @@ impl Clients {
             let client = self.clients[nth];
             if client.open.is_none() && client.until <= now && self.closing == Closing::No {
                 let deed = self.deed();
-                self.ask(nth, deed, stage);
+                self.ask(nth, &deed, stage);
             }
         }
         self.random.between(50 * MICROSECOND, 500 * MICROSECOND)
@@ -115,7 +116,7 @@ impl Clients {
         }
     }
 
-    fn ask(&mut self, nth: usize, deed: Deed, stage: &mut Stage) {
+    fn ask(&mut self, nth: usize, deed: &Deed, stage: &mut Stage) {
         let entry = self.clients[nth].entry;
         let token = self.operations.len() as u64;
         self.operations.push(Operation {
@@ -128,7 +129,7 @@ impl Clients {
         });
         self.clients[nth].open = Some(token);
         self.waits.insert(token, nth);
-        let request: Bytes = to_bytes(&deed);
+        let request: Bytes = to_bytes(deed);
         if !stage.world.command(ProcessId(entry as u16), Command::Propose { token, request }) {
             self.finish(stage.world.now(), token, Heard::Refusal);
         }
@@ -180,7 +181,7 @@ impl Clients {
             Closing::No => Closing::Quiet,
             Closing::Quiet if self.clients.iter().all(|client| client.open.is_none()) => {
                 let token = self.operations.len() as u64;
-                self.ask(0, Deed::Look((0..LISTS).collect()), stage);
+                self.ask(0, &Deed::Look((0..LISTS).collect()), stage);
                 Closing::Looking(token)
             }
             Closing::Looking(token) if self.operations[token as usize].fate == Fate::Done => Closing::Levelling,

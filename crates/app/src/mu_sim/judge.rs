@@ -70,7 +70,7 @@ impl Judge {
     }
 
     /// Everything that is wrong.
-    pub(super) fn verdict(mut self, clients: Clients, held: &[Held]) -> Vec<Violation> {
+    pub(super) fn verdict(mut self, clients: &Clients, held: &[Held]) -> Vec<Violation> {
         if !clients.is_closed() {
             self.odd(format!("after the weather, {}", clients.missing()));
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +14,7 @@ use skein_order::mu::memory::{End, Progress};
 use skein_order::mu::{Command, Event, Mu, Options, Pace, Registers, Replica, Shape};
 use skein_sim::check::Violation;
 use skein_sim::lists::Lists;
+use skein_sim::run::words_of;
 use skein_sim::{DiskHabits, Latency, MICROSECOND, MILLISECOND, Nanos, Occurrence, SECOND, Trace, World};
 
 use super::clients::{Clients, Heard};
@@ -32,6 +34,18 @@ pub struct Plan {
     pub planted: Planted,
     /// Whether everything that happens is written down.
     pub traces: bool,
+}
+
+impl Plan {
+    /// Three processes of one host that share memory, which no process takes along when it dies.
+    pub fn shared(span: Nanos) -> Plan {
+        Plan { replicas: 3, span, is_network: false, planted: Planted::NONE, traces: false }
+    }
+
+    /// Three hosts, each with a memory that can be lost.
+    pub fn network(span: Nanos) -> Plan {
+        Plan { is_network: true, ..Plan::shared(span) }
+    }
 }
 
 /// What happened in a run, counted.
@@ -111,39 +125,20 @@ impl Host {
     }
 }
 
-/// Runs one seed and judges it.
+/// Runs one seed and judges it. A processor that panics breaks the property `invariant`.
 pub fn run_seed(seed: u64, plan: &Plan) -> Outcome {
     let mut random = Random::new(seed);
     let mut stage = Stage::new(plan.clone(), &mut random);
     let mut clients = Clients::new(plan.replicas, random.fork(1));
     let mut weather = Weather::new(plan, random.fork(2));
-    stage.world.start();
-    stage.world.wake_at(random.below(MILLISECOND), CLIENTS);
-    stage.world.wake_at(10 * MILLISECOND, WEATHER);
-    let mut is_calm = false;
-    let end = plan.span + CALM;
-    while let Some(occurrence) = stage.world.next(end) {
-        match occurrence {
-            Occurrence::Told { process, life, event } => stage.told(process, life, event, &mut clients),
-            Occurrence::Wake(WEATHER) if stage.world.now() < plan.span => {
-                let after = weather.change(&mut stage, &mut clients);
-                stage.world.wake_at(stage.world.now() + after, WEATHER);
-            }
-            Occurrence::Wake(WEATHER) => {
-                weather.calm(&mut stage);
-                is_calm = true;
-            }
-            Occurrence::Wake(_) => {
-                let after = clients.act(&mut stage);
-                stage.world.wake_at(stage.world.now() + after, CLIENTS);
-            }
-            Occurrence::Stopped(process) => panic!("{process} has no disk that could stop it"),
-        }
-        if is_calm && clients.close(&mut stage) {
-            break;
-        }
+    let beginning = random.below(MILLISECOND);
+    let panicked = catch_unwind(AssertUnwindSafe(|| stage.play(&mut clients, &mut weather, beginning))).err();
+    let mut outcome = stage.verdict(&clients);
+    if let Some(panic) = panicked {
+        let detail = words_of(panic.as_ref());
+        outcome.violations.insert(0, Violation { property: "invariant", detail });
     }
-    stage.verdict(clients)
+    outcome
 }
 
 impl Stage {
@@ -195,6 +190,35 @@ impl Stage {
         }
         let hosts = (0..replicas).map(|_| Host::new(replicas)).collect();
         Stage { world, hosts, judge: Judge::new(replicas), plan, counts: Counts::default() }
+    }
+
+    /// From the first beat until all is calm and level.
+    fn play(&mut self, clients: &mut Clients, weather: &mut Weather, beginning: Nanos) {
+        self.world.start();
+        self.world.wake_at(beginning, CLIENTS);
+        self.world.wake_at(10 * MILLISECOND, WEATHER);
+        let mut is_calm = false;
+        while let Some(occurrence) = self.world.next(self.plan.span + CALM) {
+            match occurrence {
+                Occurrence::Told { process, life, event } => self.told(process, life, event, clients),
+                Occurrence::Wake(WEATHER) if self.world.now() < self.plan.span => {
+                    let after = weather.change(self, clients);
+                    self.world.wake_at(self.world.now() + after, WEATHER);
+                }
+                Occurrence::Wake(WEATHER) => {
+                    weather.calm(self);
+                    is_calm = true;
+                }
+                Occurrence::Wake(_) => {
+                    let after = clients.act(self);
+                    self.world.wake_at(self.world.now() + after, CLIENTS);
+                }
+                Occurrence::Stopped(process) => panic!("{process} has no disk that could stop it"),
+            }
+            if is_calm && clients.close(self) {
+                break;
+            }
+        }
     }
 
     /// A processor told its user something.
@@ -300,7 +324,7 @@ impl Stage {
         grant.generation > 0 && registers.memory().stretch(place, index, 1, &mut room).end == End::Gone
     }
 
-    fn verdict(mut self, clients: Clients) -> Outcome {
+    fn verdict(mut self, clients: &Clients) -> Outcome {
         self.counts.nanos = self.world.now();
         self.counts.operations = clients.operations.len() as u64;
         let lists: Vec<_> = self.hosts.iter().map(|host| host.lists.all()).collect();

@@ -169,7 +169,7 @@ mod tests {
         survey.places[0] = first;
         let half = Grant { generation: 2, place: 1, to: 2, request: 3 };
         survey.places[1] = half;
-        let mut owner = Owner::new(SHAPE, Planted::NONE, survey.clone());
+        let mut owner = Owner::new(SHAPE, Planted::NONE, survey);
         let verbs = owner.answer(&asked([0, 4, 3]));
         assert_eq!((granted(&verbs).to, granted(&verbs).place), (1, 1), "the place that nobody heard of");
         survey.stands = true;
