@@ -17,6 +17,9 @@ const SUSPECTED: u8 = 2;
 /// and above this trusted again.
 const TRUSTED: u8 = 6;
 
+/// A memory that has not answered for so many ticks speaks against its replica.
+const UNSEEN_TICKS: u32 = 8;
+
 /// What one replica makes of the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Trust {
@@ -31,6 +34,8 @@ pub(super) struct Peer {
     pub home: Home,
     /// It has moved since the last tick.
     moved: bool,
+    /// Ticks since it was looked at: the memory has not answered.
+    unseen: u32,
     score: u8,
     is_trusted: bool,
 }
@@ -38,8 +43,13 @@ pub(super) struct Peer {
 impl Trust {
     /// Nobody has been looked at; all get the benefit of the doubt for a few ticks, but oneself, who must first be well.
     pub(super) fn new(me: u8, replicas: usize) -> Trust {
-        let peer =
-            |nth| Peer { home: Home::default(), moved: false, score: TRUSTED, is_trusted: nth != usize::from(me) };
+        let peer = |nth| Peer {
+            home: Home::default(),
+            moved: false,
+            unseen: 0,
+            score: TRUSTED,
+            is_trusted: nth != usize::from(me),
+        };
         Trust { me, peers: (0..replicas).map(peer).collect() }
     }
 
@@ -53,6 +63,7 @@ impl Trust {
     pub(super) fn saw(&mut self, replica: u8, home: Home) {
         let peer = &mut self.peers[usize::from(replica)];
         peer.moved |= (home.life, home.beat) != (peer.home.life, peer.home.beat);
+        peer.unseen = 0;
         peer.home = home;
     }
 
@@ -73,8 +84,14 @@ impl Trust {
             if nth == usize::from(self.me) {
                 continue;
             }
-            peer.score = if peer.moved { (peer.score + 1).min(HIGHEST) } else { peer.score.saturating_sub(1) };
+            peer.score = match peer.moved {
+                true => (peer.score + 1).min(HIGHEST),
+                // Nothing is known against it yet: its memory is slow, as memories across a network may be.
+                false if (1..UNSEEN_TICKS).contains(&peer.unseen) => peer.score,
+                false => peer.score.saturating_sub(1),
+            };
             peer.moved = false;
+            peer.unseen += 1;
             peer.is_trusted = if peer.is_trusted { peer.score >= SUSPECTED } else { peer.score > TRUSTED };
         }
     }
@@ -104,6 +121,7 @@ mod tests {
         trust.set_well(true);
         assert_eq!(trust.leader(), Some(0), "whoever was not looked at yet may live");
         for _ in 0..5 {
+            trust.saw(0, Home::default());
             trust.tick();
         }
         assert_eq!(trust.leader(), Some(1));
@@ -116,10 +134,26 @@ mod tests {
             trust.saw(0, beat(trust.peer(0).home.beat + 1));
             trust.tick();
         }
+        let last = trust.peer(0).home;
         for tick in 1..=14 {
+            trust.saw(0, last);
             trust.tick();
             assert_eq!(trust.is_trusted(0), tick < 14, "{tick} ticks of silence");
         }
+    }
+
+    #[test]
+    fn a_slow_memory_speaks_against_nobody_for_a_while() {
+        let mut trust = Trust::new(1, 2);
+        trust.saw(0, beat(1));
+        for _ in 0..UNSEEN_TICKS {
+            trust.tick();
+        }
+        assert_eq!(trust.peer(0).score, TRUSTED + 1);
+        for _ in 0..=TRUSTED {
+            trust.tick();
+        }
+        assert!(!trust.is_trusted(0));
     }
 
     #[test]
