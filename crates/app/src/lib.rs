@@ -26,6 +26,8 @@ mod diary;
 mod edge_sim;
 mod fleet;
 mod list_words;
+#[allow(dead_code, unreachable_pub)] // what works on the protocol alone uses it too
+mod mu_sim;
 #[cfg(feature = "mutants")]
 mod mutants;
 pub mod node;

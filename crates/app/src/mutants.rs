@@ -1,10 +1,11 @@
 //! `skein sim mutants`: each planted bug, and the judge that must catch it.
 //! The same seeds run without the bug, and must be clean. Here are the bugs of
 //! protocols; those of the replicas of a service, and of the store, are in `lists`,
-//! and those of the edge in `edge`.
+//! those of the edge in `edge`, and those of Mu in `mu`.
 
 mod edge;
 mod lists;
+mod mu;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -306,6 +307,7 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
     std::panic::set_hook(Box::new(|_| {}));
     let is_wanted = |name: &str| arguments.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
     let of_others = lists::ROWS.iter().map(|row| row.name).chain(edge::ROWS.iter().map(|row| row.name));
+    let of_others = of_others.chain(mu::ROWS.iter().map(|row| row.name));
     let names: Vec<&str> = ROWS.iter().map(|row| row.name).chain(of_others).collect();
     if let Some(text) = &arguments.only
         && !names.iter().any(|name| is_wanted(name))
@@ -321,6 +323,9 @@ pub(crate) fn command(arguments: &MutantArguments) -> Verdict {
         all_well &= row.hunt(jobs)?.show(arguments.json, true);
     }
     for row in edge::ROWS.iter().filter(|row| is_wanted(row.name)) {
+        all_well &= row.hunt(jobs).show(arguments.json, true);
+    }
+    for row in mu::ROWS.iter().filter(|row| is_wanted(row.name)) {
         all_well &= row.hunt(jobs).show(arguments.json, true);
     }
     Ok(all_well)

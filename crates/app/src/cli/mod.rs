@@ -13,7 +13,8 @@ mod edge_figures;
 mod explain;
 pub(crate) mod kv;
 mod log;
-pub(crate) mod node;
+pub(crate) mod mu_seeds;
+mod node;
 pub(crate) mod output;
 mod run;
 mod search;
@@ -137,6 +138,8 @@ enum Sim {
     Sweep(sweep::Arguments),
     /// Measure fleets that share a map: deaths, news, probes, and what a parting leaves.
     Edge(edge_figures::Arguments),
+    /// Run random seeds of a log that its leader writes into the memories of all, and judge it.
+    Mu(mu_seeds::Arguments),
     /// Try every order of deliveries and crashes in a small scope.
     Search(search::Arguments),
     /// Plant known bugs and see that the judges catch each (needs the feature `mutants`).
@@ -197,6 +200,7 @@ pub fn main() -> ExitCode {
         Command::Sim(Sim::Steps(arguments)) => steps::command(&arguments),
         Command::Sim(Sim::Sweep(arguments)) => sweep::command(&arguments),
         Command::Sim(Sim::Edge(arguments)) => edge_figures::command(&arguments),
+        Command::Sim(Sim::Mu(arguments)) => mu_seeds::command(&arguments),
         Command::Sim(Sim::Search(arguments)) => search::command(&arguments),
         Command::Sim(Sim::Mutants(arguments)) => mutants(&arguments),
         Command::Dev(arguments) => crate::dev::command(&arguments),

@@ -84,6 +84,20 @@ pub struct Outcome {
     pub trace: String,
 }
 
+impl Outcome {
+    /// In the words in which runs of every kind are told: a link that broke is a partition, a memory that was lost a
+    /// fault of a disk.
+    pub fn into_outcome(self, seed: u64) -> skein_sim::Outcome {
+        let Counts { operations, applied, crashes, losses, breaks, nanos, .. } = self.counts;
+        let mut counts = skein_sim::Counts { virtual_time: nanos, multicasts: operations, ..Default::default() };
+        counts.deliveries = applied;
+        counts.faults.crashes = crashes;
+        counts.faults.partitions = breaks;
+        counts.faults.disk_faults = losses;
+        skein_sim::Outcome { seed, counts, violations: self.violations, trace: self.trace }
+    }
+}
+
 /// After the weather, all must be well within so long.
 const CALM: Nanos = 8 * SECOND;
 
@@ -312,6 +326,18 @@ impl Stage {
     pub(super) fn holds_state(&self, replica: usize) -> bool {
         let applied = self.applied(replica);
         self.is_well(replica) && (0..self.plan.replicas).all(|other| !self.is_past(other, applied))
+    }
+
+    /// The same, or all who lead have promised to wait for it: one of them may have been deposed and not know it.
+    pub(super) fn keeps_state(&self, replica: usize) -> bool {
+        let mut leaders =
+            (0..self.plan.replicas).filter_map(|other| match self.world.machine(ProcessId(other as u16)) {
+                Some(Mu::Replica(machine)) if machine.leads() => Some(machine),
+                _ => None,
+            });
+        let is_waited_for = leaders.next().is_some_and(|leader| leader.waits_for(replica as u8))
+            && leaders.all(|leader| leader.waits_for(replica as u8));
+        self.is_well(replica) && (self.holds_state(replica) || is_waited_for)
     }
 
     /// Whether a memory has given up the slot of this index.

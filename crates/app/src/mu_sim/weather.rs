@@ -19,6 +19,7 @@ pub(super) struct Weather {
     breaks: f64,
     losses: f64,
     slow: f64,
+    scares: f64,
     /// How long something stays as it is.
     longest: Nanos,
     paused: Vec<usize>,
@@ -30,7 +31,7 @@ pub(super) struct Weather {
 impl Weather {
     pub(super) fn new(plan: &Plan, mut random: Random) -> Weather {
         let mut taste = |share: f64| if random.chance(0.6) { share * random.fraction() } else { 0.0 };
-        let (crashes, pauses, slow) = (taste(1.0), taste(1.0), taste(0.5));
+        let (crashes, pauses, slow, scares) = (taste(1.0), taste(1.0), taste(0.5), taste(1.0));
         let (breaks, losses) = if plan.is_network { (taste(1.0), taste(0.5)) } else { (0.0, 0.0) };
         let longest = *random.pick(&[2 * MILLISECOND, 10 * MILLISECOND, 60 * MILLISECOND]);
         Weather {
@@ -40,6 +41,7 @@ impl Weather {
             breaks,
             losses,
             slow,
+            scares,
             longest,
             paused: Vec::new(),
             down: Vec::new(),
@@ -81,6 +83,13 @@ impl Weather {
             stage.world.set_slowdown(process, memory, factor);
             stage.world.set_slowdown(memory, process, factor);
         }
+        if self.random.chance(self.scares) {
+            // Somebody takes somebody else for dead: two that believe to lead must do no harm.
+            let other = self.random.below(replicas);
+            if other != nth as u64 {
+                stage.world.command(ProcessId(other as u16), Command::Died(nth as u8));
+            }
+        }
         if self.random.chance(self.losses) {
             self.lose(nth, stage, clients);
         }
@@ -101,7 +110,7 @@ impl Weather {
 
     /// Whether enough processors that have the state live on without this one.
     fn would_leave_a_majority(&self, nth: usize, stage: &Stage) -> bool {
-        let lives = |other: &usize| *other != nth && stage.holds_state(*other) && self.lost != Some(*other);
+        let lives = |other: &usize| *other != nth && stage.keeps_state(*other) && self.lost != Some(*other);
         let others = (0..stage.plan.replicas).filter(lives).count();
         others > stage.plan.replicas / 2
     }

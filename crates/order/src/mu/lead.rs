@@ -506,19 +506,20 @@ impl Replica {
 
     /// Whoever holds everybody up is let go, if enough others are left; whoever has caught up is written to again.
     fn let_go_and_take_back(&mut self, out: &mut Out<Mu>) {
-        let (slots, majority) = (self.options.shape.slots as u64, self.options.shape.majority());
+        let (slots, majority, me) = (self.options.shape.slots as u64, self.options.shape.majority(), self.me);
         let mut back = Vec::new();
         for nth in self.others() {
             let applied = self.trust.peer(nth).home.applied;
             let is_trusted = self.trust.is_trusted(nth);
             let Some(lead) = &mut self.lead else { return };
-            let others = |lead: &Lead| {
-                let counts = |(other, member): (usize, &Member)| {
-                    other != usize::from(nth) && member.is_active && member.is_whole
-                };
-                lead.members.iter().enumerate().filter(|each| counts(*each)).count()
+            // Those that go on without it must be a majority that lives and has the state.
+            let goes_on = |(other, member): (usize, &Member)| {
+                let other = other as u8;
+                let is_near = other == me
+                    || self.trust.is_trusted(other) && self.trust.peer(other).home.applied + slots > lead.next;
+                other != nth && member.is_active && member.is_whole && is_near
             };
-            let left = others(lead);
+            let left = lead.members.iter().enumerate().filter(|each| goes_on(*each)).count();
             let next = lead.next;
             let member = &mut lead.members[usize::from(nth)];
             if member.is_active {

@@ -16,6 +16,7 @@ use super::memory::Stretch;
 use super::process::{Event, Mu, Timer};
 use super::replica::Replica;
 use super::request::{self, REQUEST_HEAD, Tag};
+use super::shape::MAX_REPLICAS;
 use super::slot::Slot;
 use super::verb::{Message, Verb};
 use crate::Mutant;
@@ -45,19 +46,38 @@ impl Replica {
         if lead.phase != Phase::Leading || lead.next >= lead.decided + window {
             return false;
         }
-        let mut slowest = self.applied;
-        for (nth, member) in lead.members.iter().enumerate() {
-            if member.is_active && nth != usize::from(self.me) {
-                slowest = slowest.min(self.trust.peer(nth as u8).home.applied);
-            }
-        }
+        let slowest = self.slowest();
+        let Some(lead) = &mut self.lead else { return false };
         lead.kept_from = lead.kept_from.max(slowest.min(lead.decided));
+        let slowest = lead.kept_from;
         let (next, looked_at) = (lead.next, lead.looked_at);
         if next >= slowest + slots / 2 && next >= looked_at + slots / 8 {
             lead.looked_at = next;
             self.look_at_members(out);
         }
         next < slowest + slots || self.planted.is(Mutant::MuRecyclesTooEarly)
+    }
+
+    /// How far all have applied whom it waits for: those that take part, and so many of those that live that a majority
+    /// has the state. Memories outlive processes; what was applied does not.
+    #[inline]
+    fn slowest(&self) -> u64 {
+        let Some(lead) = &self.lead else { return 0 };
+        let mut applied = [0; MAX_REPLICAS];
+        let mut slowest = self.applied;
+        for (nth, member) in lead.members.iter().enumerate() {
+            let is_me = nth == usize::from(self.me);
+            let has_applied = if is_me { self.applied } else { self.trust.peer(nth as u8).home.applied };
+            if is_me || self.trust.is_trusted(nth as u8) {
+                applied[nth] = has_applied;
+            }
+            if member.is_active {
+                slowest = slowest.min(has_applied);
+            }
+        }
+        let all = &mut applied[..lead.members.len()];
+        all.sort_unstable();
+        slowest.min(all[all.len() - self.options.shape.majority()])
     }
 
     /// Looks how far the others have applied.
@@ -263,6 +283,7 @@ impl Replica {
     fn answer_placed(&mut self, index: u64) -> Option<u64> {
         let nth = self.placed.iter().position(|(place, _)| *place == index)?;
         let (_, sequence) = self.placed.remove(nth)?;
+        self.queue.retain(|waits| *waits != sequence);
         self.answer(Tag::new(self.me, self.life, sequence))
     }
 

@@ -509,6 +509,13 @@ impl Replica {
         self.lead.as_ref().is_some_and(|lead| lead.is_leading())
     }
 
+    /// Whether it leads, and does not use a slot again before this other replica has applied it.
+    pub fn waits_for(&self, replica: u8) -> bool {
+        let is_active = |lead: &Lead| lead.members.get(usize::from(replica)).is_some_and(|member| member.is_active);
+        let is_known = replica == self.me || self.trust.is_trusted(replica);
+        self.leads() && is_known && self.lead.as_deref().is_some_and(is_active)
+    }
+
     /// How many requests wait for an answer.
     pub fn pending(&self) -> usize {
         self.pending.iter().flatten().count()
