@@ -77,6 +77,11 @@ impl Replica {
         }
     }
 
+    /// It goes on by what is written to it after all.
+    pub(super) fn catch_up(&mut self) {
+        (self.fetch.is_behind, self.fetch.from) = (false, None);
+    }
+
     /// Asks whoever is furthest.
     fn ask_for_state(&mut self, out: &mut Out<Mu>) {
         let is_further = |nth: &u8| {

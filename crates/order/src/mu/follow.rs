@@ -68,6 +68,7 @@ impl Replica {
                 self.sound = self.sound.max(index + 1);
             }
             self.applied = index + 1;
+            self.catch_up();
         }
         self.tell_applied(out);
     }
