@@ -131,6 +131,7 @@ fn examples_of_openings() -> Vec<super::example::Example> {
         Example::breaks_with(path, "//!\n", &["crates/sim/src/world.rs:1"]),
         Example::breaks_with(path, "// World.\n//! Late.\n", &["crates/sim/src/world.rs:1"]),
         Example::breaks_with(path, "#![no_std]\nuse a;\n", &["crates/sim/src/world.rs:2"]),
+        Example::breaks_with("examples/a/src/lib.rs", "fn f() {}\n", &["examples/a/src/lib.rs:1"]),
         Example::breaks_with("crates/sim/tests/calm.rs", "/// Outer.\n", &["crates/sim/tests/calm.rs:1"]),
         Example::breaks_with("fuzz/fuzz_targets/wire.rs", "#![no_main]\n\nuse a;\n", &["fuzz/fuzz_targets/wire.rs:3"]),
         Example::keeps_with(path, "//! World.\n"),

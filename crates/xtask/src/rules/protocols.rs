@@ -5,7 +5,7 @@
 //! protocol that hides behind another name is for a reader to find.
 
 use super::Rule;
-use super::places::place;
+use super::places::{Shelf, place};
 use crate::finding::Finding;
 use crate::lexer::words;
 use crate::tree::{File, Tree};
@@ -55,10 +55,10 @@ enum Ground<'a> {
     Root,
 }
 
-/// Nothing for files that may name whom they like: the app, tests that join rooms, and the one
-/// file of planted bugs, each of which is some protocol's.
+/// Nothing for files that may name whom they like: the app, examples, tests that join rooms, and
+/// the one file of planted bugs, each of which is some protocol's.
 fn ground_of(file: &File) -> Option<Ground<'_>> {
-    let place = place(&file.path)?;
+    let place = place(&file.path).filter(|place| place.shelf == Shelf::Crates)?;
     match (place.crate_folder, place.part) {
         ("machine", _) | ("service" | "edge" | "sim" | "runtime", "src") => Some(Ground::Neutral),
         ("order", "src") => {
@@ -167,6 +167,7 @@ fn examples() -> Vec<super::example::Example> {
             ("crates/sim/src/world.rs", "//! Runs PrimCast.\nfn f() -> &'static str { \"skeen\" }"),
             ("crates/sim/tests/skeen.rs", "use skein_order::skeen::Skeen;\n"),
             ("crates/app/src/compose.rs", "use skein_order::skeen::Skeen;\n"),
+            ("examples/sim/src/lib.rs", "use skein_order::skeen::Skeen;\n"),
             ("crates/order/src/lib.rs", "pub mod skeen;\nmod multiring;\n"),
             ("crates/order/src/skeen.rs", "//! Unlike FastCast.\nstruct Skeen;\n"),
             ("crates/order/src/mutant.rs", "enum Mutant { SkeenForgets, FastCastHurries }\n"),

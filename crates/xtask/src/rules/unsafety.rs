@@ -4,7 +4,7 @@
 //! for this rule.
 
 use super::Rule;
-use super::places::{Place, place};
+use super::places::{Place, Shelf, place};
 use crate::finding::Finding;
 use crate::lexer::words;
 use crate::tree::Tree;
@@ -36,7 +36,7 @@ fn check(tree: &Tree) -> Vec<Finding> {
             continue;
         };
         // `forbid` cannot be lifted in one module, so the crate with the one file has to `deny`.
-        let may_deny = place.crate_folder == "runtime";
+        let may_deny = place.shelf == Shelf::Crates && place.crate_folder == "runtime";
         let forbids = rust.code.contains("#![forbid(unsafe_code)]");
         let denies = may_deny && rust.code.contains("#![deny(unsafe_code)]");
         if !forbids && !denies {
@@ -72,6 +72,12 @@ fn examples() -> Vec<super::example::Example> {
             &["crates/sim/src/lib.rs:1"],
         ),
         Example::breaks_with("crates/a/src/bin/b.rs", "", &["crates/a/src/bin/b.rs:1"]),
+        Example::breaks_with("examples/a/src/main.rs", "", &["examples/a/src/main.rs:1"]),
+        Example::breaks_with(
+            "examples/runtime/src/lib.rs",
+            "#![deny(unsafe_code)]\n",
+            &["examples/runtime/src/lib.rs:1"],
+        ),
         Example::breaks_with("crates/runtime/src/lib.rs", "", &["crates/runtime/src/lib.rs:1"]),
         Example::keeps(Tree::of(&[
             ("crates/runtime/src/lib.rs", "#![deny(unsafe_code)]\nmod shm;\n"),
