@@ -42,6 +42,7 @@ const PLAN: &[Room] = &[
     Room { package: "skein-sim", folder: "crates/sim", uses: GROUND, tests_use: MIDDLE },
     Room { package: "skein-runtime", folder: "crates/runtime", uses: GROUND, tests_use: MIDDLE },
     Room { package: "skein", folder: "crates/app", uses: BELOW_APP, tests_use: &[] },
+    Room { package: "skein-exchange", folder: "examples/exchange", uses: GROUND, tests_use: &[] },
     Room { package: "xtask", folder: "crates/xtask", uses: &[], tests_use: &[] },
 ];
 
