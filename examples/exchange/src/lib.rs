@@ -18,5 +18,6 @@
 
 #![forbid(unsafe_code)]
 
+pub mod book;
 pub mod digest;
 pub mod words;
