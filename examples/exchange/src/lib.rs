@@ -20,4 +20,5 @@
 
 pub mod book;
 pub mod digest;
+pub mod engine;
 pub mod words;
