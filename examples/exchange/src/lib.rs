@@ -21,4 +21,5 @@
 pub mod book;
 pub mod digest;
 pub mod engine;
+pub mod model;
 pub mod words;
