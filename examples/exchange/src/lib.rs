@@ -21,5 +21,7 @@
 pub mod book;
 pub mod digest;
 pub mod engine;
+pub mod flow;
+pub mod journal;
 pub mod model;
 pub mod words;
