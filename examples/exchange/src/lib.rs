@@ -18,6 +18,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod audit;
 pub mod book;
 pub mod digest;
 pub mod engine;
