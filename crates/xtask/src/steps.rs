@@ -159,6 +159,7 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         skein("edge-catch-up", "sim edge --figure catch_up_ratio"),
 
         skein("torture", "torture --minutes 0.2"),
+        cargo("exchange", "run --release -p skein-exchange -- --alone"),
         step("clients", order("bash", &format!(".ci/clients {}/release/skein", around.target))),
 
         // Not a release: what is needed was built for the tests, and no step that runs the release can pick up a

@@ -18,11 +18,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod alone;
 pub mod audit;
 pub mod book;
 pub mod digest;
 pub mod engine;
 pub mod flow;
+pub mod histogram;
 pub mod journal;
 pub mod model;
 pub mod words;
