@@ -5,15 +5,18 @@
 //! machine: no lock stands on the way of a message. [`files`] is the file
 //! system behind a small trait, [`data`] the directory that belongs to one
 //! replica, [`wal`] the log in which it keeps what it must not forget.
-//! [`streams`] serves those who speak a protocol that is not ours.
+//! [`streams`] serves those who speak a protocol that is not ours. [`shm`] is
+//! memory that outlives the processes which share it.
 //!
 //! No protocol is known here, and no service: a [`Machine`](skein_machine::Machine)
 //! is all that this crate drives.
 
-#![forbid(unsafe_code)]
+// One module may: it shares memory with other processes.
+#![deny(unsafe_code)]
 
 pub mod caller;
 pub mod clock;
+pub mod cores;
 pub mod data;
 pub mod datagrams;
 pub mod files;
@@ -24,6 +27,7 @@ pub mod hello;
 pub mod inspect;
 pub mod listener;
 pub mod replica;
+pub mod shm;
 pub mod streams;
 pub mod tls;
 pub mod wal;

@@ -319,7 +319,7 @@ fn list(files: &dyn Files, path: &Path) -> Result<Vec<String>, DataError> {
 }
 
 /// A number that no other directory has. The keys of a map's hasher are all the chance that `std` offers.
-fn draw() -> u64 {
+pub(crate) fn draw() -> u64 {
     let mut hasher = RandomState::new().build_hasher();
     hasher.write_u32(std::process::id());
     hasher.finish()

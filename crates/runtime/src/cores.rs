@@ -1,0 +1,90 @@
+//! The cores of the machine: which of them this thread may use, and how it
+//! keeps to one.
+//!
+//! Whoever polls all the time is slow for a while whenever it is moved. To let
+//! others have the core for a moment there is `std::thread::yield_now`, which
+//! is what the system has for it.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+/// Why a thread does not keep to a core.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)] // each variant says in its sentence what its fields are
+pub enum CoreError {
+    NotAllowed { core: usize, allowed: Vec<usize> },
+    System { doing: &'static str, error: Arc<io::Error> },
+}
+
+impl fmt::Display for CoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CoreError::NotAllowed { core, allowed } => {
+                let allowed: Vec<_> = allowed.iter().map(usize::to_string).collect();
+                write!(f, "core {core} is none of those that may be used here; name one of {}", allowed.join(", "))
+            }
+            CoreError::System { doing, error } => write!(f, "cannot {doing}: {error}; do without"),
+        }
+    }
+}
+
+impl std::error::Error for CoreError {}
+
+/// The cores that this thread may use, in order. A thread that keeps to one may use no other, nor may those that it
+/// starts: so ask first.
+pub fn allowed() -> Result<Vec<usize>, CoreError> {
+    let failed = |error: rustix::io::Errno| CoreError::System {
+        doing: "ask on which cores this thread may run",
+        error: Arc::new(error.into()),
+    };
+    let set = sched_getaffinity(None).map_err(failed)?;
+    Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
+}
+
+/// Keeps this thread to a core, one of those that it may use.
+pub fn keep_to(core: usize) -> Result<(), CoreError> {
+    let allowed = allowed()?;
+    if !allowed.contains(&core) {
+        return Err(CoreError::NotAllowed { core, allowed });
+    }
+    let mut set = CpuSet::new();
+    set.set(core);
+    sched_setaffinity(None, &set)
+        .map_err(|error| CoreError::System { doing: "keep to one core", error: Arc::new(error.into()) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_keeps_to_a_core() {
+        let before = allowed().unwrap();
+        let last = *before.last().unwrap();
+        // Another thread, since nothing gives a core back.
+        let kept = std::thread::spawn(move || {
+            keep_to(last).unwrap();
+            let of_child = std::thread::spawn(|| allowed().unwrap()).join().unwrap();
+            (allowed().unwrap(), rustix::thread::sched_getcpu(), of_child)
+        });
+        assert_eq!(kept.join().unwrap(), (vec![last], last, vec![last]));
+        assert_eq!(allowed().unwrap(), before, "the others go where they like");
+    }
+
+    #[test]
+    fn a_core_that_may_not_be_used_is_refused() {
+        let before = allowed().unwrap();
+        for core in [CpuSet::MAX_CPU - 1, CpuSet::MAX_CPU, usize::MAX] {
+            if before.contains(&core) {
+                continue;
+            }
+            let refusal = keep_to(core).unwrap_err().to_string();
+            let expected = format!("core {core} is none of those that may be used here; name one of {}", before[0]);
+            assert!(refusal.starts_with(&expected), "{refusal}");
+        }
+        assert_eq!(allowed().unwrap(), before);
+    }
+}
