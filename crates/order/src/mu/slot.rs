@@ -67,6 +67,9 @@ pub(super) fn write<W: Words + ?Sized>(words: &W, shape: &Shape, place: usize, s
     // In a slot that is empty in this lap the first cell is as good as the other, and it lies nearer.
     let cell = if now >> LAP_SHIFT == lap { 1 - (now & 1) as usize } else { 0 };
     let at = shape.cell(start, cell);
+    // Whoever sees the new guard, and then looks at the visible word, sees the one that is there now: so whoever finds
+    // no whole value under the word that it saw, and that word still there, knows that there is none any more.
+    words.release();
     words.store(at, guard(slot.index, slot.proposal));
     // Whoever sees a word of the new value, and then looks at the guard, sees the new guard.
     words.release();
