@@ -381,7 +381,7 @@ impl<'a, W: Words + ?Sized> Memory<'a, W> {
         words.store(at + 1, progress.first_undecided);
         words.store(at + 2, progress.kept_from);
         words.store(at + 3, u64::from(progress.is_whole));
-        let mut room = BytesMut::new();
+        let (mut room, mut gone) = (BytesMut::new(), 0);
         for nth in 0..shape.slots as u64 {
             slot::clear(words, shape, place, nth);
             let Some(from) = from else { continue };
@@ -391,9 +391,16 @@ impl<'a, W: Words + ?Sized> Memory<'a, W> {
             if index < progress.kept_from {
                 continue;
             }
-            if let Found::Slot(slot) = slot::read(words, shape, usize::from(from), index, &mut room) {
-                slot::write(words, shape, place, &slot);
+            match slot::read(words, shape, usize::from(from), index, &mut room) {
+                Found::Slot(slot) => slot::write(words, shape, place, &slot),
+                // Somebody has begun to use it again, and perhaps died over it: what was there, and before, was decided
+                // and is not needed. The copy must say so, for a slot that nobody fills looks as if nothing had been there.
+                Found::Gone => gone = gone.max(index + 1),
+                Found::Empty => {}
             }
+        }
+        if gone > progress.kept_from {
+            self.advance(place, progress.first_undecided.max(gone), gone);
         }
     }
 
