@@ -70,6 +70,8 @@ pub(super) struct Lead {
     /// A timer will say that the last slot is decided.
     pub(super) is_flush_armed: bool,
     ticks: u32,
+    /// Counts how often it has asked whether its number stands.
+    pub(super) raises: u64,
 }
 
 /// How far it has come.
@@ -112,6 +114,12 @@ pub(super) struct Member {
     held_up_ticks: u32,
     /// What it holds begins here: below, all is decided, and was not written to it.
     pub(super) missing_below: u64,
+    /// Its grant was known before the leader asked this often whether its number stands,
+    pub(super) since: u64,
+    /// and this memory was asked last when it asked this often.
+    pub(super) raised_at: u64,
+    /// So many of the answers are missing.
+    pub(super) raises_open: u32,
 }
 
 impl Lead {
@@ -161,6 +169,7 @@ impl Replica {
             looked_at: 0,
             is_flush_armed: false,
             ticks: 0,
+            raises: 0,
         }));
         for memory in self.replicas() {
             self.renew(memory, out);
@@ -238,6 +247,7 @@ impl Replica {
             return;
         }
         member.progress = Some(progress);
+        member.since = lead.raises;
         member.is_whole = progress.is_whole || planted.is(Mutant::MuCountsLostMemories);
         if lead.phase == Phase::Asking {
             let whole = lead.members.iter().filter(|member| member.progress.is_some() && member.is_whole).count();
@@ -253,8 +263,7 @@ impl Replica {
             self.last_proposal = self.last_proposal.max(progress.proposal);
             return self.abort(out);
         }
-        let (proposal, grant) = (lead.proposal, member_grant(lead, memory));
-        self.ask(memory, Verb::Raise { grant, proposal }, out);
+        self.raise(memory, out);
     }
 
     /// Takes a number.
@@ -282,12 +291,22 @@ impl Replica {
         }
         self.last_proposal = lead.proposal;
         lead.phase = Phase::Preparing;
-        let proposal = lead.proposal;
-        let known = |(nth, member): (usize, &Member)| member.progress.and(member.grant).map(|grant| (nth as u8, grant));
-        let grants: Vec<_> = lead.members.iter().enumerate().filter_map(known).collect();
-        for (memory, grant) in grants {
-            self.ask(memory, Verb::Raise { grant, proposal }, out);
+        let known = |(nth, member): (usize, &Member)| member.progress.map(|_| nth as u8);
+        let known: Vec<u8> = lead.members.iter().enumerate().filter_map(known).collect();
+        for memory in known {
+            self.raise(memory, out);
         }
+    }
+
+    /// Writes the number into a memory, and asks whether it stands there.
+    pub(super) fn raise(&mut self, memory: u8, out: &mut Out<Mu>) {
+        let Some(lead) = &mut self.lead else { return };
+        lead.raises += 1;
+        let (proposal, raises, grant) = (lead.proposal, lead.raises, member_grant(lead, memory));
+        let member = &mut lead.members[usize::from(memory)];
+        member.raised_at = raises;
+        member.raises_open += 1;
+        self.ask(memory, Verb::Raise { grant, proposal }, out);
     }
 
     /// Whether the number stands in a memory.
@@ -301,7 +320,11 @@ impl Replica {
         if !stood {
             return self.abort(out);
         }
-        member.is_raised = true;
+        member.raises_open = member.raises_open.saturating_sub(1);
+        if core::mem::replace(&mut member.is_raised, true) {
+            // It was asked once more, for the sake of a memory that was lost.
+            return self.heal(out);
+        }
         match lead.phase {
             Phase::Preparing => {
                 let all = lead
@@ -449,20 +472,6 @@ impl Replica {
         self.write_on(memory, out);
     }
 
-    /// Everything is in a memory that was lost: it counts again.
-    pub(super) fn on_healed(&mut self, memory: u8, generation: u64, stood: bool, out: &mut Out<Mu>) {
-        let Some(lead) = &mut self.lead else { return };
-        let member = &mut lead.members[usize::from(memory)];
-        if member.grant.is_none_or(|grant| grant.1 != generation) {
-            return;
-        }
-        if !stood {
-            return self.abort(out);
-        }
-        member.is_whole = true;
-        self.commit(out);
-    }
-
     /// Time passes for a leader.
     pub(super) fn tick_lead(&mut self, out: &mut Out<Mu>) {
         let Some(lead) = &mut self.lead else { return };
@@ -483,24 +492,10 @@ impl Replica {
             self.renew(memory, out);
         }
         if self.leads() {
-            self.heal(out);
+            self.tick_heal(out);
             self.let_go_and_take_back(out);
             self.write_all(out);
             self.place(out);
-        }
-    }
-
-    /// Says of those memories that were lost, and by now hold everything, that they do.
-    fn heal(&mut self, out: &mut Out<Mu>) {
-        let Some(lead) = &self.lead else { return };
-        let is_here = |member: &Member| !member.is_whole && member.is_raised && member.acked >= lead.adopted_to;
-        let here: Vec<_> = self
-            .replicas()
-            .filter(|nth| lead.decided >= lead.adopted_to && is_here(&lead.members[usize::from(*nth)]))
-            .filter_map(|nth| lead.members[usize::from(nth)].grant.map(|grant| (nth, grant)))
-            .collect();
-        for (memory, grant) in here {
-            self.ask(memory, Verb::Heal { grant }, out);
         }
     }
 

@@ -13,6 +13,7 @@
 
 mod fetch;
 mod follow;
+mod heal;
 mod lead;
 pub mod memory;
 mod options;
