@@ -54,8 +54,10 @@ pub(super) struct Fetch {
 /// What a replica tells another.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Tale {
-    /// The last piece that was asked for, and told or about to be.
-    want: u64,
+    /// The last piece that was asked for: `None` until this life has looked.
+    want: Option<u64>,
+    /// This life has begun to tell it, and may go on.
+    is_ours: bool,
     /// Its user was asked for it.
     waits: bool,
 }
@@ -173,27 +175,29 @@ impl Replica {
 
     /// Others want to be told pieces of this state.
     pub(super) fn on_wants(&mut self, asked: &Asked, out: &mut Out<Mu>) {
-        if self.fetch.is_behind {
-            return;
-        }
         for to in self.others() {
             let want = asked.wants[usize::from(to)];
             let tale = &mut self.tales[usize::from(to)];
-            let before = tale.want;
-            if want == before || want == 0 || tale.waits {
+            let Some(before) = tale.want else {
+                // What stands there already may have been answered by a former life: whoever asked may have the beginning of
+                // one state, and must not be told the end of another.
+                tale.want = Some(want);
+                continue;
+            };
+            if want == before || want == 0 || tale.waits || self.fetch.is_behind {
                 continue;
             }
             let is_first = want & ((1 << PIECE_BITS) - 1) == 0;
             if is_first {
-                *tale = Tale { want, waits: false };
+                *tale = Tale { want: Some(want), is_ours: true, waits: false };
                 let mut about = Vec::new();
                 about.put_u64_le(self.applied);
                 self.recent.encode(&mut about);
                 out.emit(Event::Snapshot { to });
                 let piece = Piece { want, is_last: false, bytes: Bytes::from(about) };
                 self.ask(self.me, Verb::Tell { replica: to, piece }, out);
-            } else if want == before + 1 {
-                *tale = Tale { want, waits: true };
+            } else if want == before + 1 && tale.is_ours {
+                *tale = Tale { want: Some(want), is_ours: true, waits: true };
                 out.emit(Event::Piece { to, most: self.options.shape.piece_bytes });
             }
             // Anything else goes on with what a former life has begun: whoever asks will begin anew.
@@ -206,7 +210,8 @@ impl Replica {
         assert!(bytes.len() <= most, "a piece of {} bytes, where {most} fit", bytes.len());
         let Some(tale) = self.tales.get_mut(usize::from(to)).filter(|tale| tale.waits) else { return };
         tale.waits = false;
-        let piece = Piece { want: tale.want, is_last, bytes };
+        let Some(want) = tale.want else { return };
+        let piece = Piece { want, is_last, bytes };
         self.ask(self.me, Verb::Tell { replica: to, piece }, out);
     }
 }
