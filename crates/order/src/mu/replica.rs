@@ -16,7 +16,7 @@ use skein_machine::{Out, ProcessId, Random};
 use super::fetch::{Fetch, Tale};
 use super::lead::Lead;
 use super::memory::{Asked, Home, Survey};
-use super::options::Options;
+use super::options::{MAX_WINDOW, Options};
 use super::owner::Owner;
 use super::process::{Command, Event, Mu, Refusal, Role, Timer};
 use super::request::{Pool, REQUEST_HEAD, Recent, Tag};
@@ -109,6 +109,8 @@ impl Replica {
     pub fn new(options: Options, planted: Planted) -> Replica {
         let (me, replicas) = (options.me, options.shape.replicas);
         assert!(usize::from(me) < replicas, "replica {me} of {replicas}: they are counted from 0");
+        let window = options.window;
+        assert!((1..=MAX_WINDOW).contains(&window), "a window of {window} slots: take 1 to {MAX_WINDOW}");
         Replica {
             planted,
             me,
@@ -213,7 +215,12 @@ impl Replica {
     /// The link to a memory broke: of what was asked of it, some may not have happened.
     pub fn on_reconnect(&mut self, memory: u8, out: &mut Out<Mu>) {
         self.open[usize::from(memory)] = Open::default();
-        if memory == self.me && self.waking.is_none() {
+        if memory == self.me && self.waking.is_some() {
+            // What it was told may have been told by a memory that is lost since.
+            self.waking = Some(Waking::default());
+            return self.look_around(out);
+        }
+        if memory == self.me {
             // What it has granted, told and noted there may have got lost, and all else with it.
             self.owner = None;
             self.sound = 0;
