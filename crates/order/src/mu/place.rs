@@ -157,13 +157,16 @@ impl Replica {
     /// Somebody lacks slots that only the own memory still has.
     #[cold]
     fn read_older(&mut self, memory: u8, out: &mut Out<Mu>) {
-        let me = self.me;
+        let (me, slots) = (self.me, self.options.shape.slots as u64);
+        let has_applied = self.trust.peer(memory).home.applied;
         let Some(lead) = &mut self.lead else { return };
         let own = &lead.members[usize::from(me)];
         let from = lead.members[usize::from(memory)].sent;
         // What the own memory has not acknowledged may be what was there before.
         let Some(grant) = own.grant.filter(|_| own.acked > from && lead.older.is_none()) else { return };
-        let most = (own.acked.min(lead.tail_base) - from).min(u64::from(STRETCH)) as u16;
+        // What it has not applied stays, here as everywhere.
+        let room = (has_applied + slots).saturating_sub(from);
+        let most = (own.acked.min(lead.tail_base) - from).min(room).min(u64::from(STRETCH)) as u16;
         lead.older = Some((memory, from));
         self.ask(me, Verb::Slots { grant, from, most }, out);
     }
