@@ -462,7 +462,7 @@ impl Replica {
         let noted = member.progress.map_or(0, |progress| progress.first_undecided);
         let from = if memory == me { noted.max(sound) } else { noted }.min(decided);
         // Whoever is further behind than the ring is long joins when it has fetched a state.
-        member.is_active = memory == me || has_applied + slots > lead.next;
+        member.is_active = memory == me || has_applied + slots >= lead.next;
         (member.sent, member.acked, member.flushed) = (from, from, from);
         member.missing_below = member.progress.map_or(0, |progress| progress.kept_from);
         if memory == me && from < base {
@@ -526,7 +526,11 @@ impl Replica {
                         lead.older = None;
                     }
                 }
-            } else if member.is_raised && applied + slots - slots / 4 > next {
+            } else if member.is_raised
+                && (applied + slots - slots / 4 > next || left < majority && applied + slots >= next)
+            {
+                // Mostly it must be well within the ring, or it would be let go again at once. Where it is needed, it is enough
+                // that nothing is written over what it has not applied.
                 member.is_active = true;
                 member.held_up_ticks = 0;
                 back.push((nth, applied));
