@@ -21,7 +21,9 @@ impl Replica {
     pub(super) fn look_for_slots(&mut self, out: &mut Out<Mu>) {
         let Some(grant) = self.owner.as_ref().and_then(super::owner::Owner::grant) else { return };
         let grant = (grant.place, grant.generation);
-        self.ask_for_slots(Verb::Slots { grant, from: self.applied, most: STRETCH }, out);
+        // What decides the first of them may stand a window behind it.
+        let most = STRETCH + self.options.window as u16;
+        self.ask_for_slots(Verb::Slots { grant, from: self.applied, most }, out);
     }
 
     /// Slots of a memory.
@@ -68,6 +70,9 @@ impl Replica {
                 self.sound = self.sound.max(index + 1);
             }
             self.applied = index + 1;
+            self.catch_up();
+        }
+        if self.fetch.is_behind() && self.applied > stretch.from {
             self.catch_up();
         }
         self.tell_applied(out);
