@@ -70,7 +70,6 @@ impl Replica {
                 self.sound = self.sound.max(index + 1);
             }
             self.applied = index + 1;
-            self.catch_up();
         }
         if self.fetch.is_behind() && self.applied > stretch.from {
             self.catch_up();
