@@ -26,6 +26,7 @@ mod diary;
 mod edge_sim;
 mod fleet;
 mod list_words;
+pub mod mu;
 #[allow(dead_code, unreachable_pub)] // what works on the protocol alone uses it too
 mod mu_sim;
 #[cfg(feature = "mutants")]

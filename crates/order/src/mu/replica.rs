@@ -336,7 +336,7 @@ impl Replica {
 
     /// Whether others may count on it: awake, with a memory that has lost nothing, and not so far
     /// behind that it could not lead.
-    pub(super) fn is_well(&self) -> bool {
+    pub fn is_well(&self) -> bool {
         let is_whole = self.owner.as_ref().is_some_and(Owner::is_whole);
         self.waking.is_none() && is_whole && !self.fetch.is_behind() && !self.is_retired
     }

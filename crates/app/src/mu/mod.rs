@@ -1,0 +1,178 @@
+//! # Mu: a service replicated in microseconds, within one machine
+//!
+//! [`Mu`] is one replica of a service, on the thread that owns it: the log
+//! lies in memory that several processes share and that outlives them, the
+//! leader writes a request straight into all copies, and a request takes well
+//! under a microsecond. Any minority of the processes may be killed; the
+//! machine itself may not. The protocol is in [`skein_order::mu`], the memory in
+//! [`skein_runtime::shm`].
+//!
+//! A replica has no thread of its own and never waits: whoever owns it calls
+//! [`Mu::propose`], or [`Mu::poll`] again and again. A replica that nobody
+//! polls is taken for one that stands still, and another leads.
+//!
+//! ```no_run
+//! # fn service() -> Box<dyn skein::machine::Service> { unimplemented!() }
+//! # fn main() -> Result<(), skein::mu::MuError> {
+//! use skein::mu::{Mu, MuConfig, Role};
+//!
+//! // This is replica 0 of three; the others are processes that say 1 and 2.
+//! let mut mu = Mu::open(MuConfig::new("prices", 0, 3), service())?;
+//! loop {
+//!     if mu.role() == Role::Leading {
+//!         let reply = mu.propose(b"GOOG 171")?;
+//!         println!("{reply:?}");
+//!     } else {
+//!         mu.poll();
+//!     }
+//! }
+//! # }
+//! ```
+
+mod config;
+mod desk;
+mod error;
+mod ground;
+mod host;
+mod peers;
+mod requests;
+mod timers;
+
+use std::time::{Duration, Instant};
+
+use skein_machine::{Reply, Service};
+use skein_order::mu::Command;
+
+pub use config::MuConfig;
+pub use error::MuError;
+pub use skein_order::mu::{Pace, Role};
+
+use desk::Desk;
+use ground::Shared;
+use host::Host;
+use requests::Requests;
+
+/// One replica of a service.
+pub struct Mu {
+    host: Host<Shared>,
+    desk: Desk,
+    requests: Requests,
+    /// The number of the next request: tickets count up.
+    next: u64,
+    queue: usize,
+    patience: Duration,
+}
+
+/// A request that was submitted: [`Mu::poll`] says what became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(u64);
+
+impl Mu {
+    /// Takes the seat of a replica in the cluster's memories, and makes them if this is the first one there. It does not
+    /// wait for the others: until there is a leader, [`Mu::propose`] is refused.
+    pub fn open(config: MuConfig, service: Box<dyn Service>) -> Result<Mu, MuError> {
+        let options = config.options()?;
+        if let Some(core) = config.core {
+            skein_runtime::cores::keep_to(core)?;
+        }
+        let ground = Shared::open(&config, &options.shape)?;
+        let longest = config.longest;
+        let queue = options.queue;
+        let mut desk = Desk::new(service, options.shape.replicas);
+        let host = Host::start(options, ground, crate::draw().map_err(MuError::NoChance)?, &mut desk);
+        Ok(Mu { host, desk, requests: Requests::new(longest), next: 1, queue, patience: config.patience })
+    }
+
+    /// Puts a request into the log and answers what the service says of it. It comes back when the request is decided
+    /// and applied here, when it was refused, or when nobody can know what becomes of it ([`MuError::Unknown`]).
+    ///
+    /// As long as no majority answers, it waits, for [`MuConfig::patience`] at most.
+    #[inline]
+    pub fn propose(&mut self, request: &[u8]) -> Result<Reply, MuError> {
+        let token = self.say(request)?;
+        if let Some(answer) = self.desk.take(token) {
+            // Only now, when nobody waits, there is time for what comes by again and again.
+            self.host.keep_time(&mut self.desk);
+            return answer;
+        }
+        self.wait(token)
+    }
+
+    /// It was not decided at once: others must do something first.
+    #[cold]
+    fn wait(&mut self, token: u64) -> Result<Reply, MuError> {
+        let until = Instant::now() + self.patience;
+        loop {
+            self.host.poll(&mut self.desk);
+            if let Some(answer) = self.desk.take(token) {
+                return answer;
+            }
+            if Instant::now() >= until {
+                self.desk.forget(token);
+                return Err(MuError::Silent { after: self.patience });
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Puts a request into the log and does not wait: several may be on their way.
+    pub fn submit(&mut self, request: &[u8]) -> Result<Ticket, MuError> {
+        if self.desk.unread() >= self.queue {
+            return Err(MuError::Busy);
+        }
+        Ok(Ticket(self.say(request)?))
+    }
+
+    fn say(&mut self, request: &[u8]) -> Result<u64, MuError> {
+        if request.len() > self.requests.longest() {
+            return Err(MuError::TooLong { bytes: request.len(), longest: self.requests.longest() });
+        }
+        let token = self.next;
+        self.next += 1;
+        let request = self.requests.copy(request);
+        self.host.command(Command::Propose { token, request }, &mut self.desk);
+        Ok(token)
+    }
+
+    /// Does whatever is ready, and says what became of one submitted request, if anything has. A replica that does not
+    /// lead and finds nothing to do lets others have its core for a moment.
+    #[inline]
+    pub fn poll(&mut self) -> Option<(Ticket, Result<Reply, MuError>)> {
+        let was_busy = self.host.poll(&mut self.desk);
+        if !was_busy && self.desk.role() != Role::Leading {
+            std::thread::yield_now();
+        }
+        self.desk.next().map(|(token, answer)| (Ticket(token), answer))
+    }
+
+    /// Whether it leads, and if not, who seems to.
+    pub fn role(&self) -> Role {
+        self.desk.role()
+    }
+
+    /// How many slots of the log its service has applied.
+    pub fn applied(&self) -> u64 {
+        self.host.applied()
+    }
+
+    /// How far the service of a replica had applied the log when it last said so. Nothing is known of one whose memory
+    /// is lost.
+    pub fn applied_by(&self, replica: usize) -> Option<u64> {
+        self.host.applied_by(replica)
+    }
+
+    /// Whether it knows what the others do. A replica that was away fetches a state first, and does not lead meanwhile.
+    pub fn is_well(&self) -> bool {
+        self.host.is_well()
+    }
+
+    /// Says that this process is about to stop. Go on polling until another leads, so that nobody waits.
+    pub fn retire(&mut self) {
+        self.host.command(Command::Retire, &mut self.desk);
+    }
+
+    /// A question to the service as it is here, which may be behind.
+    pub fn service(&self) -> &dyn Service {
+        self.desk.service()
+    }
+}
