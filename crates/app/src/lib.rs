@@ -59,6 +59,7 @@ pub(crate) fn draw() -> Result<u64, String> {
 /// For fuzzing: whatever a client of Redis may say.
 pub use serve::resp::examine as examine_commands;
 
+pub use mu::Mu;
 pub use skein_machine as machine;
 pub use skein_order as order;
 pub use skein_runtime as runtime;

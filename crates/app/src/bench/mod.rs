@@ -6,6 +6,7 @@ pub(crate) mod edge;
 mod experiment;
 pub(crate) mod kv;
 pub(crate) mod load;
+pub(crate) mod mu;
 pub(crate) mod multicast;
 pub(crate) mod plot;
 mod servers;

@@ -118,6 +118,11 @@ enum Bench {
     Sweep(crate::bench::sweep::Arguments),
     /// Measure how fast this machine merges maps of the edge.
     Edge(crate::bench::edge::Arguments),
+    /// Measure how fast requests are replicated in shared memory, and how fast another leads.
+    Mu(crate::bench::mu::Arguments),
+    /// One replica of that.
+    #[command(hide = true)]
+    MuReplica(crate::bench::mu::ReplicaArguments),
     /// One process of the load of another command.
     #[command(hide = true)]
     Load {
@@ -230,6 +235,8 @@ pub fn main() -> ExitCode {
         Command::Bench(Bench::Kv(arguments)) => crate::bench::kv::command(&arguments),
         Command::Bench(Bench::Sweep(arguments)) => crate::bench::sweep::command(&arguments),
         Command::Bench(Bench::Edge(arguments)) => crate::bench::edge::command(&arguments),
+        Command::Bench(Bench::Mu(arguments)) => crate::bench::mu::command(&arguments),
+        Command::Bench(Bench::MuReplica(arguments)) => crate::bench::mu::replica(&arguments),
         Command::Bench(Bench::Load { config, job }) => crate::bench::load::command(&config, &job),
         Command::Torture(arguments) => crate::torture::command(&arguments),
         Command::Log(log) => log::command(&log),

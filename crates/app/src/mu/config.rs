@@ -11,10 +11,10 @@ use skein_order::mu::{MAX_VALUE, MAX_WINDOW, MIN_PIECE, Options, Pace, REQUEST_H
 use super::MuError;
 
 /// The longest name of a cluster: it is part of a file's name, and people read it.
-pub const MAX_NAME: usize = 64;
+const MAX_NAME: usize = 64;
 
 /// The most requests that may wait: each holds its bytes.
-pub const MAX_QUEUE: usize = 1 << 16;
+const MAX_QUEUE: usize = 1 << 16;
 
 /// A replica, before it opens. All replicas of a cluster say the same, but for [`MuConfig::replica`] and
 /// [`MuConfig::core`].
