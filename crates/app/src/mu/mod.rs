@@ -38,6 +38,9 @@ mod peers;
 mod requests;
 mod timers;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{Duration, Instant};
 
 use skein_machine::{Reply, Service};
