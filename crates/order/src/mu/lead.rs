@@ -69,6 +69,8 @@ pub(super) struct Lead {
     pub(super) looked_at: u64,
     /// A timer will say that the last slot is decided.
     pub(super) is_flush_armed: bool,
+    /// If nothing was written since it was armed: then this is still the next slot.
+    pub(super) flush_from: u64,
     ticks: u32,
     /// Counts how often it has asked whether its number stands.
     pub(super) raises: u64,
@@ -168,6 +170,7 @@ impl Replica {
             older: None,
             looked_at: 0,
             is_flush_armed: false,
+            flush_from: 0,
             ticks: 0,
             raises: 0,
         }));

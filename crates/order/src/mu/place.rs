@@ -7,8 +7,6 @@
 //! that is all that a follower needs, and costs no message of its own. Only
 //! when there is nothing more to write the leader says it by itself.
 
-use alloc::vec::Vec;
-
 use skein_machine::Out;
 
 use super::lead::{Phase, STRETCH, member_grant};
@@ -232,7 +230,10 @@ impl Replica {
         // Writes take effect in their order, and a grant that stands has stood: so all before it are there too.
         member.acked = member.acked.max((index + 1).min(member.sent));
         let lags = member.sent < lead.next;
-        self.commit(out);
+        // Most of the time others had it before, and it is decided.
+        if index >= lead.decided {
+            self.commit(out);
+        }
         if lags {
             self.write_on(memory, out);
         }
@@ -330,30 +331,34 @@ impl Replica {
         }
         if lead.members.iter().any(|member| member.is_active && member.flushed < lead.decided) {
             lead.is_flush_armed = true;
+            lead.flush_from = lead.next;
             out.arm(Timer::Flush, self.options.pace.flush);
+        }
+    }
+
+    /// It may have nothing more to write. If it had meanwhile, what it wrote has told the others, and they are left alone:
+    /// each note is a line of memory for which the next write would wait.
+    pub(super) fn flush_if_idle(&mut self, out: &mut Out<Mu>) {
+        let Some(lead) = &mut self.lead else { return };
+        lead.is_flush_armed = false;
+        if lead.next == lead.flush_from {
+            self.flush(out);
         }
     }
 
     /// Tells all how far everything is decided.
     pub(super) fn flush(&mut self, out: &mut Out<Mu>) {
-        let Some(lead) = &mut self.lead else { return };
-        lead.is_flush_armed = false;
-        if lead.phase != Phase::Leading {
-            return;
-        }
-        let (decided, kept_from) = (lead.decided, lead.kept_from);
-        let mut told = Vec::new();
-        for (nth, member) in lead.members.iter_mut().enumerate() {
+        for nth in self.replicas() {
+            let Some(lead) = self.lead.as_mut().filter(|lead| lead.phase == Phase::Leading) else { return };
+            let (decided, kept_from) = (lead.decided, lead.kept_from);
+            let member = &mut lead.members[usize::from(nth)];
             let first_undecided = decided.min(member.acked);
             if let Some(grant) = member.grant.filter(|_| member.is_active && member.flushed < first_undecided) {
                 member.flushed = first_undecided;
                 // What was jumped over stays noted as missing.
                 let kept_from = kept_from.min(first_undecided).max(member.missing_below);
-                told.push((nth as u8, Verb::Advance { grant, first_undecided, kept_from }));
+                self.ask(nth, Verb::Advance { grant, first_undecided, kept_from }, out);
             }
-        }
-        for (memory, verb) in told {
-            self.ask(memory, verb, out);
         }
         self.tell_applied(out);
     }

@@ -206,7 +206,7 @@ impl Replica {
         match timer {
             Timer::Tick => self.tick(out),
             Timer::Look => self.look(out),
-            Timer::Flush => self.flush(out),
+            Timer::Flush => self.flush_if_idle(out),
             Timer::Bid => self.consider(out),
             Timer::Step(_) | Timer::Say(_) => panic!("a processor has no {timer:?}"),
         }
@@ -329,6 +329,10 @@ impl Replica {
         }
         self.look_for_grants(out);
         self.look_for_pieces(out);
+        if leads {
+            // Whoever leads next, or comes later, need not look at all that is behind this.
+            self.flush(out);
+        }
         if self.lead.is_none() {
             self.look_for_slots(out);
         }
