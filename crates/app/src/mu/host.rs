@@ -131,61 +131,64 @@ impl<G: Ground> Host<G> {
                 return;
             }
             self.perform(user);
-            self.ask_whether_writes_count();
-            for (memory, outcome) in self.outcomes.drain(..) {
-                self.replica.on_outcome(memory, outcome, &mut self.out);
+            self.count_writes();
+            // Mostly there are none: what a leader does again and again is to write.
+            if !self.outcomes.is_empty() {
+                for (memory, outcome) in self.outcomes.drain(..) {
+                    self.replica.on_outcome(memory, outcome, &mut self.out);
+                }
+            }
+            if !self.answers.is_empty() {
+                for answer in self.answers.drain(..) {
+                    self.replica.on_command(answer, &mut self.out);
+                }
             }
         }
     }
 
     #[inline]
     fn perform(&mut self, user: &mut impl User) {
-        let Host { replica, ground, shape, me, out, timers, now, writes, outcomes, answers, room, .. } = self;
+        let Host { ground, shape, me, out, timers, now, writes, outcomes, answers, room, .. } = self;
         for effect in out.drain() {
             match effect {
                 Effect::Send(to, Message::Do(verb)) => {
-                    let process = to.as_slice()[0];
-                    let memory = usize::from(process.0) - shape.replicas;
+                    let memory = usize::from(to.as_slice()[0].0) - shape.replicas;
                     // What is asked of a memory that is lost does not happen, as when a link breaks.
                     let Some(words) = ground.words(memory) else { continue };
                     let outcome = verb.perform(&Memory::new(words, shape, Planted::NONE), *me, room);
                     if verb.is_write() {
+                        // It is kept and not dropped here: to give a value back is a locked instruction, which would
+                        // wait until this memory has the words before the next one is begun.
                         writes.push((memory as u8, verb));
                     } else if let Some(outcome) = outcome {
                         outcomes.push((memory as u8, outcome));
                     }
                 }
-                Effect::Emit(event) => {
-                    if let Some(answer) = user.told(event) {
-                        answers.push(answer);
-                    }
-                }
+                Effect::Emit(event) => answers.extend(user.told(event)),
                 Effect::Arm(timer, after) => timers.arm(&timer, *now, after),
                 Effect::Disarm(timer) => timers.disarm(&timer),
                 other => unreachable!("a processor asks nothing else of its host: {other:?}"),
             }
         }
-        for answer in answers.drain(..) {
-            replica.on_command(answer, out);
-        }
     }
 
     /// One fence for all writes of a turn, and then whether their grants stood.
     #[inline]
-    fn ask_whether_writes_count(&mut self) {
-        let Host { ground, shape, writes, outcomes, me, .. } = self;
+    fn count_writes(&mut self) {
+        let Host { ground, shape, replica, out, writes, me, .. } = self;
         if writes.is_empty() {
             return;
         }
         if let Some(words) = ground.words(*me) {
             Memory::new(words, shape, Planted::NONE).fence();
         }
-        for (memory, verb) in writes.drain(..) {
-            let Some(words) = ground.words(usize::from(memory)) else { continue };
+        for (memory, verb) in &*writes {
+            let Some(words) = ground.words(usize::from(*memory)) else { continue };
             if let Some(outcome) = verb.outcome(&Memory::new(words, shape, Planted::NONE)) {
-                outcomes.push((memory, outcome));
+                replica.on_outcome(*memory, outcome, out);
             }
         }
+        writes.clear();
     }
 
     pub(super) fn applied(&self) -> u64 {
