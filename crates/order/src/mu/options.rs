@@ -45,7 +45,8 @@ impl Pace {
     pub const SHARED: Pace = Pace {
         look: Duration::ZERO,
         glance: Duration::from_micros(20),
-        tick: Duration::from_micros(250),
+        // Fifteen of them without a sign of life are longer than the system lets others have a core at a time.
+        tick: Duration::from_micros(400),
         flush: Duration::from_micros(5),
         backoff: Duration::from_micros(50),
     };

@@ -62,6 +62,8 @@ pub(super) enum Said {
     Samples(Vec<(u64, u64)>),
     /// It began to lead under load.
     Led(Led),
+    /// Nothing more: its process has ended.
+    Gone,
 }
 
 /// How long requests took.

@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use super::replica::{Order, Said, State};
 use crate::cli::Mistake;
 
@@ -32,6 +34,8 @@ struct Player {
     orders: ChildStdin,
     /// Counts its processes: what a former one said is not taken for the present one's.
     life: u32,
+    /// It was asked to die.
+    is_killed: bool,
 }
 
 impl Stage {
@@ -65,11 +69,13 @@ impl Stage {
             for line in BufReader::new(says).lines() {
                 let Some(said) = line.ok().and_then(|line| serde_json::from_str(&line).ok()) else { break };
                 if tells.send((replica, life, said)).is_err() {
-                    break;
+                    return;
                 }
             }
+            // Whoever is not there any more to hear it does not mind.
+            let _ = tells.send((replica, life, Said::Gone));
         });
-        Ok(Player { child, orders, life })
+        Ok(Player { child, orders, life, is_killed: false })
     }
 
     pub(super) fn replicas(&self) -> usize {
@@ -90,18 +96,33 @@ impl Stage {
 
     /// The first thing that is said and wanted. Everything else that was said before is dropped.
     pub(super) fn hear<T>(&mut self, what: &str, wanted: impl Fn(usize, Said) -> Option<T>) -> Result<T, Mistake> {
-        let until = Instant::now() + PATIENCE;
+        let heard = self.hear_within(PATIENCE, wanted)?;
+        heard.ok_or_else(|| Mistake(format!("{what} within {PATIENCE:?}: no")))
+    }
+
+    /// The same, or nothing after so long.
+    pub(super) fn hear_within<T>(
+        &mut self,
+        patience: Duration,
+        wanted: impl Fn(usize, Said) -> Option<T>,
+    ) -> Result<Option<T>, Mistake> {
+        let until = Instant::now() + patience;
         loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.heard.recv_timeout(left) {
                 Ok((replica, life, said)) => {
-                    if self.players[replica].life == life
-                        && let Some(found) = wanted(replica, said)
-                    {
-                        return Ok(found);
+                    let player = &self.players[replica];
+                    if player.life != life {
+                        continue;
+                    }
+                    if matches!(said, Said::Gone) && !player.is_killed {
+                        return Err(Mistake(format!("replica {replica} has gone; what it said last is above")));
+                    }
+                    if let Some(found) = wanted(replica, said) {
+                        return Ok(Some(found));
                     }
                 }
-                Err(RecvTimeoutError::Timeout) => return Err(Mistake(format!("{what} within {PATIENCE:?}: no"))),
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
                 Err(RecvTimeoutError::Disconnected) => unreachable!("this end is kept, too"),
             }
         }
@@ -148,9 +169,12 @@ impl Stage {
         }
     }
 
-    /// The number of the process of a replica.
-    pub(super) fn process(&self, replica: usize) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.players[replica].child)
+    /// Sends a signal to the process of a replica.
+    pub(super) fn strike(&mut self, replica: usize, signal: Signal) -> Result<(), Mistake> {
+        let player = &mut self.players[replica];
+        player.is_killed |= signal == Signal::KILL;
+        kill_process(Pid::from_child(&player.child), signal)
+            .map_err(|error| Mistake(format!("cannot send a signal to replica {replica}: {error}")))
     }
 
     /// Starts the process of a replica again that was killed.
