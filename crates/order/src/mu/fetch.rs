@@ -66,6 +66,14 @@ impl Fetch {
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
     }
+
+    /// The log goes on from where it is.
+    pub(super) fn catch_up(&mut self) {
+        if self.is_behind {
+            (self.is_behind, self.from, self.about) = (false, None, None);
+            self.pieces.clear();
+        }
+    }
 }
 
 impl Replica {

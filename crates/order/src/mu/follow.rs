@@ -70,6 +70,9 @@ impl Replica {
                 self.sound = self.sound.max(index + 1);
             }
             self.applied = index + 1;
+            // Whatever it lacked has come after all, and nobody may be further than it is: to go on waiting for a state
+            // would be for ever.
+            self.fetch.catch_up();
         }
         if self.fetch.is_behind() && self.applied > stretch.from {
             self.catch_up();
