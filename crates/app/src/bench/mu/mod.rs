@@ -10,6 +10,7 @@ mod stage;
 mod tally;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
 use skein_runtime::cores;
@@ -48,7 +49,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=7))]
     replicas: u8,
     /// How many requests count.
-    #[arg(long, value_name = "N", default_value_t = 500_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1_000..=100_000_000))]
     requests: u64,
     /// How often the leader is killed, and how often it is stopped.
     #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=1000))]
@@ -63,6 +64,9 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE.svg")]
     svg: Option<PathBuf>,
 }
+
+/// A measurement takes a second or so, where nothing else runs.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The payloads that the bars speak of.
 const PAYLOADS: [u32; 2] = [64, 512];
@@ -117,9 +121,15 @@ fn measure(arguments: &Arguments, payload: usize, allowed: &[usize], failovers: 
     let mut stage = Stage::start(&folder, payload, cores.clone())?;
     stage.wait_for_leader(0)?;
     stage.order(0, &Order::Measure { payload, requests: arguments.requests })?;
-    let measured = stage.hear("the leader has measured", |who, said| match said {
+    let measured = stage.hear_within(LONGEST, |who, said| match said {
         Said::Measured(measured) if who == 0 => Some(measured),
         _ => None,
+    })?;
+    let measured = measured.ok_or_else(|| {
+        Mistake(format!(
+            "{} requests took longer than {LONGEST:?}: this machine has too much else to do, or ask for fewer",
+            arguments.requests
+        ))
     })?;
     let state = stage.wait_for_agreement()?;
     let proposed = stage.state(0)?.answered;
