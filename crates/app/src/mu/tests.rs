@@ -16,7 +16,7 @@ use super::desk::Desk;
 use super::ground::{Ground, News};
 use super::host::Host;
 use super::requests::Requests;
-use super::{MuConfig, MuError};
+use super::{Mu, MuConfig, MuError};
 
 /// Memories that threads share, and who is said to be dead.
 #[derive(Clone)]
@@ -247,4 +247,79 @@ fn three_threads_agree_whoever_runs() {
     for one in &said {
         assert!(one[..shortest] == said[0][..shortest], "they differ");
     }
+}
+
+/// A directory for memories that goes when the test is over.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        Folder(std::path::PathBuf::from("/dev/shm").join(format!("skein-mu-test-{name}-{}", std::process::id())))
+    }
+
+    fn open(&self, replica: usize) -> Result<Mu, MuError> {
+        let config = MuConfig { replica, folder: self.0.clone(), ..config(16) };
+        Mu::open(config, Box::new(Diary::default()))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn said(mu: &Mu) -> Vec<u8> {
+    mu.service().read(Timestamp(1), &Bytes::new()).0.to_vec()
+}
+
+#[test]
+fn what_was_answered_outlives_all_replicas_but_one() {
+    let folder = Folder::new("outlives");
+    let mut all: Vec<Mu> = (0..3).map(|nth| folder.open(nth).unwrap()).collect();
+    let taken = folder.open(0).err().expect("somebody has the seat").to_string();
+    assert!(taken.contains("stop that one first"), "{taken}");
+    while all[0].role() != Role::Leading {
+        all.iter_mut().for_each(|mu| drop(mu.poll()));
+    }
+    // More than the log is long: whoever comes back cannot find it there.
+    for _ in 0..40 {
+        while all[0].propose(b"0123").is_err() {
+            all.iter_mut().for_each(|mu| drop(mu.poll()));
+        }
+        all.iter_mut().for_each(|mu| drop(mu.poll()));
+    }
+    let expected = b"0123".repeat(40);
+    while all.iter().any(|mu| said(mu) != expected) {
+        all.iter_mut().for_each(|mu| drop(mu.poll()));
+    }
+    all.drain(..2);
+    let mut again: Vec<Mu> = (0..2).map(|nth| folder.open(nth).unwrap()).collect();
+    again.append(&mut all);
+    while again.iter().any(|mu| said(mu) != expected || !mu.is_well()) {
+        again.iter_mut().for_each(|mu| drop(mu.poll()));
+    }
+}
+
+#[test]
+fn memories_of_other_measures_are_refused() {
+    let folder = Folder::new("measures");
+    drop(folder.open(0).unwrap());
+    let other = MuConfig { folder: folder.0.clone(), ..config(32) };
+    let refusal = Mu::open(other, Box::new(Diary::default())).err().expect("it has 16 slots").to_string();
+    assert!(refusal.contains("16 slots") || refusal.contains("words"), "{refusal}");
+    let mut other = MuConfig { folder: folder.0.clone(), ..config(16) };
+    other.name = "another".to_owned();
+    let refusal = Mu::open(other, Box::new(Diary::default())).err().expect("another's").to_string();
+    assert!(refusal.contains("belongs to cluster"), "{refusal}");
+}
+
+#[test]
+fn too_long_a_request_is_refused_before_anything_is_done() {
+    let folder = Folder::new("long");
+    let mut mu = folder.open(0).unwrap();
+    let refusal = mu.propose(&[0; 17]).unwrap_err();
+    assert!(refusal.is_certain() && refusal.to_string().contains("17 bytes, where 16 fit"), "{refusal}");
+    let refusal = mu.submit(&[0; 17]).unwrap_err();
+    assert!(matches!(refusal, MuError::TooLong { bytes: 17, longest: 16 }));
 }
