@@ -94,8 +94,13 @@ impl Mu {
     pub fn propose(&mut self, request: &[u8]) -> Result<Reply, MuError> {
         let token = self.say(request)?;
         if let Some(answer) = self.desk.take(token) {
-            // Only now, when nobody waits, there is time for what comes by again and again.
-            self.host.keep_time(&mut self.desk);
+            if answer.is_ok() {
+                // Only now, when nobody waits, there is time for what comes by again and again.
+                self.host.keep_time(&mut self.desk);
+            } else {
+                // Whoever asks again and again must find out that the leader is dead.
+                self.host.poll(&mut self.desk);
+            }
             return answer;
         }
         self.wait(token)
