@@ -27,7 +27,7 @@ mod edge_sim;
 mod fleet;
 mod list_words;
 pub mod mu;
-#[allow(dead_code, unreachable_pub)] // what works on the protocol alone uses it too
+#[allow(dead_code, unreachable_pub, unused_imports)] // what works on the protocol alone uses it too
 mod mu_sim;
 #[cfg(feature = "mutants")]
 mod mutants;
