@@ -7,7 +7,7 @@ mod mu_table;
 
 use mu_table::Table;
 use skein_order::Planted;
-use skein_order::mu::verb::Verb;
+use skein_order::mu::verb::{Outcome, Verb};
 
 const NOTHING: [&str; 0] = [];
 
@@ -212,4 +212,267 @@ fn a_full_ring_holds_nobody_up_for_ever() {
     table.pass(10, &[1, 2]);
     assert!(table.is_answered(token), "a majority lives, and has everything");
     assert_eq!(table.end(), NOTHING);
+}
+
+/// A deposed leader's write comes late, to a place that was granted again.
+fn a_late_write_finds_its_place_taken(planted: Planted) -> Vec<String> {
+    let mut table = Table::new(3, 8, 4, planted);
+    for me in [0, 1, 2] {
+        table.start(me);
+    }
+    table.pass(3, &[0, 1, 2]);
+    assert!(table.leads(0));
+    table.propose(0, "a");
+    table.hold(0, &[0, 1, 2]);
+    table.propose(0, "late");
+    // Two more lead, one after the other, so the place of the first is the oldest.
+    table.hold(1, &[0]);
+    table.suspect(1, &[0]);
+    table.pass(6, &[1, 2]);
+    assert!(table.leads(1));
+    table.hold(2, &[0]);
+    table.suspect(2, &[0, 1]);
+    for _ in 0..6 {
+        table.look(1);
+        table.pass(1, &[2]);
+    }
+    assert!(table.leads(2));
+    let token = table.propose(2, "b");
+    assert!(table.is_answered(token));
+    table.flush(2);
+    // What the first had written before arrives.
+    table.work(0, 2, 1);
+    table.kill(2);
+    table.start(2);
+    table.pass(2, &[2]);
+    table.end()
+}
+
+/// A would-be leader reads before it knows that its number stands where it reads.
+fn a_number_stands_too_late(planted: Planted) -> Vec<String> {
+    let mut table = Table::new(3, 8, 4, planted);
+    table.hold(2, &[0]);
+    table.start(1);
+    table.start(2);
+    table.hold(2, &[1]);
+    table.suspect(2, &[0, 1]);
+    table.look(2);
+    table.tick(2);
+    // It is granted the copy of the second, and is about to write its number there.
+    table.give_until(2, 1, |verb| matches!(verb, Verb::Ask { .. }));
+    table.work(2, 1, 1);
+    table.look(1);
+    for _ in 0..3 {
+        table.look(2);
+        table.tick(2);
+    }
+    table.give_until(2, 1, |verb| matches!(verb, Verb::Raise { .. }));
+    // Meanwhile the first leads, and decides.
+    table.hold(0, &[2]);
+    table.start(0);
+    for _ in 0..6 {
+        table.tick(0);
+        table.look(0);
+        table.look(1);
+    }
+    assert!(table.leads(0));
+    let token = table.propose(0, "a");
+    assert!(table.is_answered(token));
+    // The number arrives, in a place that counts no more, and so does what asks for slots. Nobody says whether it stood.
+    table.work(2, 1, 9);
+    while table.hear(2, 1, |outcome| matches!(outcome, Outcome::Slots(_))) {}
+    table.release(2, &[0]);
+    for _ in 0..12 {
+        table.look(0);
+        table.look(2);
+        table.tick(2);
+        while table.hear(2, 1, |outcome| matches!(outcome, Outcome::Slots(_))) {}
+    }
+    table.propose(2, "b");
+    table.end()
+}
+
+/// What only a crashed processor and a lost memory had is not there when the third looks.
+fn what_was_lost_counts(planted: Planted) -> Vec<String> {
+    let mut table = Table::new(3, 8, 4, planted);
+    table.hold(0, &[1]);
+    for me in [0, 1, 2] {
+        table.start(me);
+    }
+    table.pass(3, &[0, 1, 2]);
+    assert!(table.leads(0));
+    let token = table.propose(0, "a");
+    assert!(table.is_answered(token));
+    table.kill(0);
+    table.kill(2);
+    table.lose(2);
+    table.start(2);
+    table.suspect(1, &[0]);
+    table.suspect(2, &[0]);
+    table.pass(12, &[1, 2]);
+    table.propose(1, "b");
+    table.pass(3, &[1, 2]);
+    table.end()
+}
+
+/// A leader is granted a copy late, in which another has decided under a higher number.
+fn a_late_grant_holds_a_higher_number(planted: Planted) -> Vec<String> {
+    let mut table = Table::new(3, 8, 4, planted);
+    table.hold(0, &[2]);
+    for me in [0, 1, 2] {
+        table.start(me);
+    }
+    table.pass(3, &[0, 1, 2]);
+    assert!(table.leads(0));
+    table.hold(0, &[1]);
+    table.hold(2, &[0]);
+    table.suspect(2, &[0, 1]);
+    table.pass(6, &[2, 1]);
+    assert!(table.leads(2) && table.leads(0));
+    let token = table.propose(2, "a");
+    assert!(table.is_answered(token));
+    table.release(0, &[2]);
+    table.hold(2, &[1]);
+    for _ in 0..3 {
+        table.look(2);
+        table.tick(0);
+    }
+    table.propose(0, "b");
+    table.end()
+}
+
+/// A request stands in two slots: one copy lies in a memory that its proposer did not reach when it proposed it again.
+fn a_request_stands_twice(planted: Planted) -> Vec<String> {
+    let mut table = Table::new(3, 8, 4, planted);
+    for me in [0, 1, 2] {
+        table.start(me);
+    }
+    table.pass(3, &[0, 1, 2]);
+    assert!(table.leads(0));
+    // Of three writes one arrives, and the proposer's own is lost with its link.
+    table.hold(0, &[0, 1, 2]);
+    table.propose(0, "a");
+    table.work(0, 2, 1);
+    table.break_link(0, 0);
+    // Another leads with the first two, which have nothing, and fills that slot in its own memory.
+    table.hold(1, &[2]);
+    table.release(0, &[0]);
+    table.suspect(1, &[0]);
+    for _ in 0..6 {
+        table.look(0);
+        table.look(1);
+        table.tick(1);
+    }
+    assert!(table.leads(1));
+    table.hold(1, &[0]);
+    table.propose(1, "v");
+    // The first leads again with these two, adopts what it finds, and proposes again what it does not find.
+    table.release(0, &[1]);
+    table.hold(0, &[0, 1]);
+    for _ in 0..6 {
+        table.bid(0);
+        table.tick(0);
+        table.look(0);
+        for memory in [0, 1] {
+            let is_write = |verb: &Verb| is_write(verb);
+            while table.asks(0, memory) && !table.is_next(0, memory, is_write) {
+                table.work(0, memory, 1);
+                while table.hear(0, memory, |_| true) {}
+            }
+        }
+        table.look(1);
+    }
+    assert!(table.leads(0) && table.is_next(0, 1, is_write));
+    // Both slots arrive at one memory, and their writer dies.
+    table.work(0, 1, 2);
+    table.kill(0);
+    table.release(0, &[0, 2]);
+    table.start(0);
+    table.hold(0, &[2]);
+    // The third leads with the first: it adopts the copy that everybody had lost sight of.
+    table.hold(2, &[1]);
+    table.suspect(2, &[0, 1]);
+    for _ in 0..12 {
+        table.look(0);
+        table.pass(1, &[2]);
+    }
+    assert!(table.leads(2));
+    table.release(2, &[1]);
+    table.look(1);
+    table.pass(3, &[2, 1]);
+    // And whoever leads next, with the memory in which both are, adopts the other.
+    table.kill(2);
+    table.start(2);
+    table.release(1, &[0, 2]);
+    table.suspect(1, &[0]);
+    table.pass(12, &[1, 2]);
+    table.end()
+}
+
+#[test]
+fn a_late_write_lands_where_nobody_reads() {
+    assert_eq!(a_late_write_finds_its_place_taken(Planted::NONE), NOTHING);
+}
+
+#[test]
+fn whoever_reads_knows_that_its_number_stands() {
+    assert_eq!(a_number_stands_too_late(Planted::NONE), NOTHING);
+}
+
+#[test]
+fn a_lost_memory_makes_no_majority() {
+    assert_eq!(what_was_lost_counts(Planted::NONE), NOTHING);
+}
+
+#[test]
+fn a_late_grant_is_looked_at() {
+    assert_eq!(a_late_grant_holds_a_higher_number(Planted::NONE), NOTHING);
+}
+
+#[test]
+fn a_request_that_stands_twice_is_applied_once() {
+    assert_eq!(a_request_stands_twice(Planted::NONE), NOTHING);
+}
+
+#[cfg(feature = "mutants")]
+#[test]
+fn planted_bugs_fail_their_schedules() {
+    use skein_order::Mutant;
+    type Schedule = fn(Planted) -> Vec<String>;
+    let schedules: [(Mutant, Schedule); 5] = [
+        (Mutant::MuReusesPlaces, a_late_write_finds_its_place_taken),
+        (Mutant::MuPreparesAtAMinority, a_number_stands_too_late),
+        (Mutant::MuCountsLostMemories, what_was_lost_counts),
+        (Mutant::MuJoinsWithoutLooking, a_late_grant_holds_a_higher_number),
+        (Mutant::MuAppliesTwice, a_request_stands_twice),
+    ];
+    for (mutant, schedule) in schedules {
+        let found = schedule(Planted::bug(mutant));
+        println!("{mutant:?}: {found:?}");
+        assert_ne!(found, NOTHING, "{mutant:?} goes unseen");
+    }
+}
+
+/// A leader has as many slots on their way as it may, all the time: what decides the first of them stands far behind it.
+#[test]
+fn a_full_window_hides_nothing_from_a_follower() {
+    let mut table = Table::new(3, 256, 64, Planted::NONE);
+    for me in [0, 1, 2] {
+        table.start(me);
+    }
+    table.pass(3, &[0, 1, 2]);
+    assert!(table.leads(0));
+    table.hold(0, &[0, 1, 2]);
+    for nth in 0..200 {
+        table.propose(0, "again");
+        if nth >= 63 {
+            for memory in [0, 1, 2] {
+                table.work(0, memory, 1);
+                table.hear(0, memory, |_| true);
+            }
+        }
+        table.look(1);
+    }
+    // What it was written last says that all is decided but a window.
+    assert!(table.applied(1) > 0, "it follows while its leader writes on");
 }

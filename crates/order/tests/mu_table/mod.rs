@@ -265,6 +265,11 @@ impl Table {
         }
     }
 
+    /// Whether a processor asks anything of a memory that was not done.
+    pub(crate) fn asks(&self, me: u8, memory: u8) -> bool {
+        self.is_next(me, memory, |_| true)
+    }
+
     /// Whether a processor's next verb to a memory is this one.
     pub(crate) fn is_next(&self, me: u8, memory: u8, which: impl Fn(&Verb) -> bool) -> bool {
         self.asked.get(&(me, memory)).and_then(VecDeque::front).is_some_and(which)
