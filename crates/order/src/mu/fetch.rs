@@ -37,6 +37,8 @@ pub const MAX_STATE: usize = 1 << 32;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fetch {
     is_behind: bool,
+    /// It is behind only in that others went on without it: nothing is known to be missing.
+    lags: bool,
     from: Option<u8>,
     /// Counts the transfers of this life.
     transfers: u64,
@@ -79,17 +81,13 @@ impl Fetch {
 impl Replica {
     /// It lacks what nobody writes to it any more.
     pub(super) fn fall_behind(&mut self, out: &mut Out<Mu>) {
+        self.fetch.lags = false;
         if !self.fetch.is_behind {
             self.fetch.is_behind = true;
             self.fetch.stuck_ticks = 0;
             self.ask_for_state(out);
             self.consider(out);
         }
-    }
-
-    /// It goes on by what is written to it after all.
-    pub(super) fn catch_up(&mut self) {
-        (self.fetch.is_behind, self.fetch.from) = (false, None);
     }
 
     /// Asks whoever is furthest.
@@ -158,9 +156,15 @@ impl Replica {
 
     /// Time passes for one who is behind, or who may be.
     pub(super) fn tick_fetch(&mut self, out: &mut Out<Mu>) {
-        let others = self.others().map(|nth| self.trust.peer(nth).home.applied);
-        let furthest = others.max().unwrap_or(0);
+        // What the dead have applied nobody can be told, and whoever leads next will go on from what is in the log.
+        let living = self.others().filter(|nth| self.trust.is_trusted(*nth));
+        let furthest = living.map(|nth| self.trust.peer(nth).home.applied).max().unwrap_or(0);
+        let applied = self.applied;
         let fetch = &mut self.fetch;
+        if fetch.is_behind && fetch.lags && furthest <= applied {
+            // Nobody is further any more. If all waited for each other, nobody would lead.
+            fetch.catch_up();
+        }
         if fetch.is_behind {
             fetch.ticks += 1;
             fetch.stuck_ticks = if fetch.from.is_some() { 0 } else { fetch.stuck_ticks + 1 };
@@ -178,6 +182,7 @@ impl Replica {
         if fetch.lag_ticks > BEHIND_TICKS {
             fetch.lag_ticks = 0;
             self.fall_behind(out);
+            self.fetch.lags = true;
         }
     }
 

@@ -74,9 +74,6 @@ impl Replica {
             // would be for ever.
             self.fetch.catch_up();
         }
-        if self.fetch.is_behind() && self.applied > stretch.from {
-            self.catch_up();
-        }
         self.tell_applied(out);
     }
 }
