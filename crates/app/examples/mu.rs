@@ -47,7 +47,7 @@ impl Service for Counter {
 
 /// One replica: whoever leads adds one, a hundred times, then tells what it came to.
 fn replica(name: &str, number: usize) -> Result<(), MuError> {
-    let mut mu = Mu::open(MuConfig::new(name, number, REPLICAS), Box::new(Counter::default()))?;
+    let mut mu = Mu::open(&MuConfig::new(name, number, REPLICAS), Box::new(Counter::default()))?;
     let mut next = Instant::now();
     loop {
         if mu.role() != Role::Leading || Instant::now() < next {

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicU64;
 use skein_order::Planted;
 use skein_order::mu::memory::Memory;
 use skein_order::mu::{MIN_PIECE, Shape};
-use skein_runtime::shm::{Measure, MemorySet, Plan, Seat};
+use skein_runtime::shm::{Measure, MemorySet, Plan, Seat, SharedWords};
 
 use super::peers::Peers;
 use super::{MuConfig, MuError};
@@ -65,7 +65,7 @@ impl Shared {
 impl Ground for Shared {
     #[inline]
     fn words(&self, replica: usize) -> Option<&[AtomicU64]> {
-        self.set.memory(replica).map(|memory| memory.words())
+        self.set.memory(replica).map(SharedWords::words)
     }
 
     fn look(&mut self, tell: &mut dyn FnMut(News)) {

@@ -17,7 +17,7 @@
 //! use skein::mu::{Mu, MuConfig, Role};
 //!
 //! // This is replica 0 of three; the others are processes that say 1 and 2.
-//! let mut mu = Mu::open(MuConfig::new("prices", 0, 3), service())?;
+//! let mut mu = Mu::open(&MuConfig::new("prices", 0, 3), service())?;
 //! loop {
 //!     if mu.role() == Role::Leading {
 //!         let reply = mu.propose(b"GOOG 171")?;
@@ -73,12 +73,12 @@ pub struct Ticket(u64);
 impl Mu {
     /// Takes the seat of a replica in the cluster's memories, and makes them if this is the first one there. It does not
     /// wait for the others: until there is a leader, [`Mu::propose`] is refused.
-    pub fn open(config: MuConfig, service: Box<dyn Service>) -> Result<Mu, MuError> {
+    pub fn open(config: &MuConfig, service: Box<dyn Service>) -> Result<Mu, MuError> {
         let options = config.options()?;
         if let Some(core) = config.core {
             skein_runtime::cores::keep_to(core)?;
         }
-        let ground = Shared::open(&config, &options.shape)?;
+        let ground = Shared::open(config, &options.shape)?;
         let longest = config.longest;
         let queue = options.queue;
         let mut desk = Desk::new(service, options.shape.replicas);

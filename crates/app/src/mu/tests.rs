@@ -259,7 +259,7 @@ impl Folder {
 
     fn open(&self, replica: usize) -> Result<Mu, MuError> {
         let config = MuConfig { replica, folder: self.0.clone(), ..config(16) };
-        Mu::open(config, Box::new(Diary::default()))
+        Mu::open(&config, Box::new(Diary::default()))
     }
 }
 
@@ -306,11 +306,11 @@ fn memories_of_other_measures_are_refused() {
     let folder = Folder::new("measures");
     drop(folder.open(0).unwrap());
     let other = MuConfig { folder: folder.0.clone(), ..config(32) };
-    let refusal = Mu::open(other, Box::new(Diary::default())).err().expect("it has 16 slots").to_string();
+    let refusal = Mu::open(&other, Box::new(Diary::default())).err().expect("it has 16 slots").to_string();
     assert!(refusal.contains("16 slots") || refusal.contains("words"), "{refusal}");
     let mut other = MuConfig { folder: folder.0.clone(), ..config(16) };
     other.name = "another".to_owned();
-    let refusal = Mu::open(other, Box::new(Diary::default())).err().expect("another's").to_string();
+    let refusal = Mu::open(&other, Box::new(Diary::default())).err().expect("another's").to_string();
     assert!(refusal.contains("belongs to cluster"), "{refusal}");
 }
 

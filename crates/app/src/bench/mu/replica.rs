@@ -126,7 +126,7 @@ pub(crate) fn command(arguments: &ReplicaArguments) -> Verdict {
     let mut config = MuConfig::new(name, *replica, *replicas);
     (config.folder, config.longest, config.core) = (folder.clone(), *longest, *core);
     let notes = Arc::new(Notes::default());
-    let mu = Mu::open(config, Box::new(Tally::new(notes.clone())));
+    let mu = Mu::open(&config, Box::new(Tally::new(notes.clone())));
     let mu = mu.map_err(|error| Mistake(error.to_string()))?;
     let role = mu.role();
     let mut worker = Worker {
