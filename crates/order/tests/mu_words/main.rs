@@ -5,6 +5,7 @@
 
 mod dying;
 mod granting;
+mod hardware;
 mod modelled;
 mod reading;
 mod revocation;
