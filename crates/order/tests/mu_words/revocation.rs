@@ -25,12 +25,12 @@ struct Sides {
 
 const SOUND: Sides = Sides { writer: Lacking::Nothing, owner: Lacking::Nothing, asks_after: true, copies_after: true };
 
-/// A leader writes a slot while the owner of the memory ends its grant and makes a copy. Whether it stood, and what of
-/// it is in the copy.
+/// A leader writes slots while the owner of the memory ends its grant and makes a copy. Whether they stood, and what of
+/// the last one is in the copy.
 fn swap(
     sides: Sides,
     before: &'static [(u64, u32)],
-    written: (u64, u32),
+    written: &'static [(u64, u32)],
     judge: fn(bool, Result<Slot, End>),
 ) -> Result<usize, String> {
     explore(move || {
@@ -40,7 +40,7 @@ fn swap(
             let view = theirs.without(sides.writer);
             let log = memory(&view);
             let stood_before = log.stood(0, 1);
-            log.write(0, &slot(written.0, written.1));
+            written.iter().for_each(|(index, proposal)| log.write(0, &slot(*index, *proposal)));
             log.fence();
             if sides.asks_after { log.stood(0, 1) } else { stood_before }
         });
@@ -54,13 +54,14 @@ fn swap(
             owner.revoke(0);
         }
         let stood = writer.join().unwrap();
-        judge(stood, read(&owner, &SECOND, written.0));
+        let index = written.last().map_or(0, |(index, _)| *index);
+        judge(stood, read(&owner, &SECOND, index));
     })
 }
 
 /// The first value of a log.
 fn first_value(sides: Sides) -> Result<usize, String> {
-    swap(sides, &[], (0, 5), |stood, copied| match copied {
+    swap(sides, &[], &[(0, 5)], |stood, copied| match copied {
         Ok(copied) => assert_eq!(copied, slot(0, 5), "half of it is in the copy"),
         Err(why) => assert!(!stood, "it stood, and is not in the copy: {why:?}"),
     })
@@ -68,7 +69,7 @@ fn first_value(sides: Sides) -> Result<usize, String> {
 
 /// A value in place of another, which counts until this one does.
 fn second_value(sides: Sides) -> Result<usize, String> {
-    swap(sides, &[(0, 3)], (0, 5), |stood, copied| {
+    swap(sides, &[(0, 3)], &[(0, 5)], |stood, copied| {
         let copied = copied.expect("one of the two is in the copy");
         assert!(copied == slot(0, 5) || copied == slot(0, 3), "half of it is in the copy: {copied:?}");
         assert!(!stood || copied.proposal == 5, "it stood, and is not in the copy: {copied:?}");
@@ -77,13 +78,23 @@ fn second_value(sides: Sides) -> Result<usize, String> {
 
 /// A value in the next lap, over one that nobody needs.
 fn next_lap(sides: Sides) -> Result<usize, String> {
-    swap(sides, &[(0, 3)], (1, 3), |stood, copied| match copied {
+    swap(sides, &[(0, 3)], &[(1, 3)], |stood, copied| match copied {
         Ok(copied) => assert_eq!(copied, slot(1, 3), "half of it is in the copy"),
         Err(why) => assert!(!stood, "it stood, and is not in the copy: {why:?}"),
     })
 }
 
-const MODELS: [fn(Sides) -> Result<usize, String>; 3] = [first_value, second_value, next_lap];
+/// Two values in place of another, so that both cells are filled anew. A copy notes of what is gone that it was decided
+/// and is not needed, so nothing may pass for gone that is not.
+fn both_cells(sides: Sides) -> Result<usize, String> {
+    swap(sides, &[(0, 3)], &[(0, 5), (0, 7)], |stood, copied| {
+        let copied = copied.unwrap_or_else(|why| panic!("it is {why:?} in the copy, and nobody used it again"));
+        assert_eq!(copied, slot(0, copied.proposal), "half of it is in the copy");
+        assert!(!stood || copied.proposal == 7, "it stood, and is not in the copy: {copied:?}");
+    })
+}
+
+const MODELS: [fn(Sides) -> Result<usize, String>; 4] = [first_value, second_value, next_lap, both_cells];
 
 const MISSING: &str = "it stood, and is not in the copy";
 const HALF: &str = "half of it is in the copy";
@@ -118,6 +129,12 @@ fn what_is_visible_is_whole_because_of_a_fence_on_either_side() {
     fails(first_value(Sides { owner: Lacking::Acquire(1), ..SOUND }), HALF);
     fails(next_lap(Sides { writer: Lacking::Release(2), ..SOUND }), HALF);
     fails(next_lap(Sides { owner: Lacking::Acquire(1), ..SOUND }), HALF);
+}
+
+#[test]
+fn what_passes_for_gone_is_gone() {
+    // The fence before the guard of the second value.
+    fails(both_cells(Sides { writer: Lacking::Release(3), ..SOUND }), "and nobody used it again");
 }
 
 #[cfg(feature = "mutants")]
