@@ -9,7 +9,8 @@
 //!
 //! Read [`memory`] first, which has the rules of a single memory, then
 //! [`Replica`], the processor. What carries a verb to a memory is not known
-//! here: memory that processes share, a network, or a simulated one.
+//! here: memory that processes share, a network, or a simulated one. Why all of
+//! it is right is told in docs/mu.md.
 
 mod fetch;
 mod follow;
