@@ -330,14 +330,46 @@ impl Stage {
 
     /// The same, or all who lead have promised to wait for it: one of them may have been deposed and not know it.
     pub(super) fn keeps_state(&self, replica: usize) -> bool {
-        let mut leaders =
-            (0..self.plan.replicas).filter_map(|other| match self.world.machine(ProcessId(other as u16)) {
-                Some(Mu::Replica(machine)) if machine.leads() => Some(machine),
-                _ => None,
-            });
-        let is_waited_for = leaders.next().is_some_and(|leader| leader.waits_for(replica as u8))
-            && leaders.all(|leader| leader.waits_for(replica as u8));
+        let mut leaders = self.leaders();
+        let waits = |(_, leader): (usize, &Replica)| leader.waits_for(replica as u8).is_some();
+        let is_waited_for = leaders.next().is_some_and(waits) && leaders.all(waits);
         self.is_well(replica) && (self.holds_state(replica) || is_waited_for)
+    }
+
+    fn leaders(&self) -> impl Iterator<Item = (usize, &Replica)> {
+        (0..self.plan.replicas).filter_map(|other| match self.world.machine(ProcessId(other as u16)) {
+            Some(Mu::Replica(machine)) if machine.leads() => Some((other, &**machine)),
+            _ => None,
+        })
+    }
+
+    /// Whoever leads uses no slot again that somebody needs for whom it waits.
+    pub(super) fn look_for_what_was_taken(&mut self) {
+        let is_taken = |leader: usize, machine: &Replica, replica: usize| {
+            let knows = machine.waits_for(replica as u8);
+            let memory = ProcessId((self.plan.replicas + replica) as u16);
+            let is_its = match self.world.machine(memory) {
+                Some(Mu::Memory(registers)) => usize::from(registers.memory().look(0).grant.to) == leader,
+                _ => false,
+            };
+            let applied = self.applied(replica);
+            // A life that it does not know of yet may need more.
+            knows.is_some_and(|known| known <= applied) && is_its && self.is_past(replica, applied)
+        };
+        let pairs = self.leaders().flat_map(|each| (0..self.plan.replicas).map(move |replica| (each, replica)));
+        let found: Vec<_> = pairs
+            .filter(|((leader, machine), replica)| leader != replica && is_taken(*leader, machine, *replica))
+            .map(|((leader, machine), replica)| {
+                let (known, applied) = (machine.waits_for(replica as u8).unwrap_or(0), self.applied(replica));
+                format!(
+                    "at {:.6} p{leader} leads, and took slots from p{replica} that it waits for: it knows of {known}, and \
+                     that has applied {applied} ({:?})",
+                    self.world.now() as f64 / 1e9,
+                    self.progress(replica)
+                )
+            })
+            .collect();
+        found.into_iter().for_each(|detail| self.judge.odd(detail));
     }
 
     /// Whether a memory has given up the slot of this index.

@@ -57,6 +57,9 @@ impl Weather {
         if self.lost.is_some_and(|lost| self.has_recovered(lost, stage)) {
             self.lost = None;
         }
+        if !stage.plan.is_network {
+            stage.look_for_what_was_taken();
+        }
         if self.random.chance(self.pauses) && !self.down.contains(&nth) {
             if let Some(place) = self.paused.iter().position(|paused| *paused == nth) {
                 self.paused.swap_remove(place);

@@ -26,11 +26,11 @@ pub(super) const ROWS: &[Row] = &[
     shared("mu-copies-too-early", Mutant::MuCopiesTooEarly, 0),
     shared("mu-omits-prepare", Mutant::MuOmitsPrepare, 0),
     shared("mu-decides-by-a-minority", Mutant::MuDecidesByAMinority, 0),
-    shared("mu-reports-what-was-replaced", Mutant::MuReportsWhatWasReplaced, 0),
-    shared("mu-applies-twice", Mutant::MuAppliesTwice, 0),
+    shared("mu-reports-what-was-replaced", Mutant::MuReportsWhatWasReplaced, 80),
+    shared("mu-applies-twice", Mutant::MuAppliesTwice, 200),
     shared("mu-recycles-too-early", Mutant::MuRecyclesTooEarly, 0),
-    shared("mu-adopts-any", Mutant::MuAdoptsAny, 0),
-    network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 0),
+    shared("mu-adopts-any", Mutant::MuAdoptsAny, 50),
+    network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 250),
     shared("mu-applies-undecided", Mutant::MuAppliesUndecided, 0),
 ];
 

@@ -349,14 +349,16 @@ impl Replica {
     /// Tells all how far everything is decided.
     pub(super) fn flush(&mut self, out: &mut Out<Mu>) {
         for nth in self.replicas() {
+            let has_applied = if nth == self.me { self.applied } else { self.trust.peer(nth).home.applied };
             let Some(lead) = self.lead.as_mut().filter(|lead| lead.phase == Phase::Leading) else { return };
             let (decided, kept_from) = (lead.decided, lead.kept_from);
             let member = &mut lead.members[usize::from(nth)];
             let first_undecided = decided.min(member.acked);
             if let Some(grant) = member.grant.filter(|_| member.is_active && member.flushed < first_undecided) {
                 member.flushed = first_undecided;
-                // What was jumped over stays noted as missing.
-                let kept_from = kept_from.min(first_undecided).max(member.missing_below);
+                // What was jumped over stays noted as missing; what it has and has not applied is none of that, though
+                // those who went on without it for a while need it no more.
+                let kept_from = kept_from.min(first_undecided).min(has_applied).max(member.missing_below);
                 self.ask(nth, Verb::Advance { grant, first_undecided, kept_from }, out);
             }
         }

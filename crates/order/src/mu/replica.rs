@@ -520,11 +520,15 @@ impl Replica {
         self.lead.as_ref().is_some_and(|lead| lead.is_leading())
     }
 
-    /// Whether it leads, and does not use a slot again before this other replica has applied it.
-    pub fn waits_for(&self, replica: u8) -> bool {
-        let is_active = |lead: &Lead| lead.members.get(usize::from(replica)).is_some_and(|member| member.is_active);
-        let is_known = replica == self.me || self.trust.is_trusted(replica);
-        self.leads() && is_known && self.lead.as_deref().is_some_and(is_active)
+    /// If it leads, and does not use a slot again before this replica has applied it: how far it knows that to be.
+    pub fn waits_for(&self, replica: u8) -> Option<u64> {
+        let lead = self.lead.as_deref().filter(|lead| lead.is_leading())?;
+        let is_me = replica == self.me;
+        let has_applied = if is_me { self.applied } else { self.trust.peer(replica).home.applied };
+        let member = lead.members.get(usize::from(replica)).filter(|member| member.is_active)?;
+        // What was jumped over there is not in its memory: it must have come by it otherwise.
+        let is_kept = has_applied >= member.missing_below && (is_me || self.trust.is_trusted(replica));
+        is_kept.then_some(has_applied)
     }
 
     /// How many requests wait for an answer.
