@@ -11,10 +11,11 @@
 //! needs to believe it: a generator of orders ([`flow`]), what is written down
 //! while it runs ([`journal`]), a slow and plain engine ([`model`]), and the
 //! auditor who holds all of it together ([`audit`]). [`alone`] runs the flow
-//! against one engine and nobody else.
+//! against one engine and nobody else, [`replicated`] against replicas that are
+//! processes, and are killed.
 //!
-//! The engine touches nothing: no clock, no file, no thread. Only [`alone`]
-//! looks at a clock, to measure.
+//! The engine touches nothing: no clock, no file, no thread. Only [`alone`] and
+//! [`replicated`] look at a clock, and only the latter starts processes.
 
 #![forbid(unsafe_code)]
 
@@ -27,4 +28,5 @@ pub mod flow;
 pub mod histogram;
 pub mod journal;
 pub mod model;
+pub mod replicated;
 pub mod words;

@@ -32,6 +32,8 @@ const MIDDLE: &[&str] = &["skein-order", "skein-service", "skein-edge", "skein-s
 const GROUND: &[&str] = &["skein-machine"];
 const BELOW_APP: &[&str] =
     &["skein-machine", "skein-order", "skein-service", "skein-edge", "skein-sim", "skein-runtime"];
+/// Examples stand on what users stand on; memory that processes share and cores are there, too.
+const SHELF: &[&str] = &["skein", "skein-machine", "skein-runtime"];
 
 #[rustfmt::skip]
 const PLAN: &[Room] = &[
@@ -42,7 +44,7 @@ const PLAN: &[Room] = &[
     Room { package: "skein-sim", folder: "crates/sim", uses: GROUND, tests_use: MIDDLE },
     Room { package: "skein-runtime", folder: "crates/runtime", uses: GROUND, tests_use: MIDDLE },
     Room { package: "skein", folder: "crates/app", uses: BELOW_APP, tests_use: &[] },
-    Room { package: "skein-exchange", folder: "examples/exchange", uses: GROUND, tests_use: &[] },
+    Room { package: "skein-exchange", folder: "examples/exchange", uses: SHELF, tests_use: &[] },
     Room { package: "xtask", folder: "crates/xtask", uses: &[], tests_use: &[] },
 ];
 

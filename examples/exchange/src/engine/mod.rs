@@ -121,12 +121,20 @@ impl Engine {
                 open_of[usize::from(order.client.0)] += 1;
             }
         }
-        assert_eq!(self.open, self.markets.iter().map(|market| market.book.len()).sum(), "open orders are miscounted");
+        assert_eq!(
+            self.open,
+            self.markets.iter().map(|market| market.book.len()).sum::<usize>(),
+            "open orders are miscounted"
+        );
         assert_eq!(self.open_of, open_of, "open orders of clients are miscounted");
-        assert_eq!(self.history.orders, self.markets.iter().map(|market| market.given).sum(), "ids were left out");
+        assert_eq!(
+            self.history.orders,
+            self.markets.iter().map(|market| market.given).sum::<u64>(),
+            "ids were left out"
+        );
         assert_eq!(
             self.history.taken,
-            self.clients.iter().map(|(_, record)| record.last).sum(),
+            self.clients.iter().map(|(_, record)| record.last).sum::<u64>(),
             "commands used up other numbers than their own"
         );
     }
