@@ -26,6 +26,9 @@ const PATIENCE: u64 = 20_000_000;
 /// Whoever was sent back undone asks again after this: it takes about as long until another leads.
 const MOMENT: u64 = 200_000;
 
+/// An answer mostly comes so soon that to let others have the core meanwhile would take longer.
+const SOON: u64 = 20_000;
+
 /// If nobody is answered for so long, nobody will be.
 const STUCK: Duration = Duration::from_secs(30);
 
@@ -143,7 +146,9 @@ impl<'a> Load<'a> {
                     let states: Vec<_> = self.gates.iter().map(Gate::state).collect();
                     return Err(format!("nobody has been answered for {STUCK:?}; the replicas say {states:?}"));
                 }
-                std::thread::yield_now();
+                if now > self.heard_at + SOON {
+                    std::thread::yield_now();
+                }
             }
         }
     }

@@ -25,8 +25,9 @@ use crate::words::COMMAND_BYTES;
 /// So many commands are taken before it looks about.
 const BURST: usize = 64;
 
-/// So often it looks for commands in vain before it lets others have its core: they may have to make the next.
-const LOOKS: u32 = 16;
+/// So often it looks for commands in vain before it lets others have its core, for some microseconds: mostly the next
+/// command comes sooner than it would have the core again.
+const LOOKS: u32 = 256;
 
 /// Slots of the log. Followers that share a core may be off it for some milliseconds, and should find what they missed
 /// in the log.
