@@ -162,7 +162,11 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         skein("edge-catch-up", "sim edge --figure catch_up_ratio"),
 
         skein("torture", "torture --minutes 0.2"),
-        cargo("exchange", "run --release -p skein-exchange -- --alone"),
+        cargo("exchange-alone", "run --release -p skein-exchange -- --alone"),
+        cargo(
+            "exchange",
+            "run --release -p skein-exchange -- --replicas 3 --orders 1000000 --kill-every 100000 --stop-every 150000",
+        ),
         step("clients", order("bash", &format!(".ci/clients {}/release/skein", around.target))),
 
         // Not a release: what is needed was built for the tests, and no step that runs the release can pick up a

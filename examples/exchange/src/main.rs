@@ -82,7 +82,7 @@ fn replicas(text: &str) -> Result<usize, String> {
     if (3..=MOST_REPLICAS).contains(&replicas) && replicas % 2 == 1 { Ok(replicas) } else { Err(wrong()) }
 }
 
-/// How many commands there are unless somebody says, and how many if it goes by time.
+/// How many commands there are unless somebody says.
 const ORDERS: u64 = 1_000_000;
 
 fn main() -> ExitCode {
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
         }
         Err(Wrong::Check(why)) => {
             let again: Vec<String> = std::env::args().skip(1).collect();
-            eprintln!("exchange: {why}.\nIt was asked for with `{} --seed {}`.", again.join(" "), arguments.seed);
+            eprintln!("exchange: {why}.\nIt was asked for with `exchange {}`.", again.join(" "));
             ExitCode::FAILURE
         }
     }
@@ -153,8 +153,9 @@ fn run_replicated(arguments: &Arguments, replicas: usize) -> Result<(), Wrong> {
         listening.map_err(|error| format!("cannot listen to signals: {error}"))?;
     }
     let program = std::env::current_exe().map_err(|error| format!("this program cannot be found again: {error}"))?;
+    let bound = if longest.is_some() { " at most" } else { "" };
     println!(
-        "commands {}, replicas {replicas}, clients {clients}, instruments {instruments}, seed {seed}",
+        "commands {}{bound}, replicas {replicas}, clients {clients}, instruments {instruments}, seed {seed}",
         grouped(orders)
     );
     let is_terminal = stderr().is_terminal();
@@ -165,7 +166,13 @@ fn run_replicated(arguments: &Arguments, replicas: usize) -> Result<(), Wrong> {
     }
     let report = report?;
     let begun = Instant::now();
-    let verdict = replicated::audit(&report)?;
+    let verdict = replicated::audit(&report).map_err(|fault| {
+        let folder = std::env::temp_dir().join(format!("skein-exchange-evidence-{}", std::process::id()));
+        match replicated::keep(&report, &folder) {
+            Ok(()) => format!("{fault}. Tapes, states and the journal are in {}", folder.display()),
+            Err(error) => format!("{fault}. The evidence cannot be kept in {}: {error}", folder.display()),
+        }
+    })?;
     show::replicated(&report, &verdict, begun.elapsed());
     Ok(())
 }

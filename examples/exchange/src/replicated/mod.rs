@@ -18,6 +18,7 @@ mod stage;
 mod tape;
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -190,6 +191,19 @@ pub fn audit(report: &Report) -> Result<Verdict, String> {
         return Err(format!("{} commands were answered, and the journal has {}", report.end.answered, verdict.told));
     }
     Ok(verdict)
+}
+
+/// Writes what was judged into a new folder, for whoever wants to know what went wrong.
+pub fn keep(report: &Report, folder: &Path) -> io::Result<()> {
+    fs::create_dir(folder)?;
+    fs::write(folder.join("clients.journal"), &report.journal)?;
+    for (nth, tape) in report.tapes.iter().enumerate() {
+        fs::write(folder.join(format!("{nth}.tape")), tape)?;
+    }
+    for (nth, state) in report.states.iter().enumerate() {
+        fs::write(folder.join(format!("replica-{nth}.state")), state)?;
+    }
+    Ok(())
 }
 
 /// Whether all replicas are there and have taken the same.
