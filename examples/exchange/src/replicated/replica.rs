@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use skein::mu::{Mu, MuConfig, Role};
+use skein::mu::{Mu, MuConfig, MuError, Role};
 use skein_machine::Service;
 
 use super::gate::Gate;
@@ -34,7 +34,7 @@ const LOOKS: u32 = 256;
 const SLOTS: usize = 1 << 14;
 
 /// A command that no majority takes for so long is sent back: its client asks again, perhaps another.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(20);
 
 /// What is noted stays in memory for so long at most.
 const KEPT_NANOS: u64 = 2_000_000;
@@ -132,8 +132,10 @@ impl Desk {
         while !self.gate.is_to_end() {
             let mut taken = 0;
             while taken < BURST && self.requests.pop(&mut command) {
-                self.take(&command);
                 taken += 1;
+                if !self.take(&command) {
+                    break;
+                }
             }
             self.tell();
             // Answers to proposals that were given up come by here, and nobody wants them.
@@ -154,17 +156,17 @@ impl Desk {
         }
     }
 
-    fn take(&mut self, command: &[u8]) {
-        let answer = match self.mu.propose(command) {
-            Ok(reply) => reply.0,
-            // It may have been done or not: whoever asks again is told what became of it.
-            Err(why) => {
-                let refusal = self.mu.service().refuse(&Bytes::copy_from_slice(command), &why.to_string());
-                refusal.0
-            }
-        };
+    /// Has a command done, if this one leads, and answers it. Whether the next may be taken at once: who was refused
+    /// must look about first, or all that lie there would wait for a majority one after the other.
+    fn take(&mut self, command: &[u8]) -> bool {
+        let told = self.mu.propose(command);
+        let is_done = told.is_ok();
+        // It may have been done or not: whoever asks again is told what became of it.
+        let refuse = |why: MuError| self.mu.service().refuse(&Bytes::copy_from_slice(command), &why.to_string());
+        let answer = told.unwrap_or_else(refuse);
         // If there is no room nobody has read for long, and whoever does not hear asks again.
-        let _ = self.answers.push(&answer);
+        let _ = self.answers.push(&answer.0);
+        is_done
     }
 
     fn tell(&mut self) {
