@@ -58,13 +58,13 @@ struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_INSTRUMENTS)))]
     instruments: u16,
     /// Kill a replica, mostly the leader, every so often (2s, 500ms) or after so many answers (20000)
-    #[arg(long, value_name = "EVERY", requires = "replicas")]
+    #[arg(long, value_name = "EVERY", requires = "replicas", conflicts_with = "alone")]
     kill_every: Option<Every>,
     /// Stop a replica for a moment every so often, in the same words
-    #[arg(long, value_name = "EVERY", requires = "replicas")]
+    #[arg(long, value_name = "EVERY", requires = "replicas", conflicts_with = "alone")]
     stop_every: Option<Every>,
     /// End the flow after so long, if not before
-    #[arg(long, value_name = "N", requires = "replicas", value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    #[arg(long, value_name = "N", requires = "replicas", conflicts_with = "alone", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     seconds: Option<u64>,
 }
 

@@ -73,7 +73,7 @@ fn what_cannot_be_is_refused_with_a_sentence() {
         (&[], "--alone"),
         (&["--replicas", "4"], "an odd number from 3 to 7"),
         (&["--replicas", "3", "--alone"], "cannot be used with"),
-        (&["--alone", "--kill-every", "2s"], "--replicas"),
+        (&["--alone", "--kill-every", "2s"], "cannot be used with"),
         (&["--replicas", "3", "--kill-every", "2h"], "neither a time"),
         (&["--replicas", "3", "--orders", "10000001"], "10000000 can be replicated"),
         (&["--replicas", "3", "--seconds", "0"], "0 is not in"),
