@@ -160,7 +160,7 @@ fn play(
     let end = director.end;
     directed?;
     let outcome = outcome??;
-    stage.wait("all replicas come to the same digest", |stage| agree(stage))?;
+    stage.wait("all replicas come to the same digest", agree)?;
     stage.end()?;
     let read = |path: &Path| fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let tapes = stage.lives().flat_map(|(replica, lives)| (1..=lives).map(move |life| (replica, life)));
