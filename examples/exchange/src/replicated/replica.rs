@@ -90,7 +90,7 @@ pub fn run(arguments: &ReplicaArguments) -> Result<(), String> {
     config.folder = memories(folder);
     (config.longest, config.slots, config.core) = (COMMAND_BYTES, SLOTS, *core);
     config.patience = PATIENCE;
-    let mu = Mu::open(config, Box::new(Taped::new(tape.clone(), gate.clone()))).map_err(|error| error.to_string())?;
+    let mu = Mu::open(&config, Box::new(Taped::new(tape.clone(), gate.clone()))).map_err(|error| error.to_string())?;
     let (mut requests, answers) = gate.of_replica();
     // They were asked of somebody who is dead, and will be asked again.
     requests.skip();
