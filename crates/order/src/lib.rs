@@ -4,6 +4,9 @@
 //! multicasts and gives deliveries, in one order that all processes share.
 //! Start with [`skeen`]: the smallest, and the pattern for the rest.
 //!
+//! [`mu`] is none of these: it replicates one log, by writing it into the
+//! memories of all.
+//!
 //! Nothing here opens a socket, reads a clock or knows what is replicated.
 
 #![no_std]
