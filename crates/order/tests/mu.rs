@@ -44,8 +44,8 @@ fn broken_rules_are_caught() {
     let quick = [
         (Mutant::MuTrustsTheWrite, 40),
         (Mutant::MuOmitsPrepare, 20),
-        (Mutant::MuDecidesByAMinority, 20),
-        (Mutant::MuRecyclesTooEarly, 40),
+        (Mutant::MuDecidesByAMinority, 60),
+        (Mutant::MuRecyclesTooEarly, 20),
         (Mutant::MuAppliesUndecided, 20),
     ];
     for (mutant, seeds) in quick {

@@ -154,9 +154,9 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         ),
         skein("kv-hybrid", "sim run --protocol primcast --service kv --clock hybrid --seconds 20 --seeds 0..20"),
 
-        skein("mu-shared", "sim mu --seeds 0..300"),
-        skein("mu-network", "sim mu --fabric network --seeds 0..200"),
-        skein("mu-five", "sim mu --replicas 5 --seeds 0..60"),
+        skein("mu-shared", "sim mu --seeds 0..150"),
+        skein("mu-network", "sim mu --fabric network --seeds 0..100"),
+        skein("mu-five", "sim mu --replicas 5 --seeds 0..30"),
         skein("edge-heal", "sim edge --figure heal_violations"),
         skein("edge-probes", "sim edge --figure wrongly_probed"),
         skein("edge-catch-up", "sim edge --figure catch_up_ratio"),
