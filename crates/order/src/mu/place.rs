@@ -66,7 +66,7 @@ impl Replica {
         for (nth, member) in lead.members.iter().enumerate() {
             let is_me = nth == usize::from(self.me);
             let has_applied = if is_me { self.applied } else { self.trust.peer(nth as u8).home.applied };
-            if is_me || self.trust.is_trusted(nth as u8) {
+            if is_me || self.trust.lives(nth as u8) {
                 applied[nth] = has_applied;
             }
             if member.is_active {

@@ -20,6 +20,10 @@ const TRUSTED: u8 = 6;
 /// A memory that has not answered for so many ticks speaks against its replica.
 const UNSEEN_TICKS: u32 = 8;
 
+/// A replica whose word has moved within so many ticks lives, though it may not be trusted to lead: one that shares its
+/// core with others moves now and then, and its score may stay low for as long as it does.
+const STILL_TICKS: u32 = 64;
+
 /// What one replica makes of the others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Trust {
@@ -36,6 +40,10 @@ pub(super) struct Peer {
     moved: bool,
     /// Ticks since it was looked at: the memory has not answered.
     unseen: u32,
+    /// Ticks since its word has moved, as far as they matter.
+    still: u32,
+    /// This life of it was seen to end. Its word may move once more, for it was not looked at since.
+    has_died: bool,
     score: u8,
     is_trusted: bool,
 }
@@ -47,6 +55,8 @@ impl Trust {
             home: Home::default(),
             moved: false,
             unseen: 0,
+            still: STILL_TICKS,
+            has_died: false,
             score: TRUSTED,
             is_trusted: nth != usize::from(me),
         };
@@ -63,6 +73,7 @@ impl Trust {
     pub(super) fn saw(&mut self, replica: u8, home: Home) {
         let peer = &mut self.peers[usize::from(replica)];
         peer.moved |= (home.life, home.beat) != (peer.home.life, peer.home.beat);
+        peer.has_died &= home.life == peer.home.life;
         peer.unseen = 0;
         peer.home = home;
     }
@@ -70,7 +81,7 @@ impl Trust {
     /// A replica that was seen to die is suspected at once.
     pub(super) fn died(&mut self, replica: u8) {
         let peer = &mut self.peers[usize::from(replica)];
-        (peer.score, peer.is_trusted, peer.moved) = (0, false, false);
+        (peer.score, peer.is_trusted, peer.moved, peer.has_died) = (0, false, false, true);
     }
 
     /// Whether oneself is well.
@@ -90,6 +101,7 @@ impl Trust {
                 false if (1..UNSEEN_TICKS).contains(&peer.unseen) => peer.score,
                 false => peer.score.saturating_sub(1),
             };
+            peer.still = if peer.moved { 0 } else { (peer.still + 1).min(STILL_TICKS) };
             peer.moved = false;
             peer.unseen += 1;
             peer.is_trusted = if peer.is_trusted { peer.score >= SUSPECTED } else { peer.score > TRUSTED };
@@ -99,6 +111,12 @@ impl Trust {
     /// Whether a replica seems to live.
     pub(super) fn is_trusted(&self, replica: u8) -> bool {
         self.peer(replica).is_trusted
+    }
+
+    /// Whether a replica lives, so that what it has applied is not lost. It may be too slow to be trusted.
+    pub(super) fn lives(&self, replica: u8) -> bool {
+        let peer = self.peer(replica);
+        peer.is_trusted || !peer.has_died && peer.still < STILL_TICKS
     }
 
     /// Who should lead.
@@ -154,6 +172,32 @@ mod tests {
             trust.tick();
         }
         assert!(!trust.is_trusted(0));
+    }
+
+    #[test]
+    fn whoever_moves_now_and_then_lives_and_is_not_trusted_for_it() {
+        let mut trust = Trust::new(0, 2);
+        for tick in 0..200 {
+            if tick % 20 == 0 {
+                trust.saw(1, beat(tick + 1));
+            } else {
+                trust.saw(1, trust.peer(1).home);
+            }
+            trust.tick();
+            assert!(trust.lives(1), "{tick}");
+        }
+        assert!(!trust.is_trusted(1));
+        // Nothing is heard of it any more; or it is seen to die.
+        let mut silent = trust.clone();
+        (0..STILL_TICKS).for_each(|_| silent.tick());
+        assert!(!silent.lives(1));
+        trust.died(1);
+        trust.saw(1, beat(1000));
+        trust.tick();
+        assert!(!trust.lives(1), "it had moved before it died");
+        trust.saw(1, Home { life: 2, ..beat(1) });
+        trust.tick();
+        assert!(trust.lives(1));
     }
 
     #[test]
