@@ -2,10 +2,12 @@
 //! shell's commands beside it.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+
+#[path = "../../runtime/tests/ports/mod.rs"]
+mod ports;
 
 /// A folder that is gone with the test, and a cluster in it.
 struct Stage {
@@ -20,7 +22,7 @@ impl Stage {
     fn new() -> Stage {
         let folder = std::env::temp_dir().join(format!("skein-dev-test-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
-        Stage { folder, port: three_free_ports(), http: three_free_ports(), redis: three_free_ports(), dev: None }
+        Stage { folder, port: ports::row(3), http: ports::row(3), redis: ports::row(3), dev: None }
     }
 
     fn start(&mut self) {
@@ -61,19 +63,6 @@ fn skein(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
     command.args(arguments);
     command
-}
-
-/// Ports that were free a moment ago, one after the other.
-fn three_free_ports() -> u16 {
-    for _ in 0..100 {
-        let first = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = first.local_addr().unwrap().port();
-        let is_free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
-        if port < 65_000 && is_free(port + 1) && is_free(port + 2) {
-            return port;
-        }
-    }
-    panic!("there are no three free ports in a row");
 }
 
 #[test]

@@ -14,6 +14,9 @@ use skein::machine::{ClusterId, MessageId, Multicast, ProcessId, Timestamp, Wire
 use skein::runtime::caller::Callers;
 use skein::speech::Request;
 
+#[path = "../../runtime/tests/ports/mod.rs"]
+mod ports;
+
 /// A cluster of two groups whose replicas share the node `a`, in a folder that is gone with the test.
 struct Place {
     folder: PathBuf,
@@ -24,7 +27,7 @@ impl Place {
     fn new(name: &str) -> Place {
         let folder = std::env::temp_dir().join(format!("skein-node-{}-{name}", std::process::id()));
         fs::create_dir(&folder).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = ports::free();
         let config = format!(
             "cluster = \"00000000000000ab\"\ndata = {:?}\nnodes.a.address = \"{address}\"\n\
              [[groups]]\nname = \"g\"\nreplicas = [\"a\"]\n[[groups]]\nname = \"h\"\nreplicas = [\"a\"]\n",

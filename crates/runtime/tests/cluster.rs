@@ -2,7 +2,7 @@
 //! simulator judges, driven by real time.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -20,6 +20,8 @@ use skein_runtime::front::{Desk, Front};
 use skein_runtime::listener::{Listener, takes};
 use skein_runtime::replica::{Failure, Handle, Places, Replica, Surroundings};
 use skein_runtime::wal::Storage;
+
+mod ports;
 
 const CLUSTER: ClusterId = ClusterId(7);
 
@@ -46,10 +48,6 @@ struct Node {
     clerk: Clerk,
     thread: JoinHandle<Result<(), Failure>>,
     listener: Listener,
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn start(
@@ -124,7 +122,7 @@ fn lives_through_a_crash(name: &str, storage: Storage) {
     let folder = Folder::new(name);
     let cluster = Arc::new(Cluster::regular(2, 3, 0).unwrap());
     let addresses: BTreeMap<ProcessId, SocketAddr> =
-        cluster.processes().map(|process| (process, free_address())).collect();
+        cluster.processes().map(|process| (process, ports::free())).collect();
     let live = |me| start(me, &cluster, &addresses, &folder.0, storage);
     let mut nodes: BTreeMap<ProcessId, Node> = cluster.processes().map(|me| (me, live(me))).collect();
 
@@ -182,7 +180,7 @@ fn a_cluster_lives_through_clients_that_break_every_rule() {
     let folder = Folder::new("rules");
     let cluster = Arc::new(Cluster::regular(2, 3, 0).unwrap());
     let addresses: BTreeMap<ProcessId, SocketAddr> =
-        cluster.processes().map(|process| (process, free_address())).collect();
+        cluster.processes().map(|process| (process, ports::free())).collect();
     let live = |me| start(me, &cluster, &addresses, &folder.0, Storage::Memory);
     let nodes: BTreeMap<ProcessId, Node> = cluster.processes().map(|me| (me, live(me))).collect();
     let mut random = Random::new(1);

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -21,6 +21,8 @@ use skein_runtime::front::{Desk, Front};
 use skein_runtime::listener::{Listener, takes};
 use skein_runtime::replica::{Failure, Handle, Places, Replica, Surroundings};
 use skein_runtime::wal::{Storage, check};
+
+mod ports;
 
 const CLUSTER: ClusterId = ClusterId(0xab);
 
@@ -81,9 +83,7 @@ impl Group {
         let _ = fs::remove_dir_all(&folder);
         fs::create_dir(&folder).unwrap();
         let cluster = Arc::new(Cluster::regular(1, 3, 0).unwrap());
-        // Held together, so that no two are the same.
-        let doors: Vec<TcpListener> = cluster.processes().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses = cluster.processes().zip(doors.iter().map(|door| door.local_addr().unwrap())).collect();
+        let addresses = cluster.processes().map(|process| (process, ports::free())).collect();
         Group { folder, cluster, addresses, nodes: BTreeMap::new(), multicasts: 0 }
     }
 

@@ -6,6 +6,7 @@ mod backup;
 mod explain;
 mod large;
 mod place;
+#[path = "../../../runtime/tests/ports/mod.rs"]
 mod ports;
 mod redis;
 mod replace;

@@ -527,7 +527,7 @@ impl Replica {
         let has_applied = if is_me { self.applied } else { self.trust.peer(replica).home.applied };
         let member = lead.members.get(usize::from(replica)).filter(|member| member.is_active)?;
         // What was jumped over there is not in its memory: it must have come by it otherwise.
-        let is_kept = has_applied >= member.missing_below && (is_me || self.trust.lives(replica));
+        let is_kept = has_applied >= member.missing_below && (is_me || self.trust.is_trusted(replica));
         is_kept.then_some(has_applied)
     }
 

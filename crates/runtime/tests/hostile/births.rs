@@ -12,8 +12,9 @@ use skein_runtime::hello::{self, Caller, Hello, Peer};
 use skein_runtime::replica::Failure;
 use skein_runtime::wal::Storage;
 
+use crate::ports;
 use crate::raw::{Raw, peer};
-use crate::stage::{CLUSTER, Do, Ground, HERE_I_AM, Saw, Stage, free_address};
+use crate::stage::{CLUSTER, Do, Ground, HERE_I_AM, Saw, Stage};
 
 fn refusal(stage: &Stage, peer: Peer) -> String {
     let mut raw = Raw::connect(stage.address);
@@ -23,7 +24,7 @@ fn refusal(stage: &Stage, peer: Peer) -> String {
 
 #[test]
 fn whoever_has_forgotten_is_refused_where_it_calls() {
-    let ground = Ground::of(1).with_peer(0, free_address());
+    let ground = Ground::of(1).with_peer(0, ports::free());
     let stage = ground.start();
     let mut raw = Raw::peer(stage.address, 1, peer(0));
     assert_eq!(raw.hear_word(), HERE_I_AM);
@@ -63,7 +64,7 @@ fn whoever_has_forgotten_is_refused_where_it_answers() {
 /// A node with another configuration counts other quorums, or speaks another protocol.
 #[test]
 fn whoever_was_told_otherwise_is_refused() {
-    let stage = Ground::of(1).with_peer(0, free_address()).start();
+    let stage = Ground::of(1).with_peer(0, ports::free()).start();
     let hello = Hello::new(CLUSTER, ProcessId(1), Caller::Peer(peer(0))).with_plan(9);
     let mut raw = Raw::connect(stage.address);
     raw.say(&[&hello::to_bytes(&hello)]);
@@ -75,7 +76,7 @@ fn whoever_was_told_otherwise_is_refused() {
 /// Two replicas, of which one loses its disk and comes back as if nothing had happened; then as it should.
 #[test]
 fn a_lost_disk_keeps_its_owner_out_until_it_rejoins() {
-    let (here, there) = (free_address(), free_address());
+    let (here, there) = (ports::free(), ports::free());
     let mut near = Ground::of(0).with_peer(1, there);
     near.addresses.insert(ProcessId(0), here);
     let mut far = Ground::of(1).with_peer(0, here);
@@ -102,9 +103,9 @@ fn a_lost_disk_keeps_its_owner_out_until_it_rejoins() {
 /// In memory every life forgets, and says so by counting: the next one is let in.
 #[test]
 fn a_life_in_memory_is_let_in_again() {
-    let mut ground = Ground::of(1).with_peer(0, free_address());
+    let mut ground = Ground::of(1).with_peer(0, ports::free());
     ground.storage = Storage::Memory;
-    let (here, there) = (free_address(), ground.addresses[&ProcessId(1)]);
+    let (here, there) = (ports::free(), ground.addresses[&ProcessId(1)]);
     ground.addresses.insert(ProcessId(0), here);
     let stays = ground.start();
     let mut caller = Ground::of(0).with_peer(1, there);

@@ -7,8 +7,9 @@ use std::time::Duration;
 use skein_runtime::caller::{Callers, Heard};
 use skein_runtime::hello::Caller;
 
+use crate::ports;
 use crate::raw::{Raw, frame, hello};
-use crate::stage::{CLUSTER, Do, Ground, MOST_CLIENTS, Saw, free_address};
+use crate::stage::{CLUSTER, Do, Ground, MOST_CLIENTS, Saw};
 
 fn is_gone(saw: &Saw) -> bool {
     matches!(saw, Saw::Gone(_))
@@ -110,7 +111,7 @@ fn a_slow_disk_does_not_keep_the_processor_busy() {
 
 #[test]
 fn there_is_room_for_so_many_clients_and_the_next_is_told() {
-    let stage = Ground::of(0).with_peer(1, free_address()).start();
+    let stage = Ground::of(0).with_peer(1, ports::free()).start();
     let mut clients: Vec<Raw> = (0..MOST_CLIENTS).map(|_| Raw::client(stage.address, 0)).collect();
     let refused = || {
         let mut raw = Raw::connect(stage.address);

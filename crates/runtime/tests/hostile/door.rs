@@ -9,8 +9,9 @@ use skein_machine::wire::VERSION;
 use skein_runtime::hello::{self, Caller, Hello};
 use skein_runtime::listener::{Listener, Takes, takes};
 
+use crate::ports;
 use crate::raw::{Raw, hello};
-use crate::stage::{CLUSTER, Ground, free_address};
+use crate::stage::{CLUSTER, Ground};
 
 /// Who holds the door longest without a word goes first.
 #[test]
@@ -30,7 +31,7 @@ fn silent_strangers_do_not_lock_the_door() {
 fn a_refusal_is_never_too_long_to_be_read() {
     let stage = Ground::of(0).start();
     let doors = (0..300).map(|process| (ProcessId(process), takes(stage.handle.clone()))).collect();
-    let listener = Listener::open(free_address(), CLUSTER, VERSION, doors, None).unwrap();
+    let listener = Listener::open(ports::free(), CLUSTER, VERSION, doors, None).unwrap();
     let mut raw = Raw::connect(listener.address());
     raw.say(&[&hello(999, Caller::Client)]);
     let why = raw.refusal();
@@ -79,7 +80,7 @@ fn child_without_descriptors() {
         std::mem::forget(stage);
         takes
     };
-    let listener = Listener::open(free_address(), CLUSTER, VERSION, [(ProcessId(0), takes)].into(), None).unwrap();
+    let listener = Listener::open(ports::free(), CLUSTER, VERSION, [(ProcessId(0), takes)].into(), None).unwrap();
     // The kernel has taken this connection, and it costs the process nothing yet.
     let mut raw = Raw::connect(listener.address());
     raw.say(&[&hello(0, Caller::Client)]);

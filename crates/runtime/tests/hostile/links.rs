@@ -5,8 +5,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use crate::ports;
 use crate::proxy::Proxy;
-use crate::stage::{Do, Ground, HERE_I_AM, Saw, Stage, free_address};
+use crate::stage::{Do, Ground, HERE_I_AM, Saw, Stage};
 use crate::tls::Office;
 
 /// Reads what a replica heard of a peer, and answers how many links stood.
@@ -61,7 +62,7 @@ fn so_does_one_by_tls() {
 
 fn keeps_the_order(seeds: RangeInclusive<u64>, office: Option<&Office>) {
     for seed in seeds {
-        let (here, there) = (free_address(), free_address());
+        let (here, there) = (ports::free(), ports::free());
         let proxy = Proxy::to(there, seed);
         let disk = Duration::from_millis(3);
         let mut near = Ground::of(0).with_peer(1, proxy.address).with_slow_disk(disk);

@@ -7,6 +7,8 @@ mod clients;
 mod door;
 mod links;
 mod peers;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod proxy;
 mod raw;
 mod stage;

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use skein_machine::wire::VERSION;
 use skein_runtime::hello::{self, Answer, Caller};
 
+use crate::ports;
 use crate::raw::{Raw, hello, peer};
-use crate::stage::{Do, ECHO, FORBIDDEN, Ground, HERE_I_AM, Saw, Word, free_address};
+use crate::stage::{Do, ECHO, FORBIDDEN, Ground, HERE_I_AM, Saw, Word};
 
 /// p1, which p0 calls.
 fn called() -> Ground {
-    Ground::of(1).with_peer(0, free_address()).with_peer(2, free_address())
+    Ground::of(1).with_peer(0, ports::free()).with_peer(2, ports::free())
 }
 
 /// p0, which calls p1 at this address.

@@ -1,8 +1,9 @@
 //! [`Stage`]: a replica with a machine that does what it is told, tells all
 //! that happens to it, and never decides anything.
 
+use crate::ports;
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -213,16 +214,12 @@ pub(crate) struct Stage {
     turns: Arc<AtomicU64>,
 }
 
-pub(crate) fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 impl Ground {
     /// A process with a quick disk of its own; where the others are, whoever wants them says.
     pub(crate) fn of(me: u16) -> Ground {
         Ground {
             me,
-            addresses: [(ProcessId(me), free_address())].into(),
+            addresses: [(ProcessId(me), ports::free())].into(),
             files: Arc::new(Ram::default()),
             begin: Begin::Usual,
             storage: Storage::Sync,

@@ -18,8 +18,9 @@ use skein_runtime::frame::FrameReader;
 use skein_runtime::hello::{self, Answer, Caller};
 use skein_runtime::tls::{Authority, Files, Issued, Tls, Validity};
 
+use crate::ports;
 use crate::raw::{Raw, frame, hello, peer};
-use crate::stage::{CLUSTER, Do, Ground, HERE_I_AM, Saw, Stage, Word, free_address};
+use crate::stage::{CLUSTER, Do, Ground, HERE_I_AM, Saw, Stage, Word};
 
 /// An authority, and a folder for what it signs. Process 0 lives at node n0, and so on.
 pub(crate) struct Office {
@@ -139,7 +140,7 @@ impl Sealed {
 
 /// p1 at node n1, which p0 calls.
 fn called(office: &Office) -> Stage {
-    Ground::of(1).with_peer(0, free_address()).with_peer(2, free_address()).with_tls(office.node(1)).start()
+    Ground::of(1).with_peer(0, ports::free()).with_peer(2, ports::free()).with_tls(office.node(1)).start()
 }
 
 /// Somebody who belongs there is let in: the door is not locked.
@@ -158,7 +159,7 @@ fn lets_clients_in(office: &Office, stage: &Stage) {
 #[test]
 fn replicas_and_clients_that_belong_together_speak() {
     let office = Office::new("together");
-    let (here, there) = (free_address(), free_address());
+    let (here, there) = (ports::free(), ports::free());
     let mut near = Ground::of(0).with_peer(1, there).with_tls(office.node(0));
     near.addresses.insert(ProcessId(0), here);
     let mut far = Ground::of(1).with_peer(0, here).with_tls(office.node(1));
@@ -301,7 +302,7 @@ fn nobody_speaks_for_a_process_of_another_node() {
 fn a_replica_calls_nobody_but_the_one_it_wants() {
     let office = Office::new("called");
     for answers in [Some(office.node(2)), None] {
-        let mut wrong = Ground::of(1).with_peer(0, free_address());
+        let mut wrong = Ground::of(1).with_peer(0, ports::free());
         wrong.tls = answers;
         let wrong = wrong.start();
         let stage = Ground::of(0).with_peer(1, wrong.address).with_tls(office.node(0)).start();
@@ -386,7 +387,7 @@ fn records_that_were_changed_cut_their_link() {
 fn an_authority_is_replaced_while_links_stand() {
     let (old, new) = (Office::new("old"), Office::new("new"));
     let tls = old.node(1);
-    let stage = Ground::of(1).with_peer(0, free_address()).with_tls(tls.clone()).start();
+    let stage = Ground::of(1).with_peer(0, ports::free()).with_tls(tls.clone()).start();
     let mut callers = Callers::new().unwrap().with_tls(Some(old.client()));
     let connection = callers.call(stage.address, CLUSTER, ProcessId(1)).unwrap();
     // First both are trusted, then the node changes over.

@@ -1,8 +1,10 @@
-//! Addresses for nodes that start later, each handed out once.
+//! Addresses for nodes that start later, each handed out once. All tests that start nodes include this file.
 //!
 //! They lie below the ports that the system gives away by itself: between the
 //! moment at which one is found free and the start of the node that is to have
 //! it, no connection and no other test is given the same.
+
+#![allow(dead_code, reason = "no test needs all of it")]
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -24,6 +26,18 @@ pub(crate) fn free() -> SocketAddr {
         }
     }
     panic!("there is no free port from {FIRST} on")
+}
+
+/// The first of so many ports in a row.
+pub(crate) fn row(count: u16) -> u16 {
+    let mut first = free().port();
+    let mut last = first;
+    while last + 1 - first < count {
+        let next = free().port();
+        first = if next == last + 1 { first } else { next };
+        last = next;
+    }
+    first
 }
 
 /// So many of them.
