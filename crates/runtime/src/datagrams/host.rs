@@ -190,6 +190,11 @@ where
 {
     async fn live(&mut self, seed: u64, mut orders: Orders<M>, mut said: mpsc::Receiver<Said>) {
         let mut room = vec![0; 1 << 16];
+        if let Some(datagrams) = &self.datagrams {
+            // Until the system has said that it takes any, all that is said would be lost. What is wrong with it shows
+            // when it is used.
+            let _ = datagrams.writable().await;
+        }
         let now = self.now();
         self.machine.start(now, seed, &mut self.out);
         self.end_turn();
