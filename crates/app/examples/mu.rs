@@ -89,7 +89,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     children[0].wait()?;
     show(&heard, "replica 1", 3)?;
     children.iter_mut().try_for_each(Child::kill)?;
-    std::fs::remove_dir_all(MuConfig::new(&name, 0, REPLICAS).folder)?;
+    MuConfig::new(&name, 0, REPLICAS).folder().map_or(Ok(()), std::fs::remove_dir_all)?;
     Ok(())
 }
 

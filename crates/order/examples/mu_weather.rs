@@ -1,5 +1,5 @@
 //! Many seeds of Mu in weather without the whole binary around them, for whoever works on the protocol:
-//! `cargo run --release -p skein-order --example mu_weather -- 0..1000 [network] [replicas=5] [trace]`.
+//! `cargo run --release -p skein-order --example mu_weather -- [0..1000] [network] [replicas=5] [trace]`.
 
 #[path = "../../app/src/mu_sim/mod.rs"]
 #[allow(dead_code, unreachable_pub, unused_imports)]
@@ -14,7 +14,7 @@ use skein_sim::MILLISECOND;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let seeds = words.first().and_then(|range| range.split_once("..")).expect("say which seeds: A..B");
+    let seeds = words.iter().find_map(|range| range.split_once("..")).unwrap_or(("0", "20"));
     let (from, to): (u64, u64) = (seeds.0.parse().expect("a number"), seeds.1.parse().expect("a number"));
     let is = |word: &str| words.iter().any(|other| other == word);
     let mut plan = if is("network") { Plan::network(600 * MILLISECOND) } else { Plan::shared(600 * MILLISECOND) };

@@ -36,6 +36,7 @@ mod alarms;
 mod conn;
 mod connections;
 pub mod distance;
+pub mod driven;
 mod failure;
 mod handle;
 mod identity;

@@ -22,6 +22,7 @@ use crate::clock::HardwareClock;
 use crate::conn::{Filled, MOST_ROOM};
 use crate::data::{Begin, DataDir, Identity, Owner};
 use crate::distance::Distance;
+use crate::driven::Driven;
 use crate::files::Files;
 use crate::front::{Answer, ClientId, Desk, Front};
 use crate::handle::Call;
@@ -205,43 +206,52 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     }
 
     /// Lives until it is stopped.
-    pub fn run(mut self, seed: u64) -> Result<(), Failure> {
-        let mut events = Events::with_capacity(256);
+    pub fn run(self, seed: u64) -> Result<(), Failure> {
+        let mut driven = self.start(seed)?;
+        while driven.turn(None)? {}
+        driven.shutdown()
+    }
+
+    /// Begins to live, driven by whoever calls.
+    pub fn start(mut self, seed: u64) -> Result<Driven<M, F>, Failure> {
         self.machine.start(self.surroundings.clock.now(), seed, &mut self.out);
         self.end_turn()?;
-        while !self.is_stopping {
-            let now = Instant::now();
-            self.dial_what_is_due(now);
-            let timeout = self.timeout(now);
-            match self.poll.poll(&mut events, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                polled => polled.map_err(Failure::System)?,
-            }
-            let mut was_called = false;
-            for event in &events {
-                match event.token().0 {
-                    WAKER => was_called = true,
-                    slot => self.on_ready(slot, event),
-                }
-            }
-            self.read_all();
-            if was_called || self.has_calls || self.surroundings.busy_poll {
-                self.take_calls();
-            }
-            let now = Instant::now();
-            self.it_is(now);
-            while let Some(timer) = self.alarms.fire(now) {
-                self.machine.on_timer(self.surroundings.clock.now(), timer, &mut self.out);
-            }
-            self.release();
-            self.end_turn()?;
-            if let Some(chronicle) = self.out.chronicle() {
-                chronicle.end_turn();
-            }
-            self.look_after_connections(now);
-            self.flush();
+        Ok(Driven::new(self))
+    }
+
+    /// One turn: waits until anything is ready, so long at most.
+    pub(crate) fn turn(&mut self, events: &mut Events, longest: Option<Duration>) -> Result<(), Failure> {
+        let now = Instant::now();
+        self.dial_what_is_due(now);
+        let timeout = [self.timeout(now), longest].into_iter().flatten().min();
+        match self.poll.poll(events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            polled => polled.map_err(Failure::System)?,
         }
-        self.log.shutdown().map_err(Failure::Log)
+        let mut was_called = false;
+        for event in &*events {
+            match event.token().0 {
+                WAKER => was_called = true,
+                slot => self.on_ready(slot, event),
+            }
+        }
+        self.read_all();
+        if was_called || self.has_calls || self.surroundings.busy_poll {
+            self.take_calls();
+        }
+        let now = Instant::now();
+        self.it_is(now);
+        while let Some(timer) = self.alarms.fire(now) {
+            self.machine.on_timer(self.surroundings.clock.now(), timer, &mut self.out);
+        }
+        self.release();
+        self.end_turn()?;
+        if let Some(chronicle) = self.out.chronicle() {
+            chronicle.end_turn();
+        }
+        self.look_after_connections(now);
+        self.flush();
+        Ok(())
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {

@@ -2,11 +2,14 @@
 //! person may ask for is checked here or in the shape of the memories, before
 //! anything is touched.
 
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use skein_machine::ClusterId;
 use skein_order::mu::{MAX_VALUE, MAX_WINDOW, MIN_PIECE, Options, Pace, REQUEST_HEAD, Shape};
+use skein_runtime::tls::Files;
 
 use super::MuError;
 
@@ -22,8 +25,8 @@ const MAX_QUEUE: usize = 1 << 16;
 pub struct MuConfig {
     /// What the cluster is called: letters, digits, `-` and `_`.
     pub name: String,
-    /// The directory of the memories. It must not outlive the machine: best one below `/dev/shm`.
-    pub folder: PathBuf,
+    /// Where the memories are.
+    pub fabric: Fabric,
     /// Which replica this is, from 0.
     pub replica: usize,
     /// How many there are: 1 to 7, best an odd number.
@@ -45,12 +48,48 @@ pub struct MuConfig {
     pub patience: Duration,
 }
 
+/// Where memories are, and what carries a verb there.
+#[derive(Clone, Debug)]
+pub enum Fabric {
+    /// Files that the processes of one machine share, in this directory. It must not outlive the machine: best one
+    /// below `/dev/shm`.
+    Shared(PathBuf),
+    /// Servers at the other end of a network, one for each replica.
+    Network(Network),
+}
+
+/// Memories that are served, and what this process needs to be one of those that they serve.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// Where the memory of each replica is served, in order.
+    pub memories: Vec<SocketAddr>,
+    /// A directory of this process's own, on a disk. It notes there who it is, and whom it has met: so nobody who has
+    /// forgotten something is taken for one who never knew it.
+    pub data: PathBuf,
+    /// With what replicas make themselves known. That of replica 1 must be made out to `replica-1`.
+    pub tls: Option<Files>,
+    /// Go without [`Network::tls`] where others than this machine can come.
+    pub insecure: bool,
+    /// The directory was lost, and this process begins anew: a number above that of all its lives before, which those
+    /// who refuse it will tell.
+    pub rejoin: Option<NonZeroU32>,
+}
+
 impl MuConfig {
-    /// With values that suit most: change what does not.
+    /// With memories at the other end of a network, and values that suit most. `data` is a directory of this process's
+    /// own: a replica and the server of its memory have one each.
+    pub fn network(name: &str, replica: usize, memories: Vec<SocketAddr>, data: PathBuf) -> MuConfig {
+        let replicas = memories.len();
+        let network = Network { memories, data, tls: None, insecure: false, rejoin: None };
+        let (pace, patience) = (Pace::NETWORK, Duration::from_secs(5));
+        MuConfig { fabric: Fabric::Network(network), pace, patience, ..MuConfig::new(name, replica, replicas) }
+    }
+
+    /// In memory that processes share, with values that suit most: change what does not.
     pub fn new(name: &str, replica: usize, replicas: usize) -> MuConfig {
         MuConfig {
             name: name.to_owned(),
-            folder: PathBuf::from("/dev/shm").join(format!("skein-mu-{name}")),
+            fabric: Fabric::Shared(PathBuf::from("/dev/shm").join(format!("skein-mu-{name}"))),
             replica,
             replicas,
             slots: 1024,
@@ -80,14 +119,32 @@ impl MuConfig {
         if !(1..=widest).contains(&self.window) {
             return Err(MuError::Window { slots: self.window, most: widest });
         }
-        let value_bytes = (self.longest + REQUEST_HEAD).max(16);
-        let shape = Shape { replicas: self.replicas, slots: self.slots, value_bytes, piece_bytes: MIN_PIECE };
+        let shape = self.shape();
         shape.check().map_err(MuError::Shape)?;
         if self.replica >= self.replicas {
             return Err(MuError::NoSuchReplica { replica: self.replica, replicas: self.replicas });
         }
+        if let Fabric::Network(network) = &self.fabric
+            && network.memories.len() != self.replicas
+        {
+            return Err(MuError::Memories { count: network.memories.len(), replicas: self.replicas });
+        }
         let me = self.replica as u8;
         Ok(Options { me, shape, window: self.window, queue: self.queue, pace: self.pace.clone() })
+    }
+
+    /// The measures of all memories.
+    pub(super) fn shape(&self) -> Shape {
+        let value_bytes = (self.longest + REQUEST_HEAD).max(16);
+        Shape { replicas: self.replicas, slots: self.slots, value_bytes, piece_bytes: MIN_PIECE }
+    }
+
+    /// The directory of memories in files.
+    pub fn folder(&self) -> Option<&Path> {
+        match &self.fabric {
+            Fabric::Shared(folder) => Some(folder),
+            Fabric::Network(_) => None,
+        }
     }
 
     /// The name as a number, for the memories to say whose they are.

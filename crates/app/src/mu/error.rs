@@ -2,6 +2,7 @@
 //! sentences that say what to do.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use skein_order::mu::ShapeError;
@@ -21,6 +22,10 @@ pub enum MuError {
     Memory(ShmError),
     Core(CoreError),
     NoChance(String),
+    Memories { count: usize, replicas: usize },
+    NoNetwork,
+    Insecure { address: SocketAddr },
+    Network(String),
     TooLong { bytes: usize, longest: usize },
     NotLeading { leader: Option<u8> },
     Busy,
@@ -57,7 +62,19 @@ impl fmt::Display for MuError {
             }
             MuError::Memory(error) => error.fmt(f),
             MuError::Core(error) => error.fmt(f),
-            MuError::NoChance(why) => f.write_str(why),
+            MuError::NoChance(why) | MuError::Network(why) => f.write_str(why),
+            MuError::Memories { count, replicas } => write!(
+                f,
+                "{count} memories are named for {replicas} replicas: say where the memory of each is served, in order"
+            ),
+            MuError::NoNetwork => f.write_str(
+                "memories that processes share need no server: configure a network, or open the replica alone",
+            ),
+            MuError::Insecure { address } => write!(
+                f,
+                "others than this machine can come to {address}, and could write what they like: give replicas \
+                 certificates, listen at 127.0.0.1, or say that it is to be insecure"
+            ),
             MuError::TooLong { bytes, longest } => write!(
                 f,
                 "a request of {bytes} bytes, where {longest} fit: ask for less at once, or open all replicas anew with \

@@ -4,6 +4,7 @@
 //! It says which memory is whose and who has died. What is in them it does not
 //! look at, but to say of new ones that nothing was lost.
 
+use std::path::Path;
 use std::sync::atomic::AtomicU64;
 
 use skein_order::Planted;
@@ -42,7 +43,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Finds or makes them, and takes the seat of one's replica.
-    pub(super) fn open(config: &MuConfig, shape: &Shape) -> Result<Shared, MuError> {
+    pub(super) fn open(config: &MuConfig, folder: &Path, shape: &Shape) -> Result<Shared, MuError> {
         let measure = |name, value: usize| Measure { name, value: value as u64 };
         let measures = vec![
             measure("slots", shape.slots),
@@ -50,7 +51,7 @@ impl Shared {
             measure("bytes a piece", MIN_PIECE),
         ];
         let plan = Plan { cluster: config.cluster(), replicas: shape.replicas, words: shape.words(), shape: measures };
-        let mut set = MemorySet::open_or_create(&config.folder, &plan)?;
+        let mut set = MemorySet::open_or_create(folder, &plan)?;
         let seat = set.take(config.replica)?;
         if set.memory(config.replica).is_none() {
             set.renew(&seat)?;

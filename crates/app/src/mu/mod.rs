@@ -1,4 +1,4 @@
-//! # Mu: a service replicated in microseconds, within one machine
+//! # Mu: a service replicated in microseconds
 //!
 //! [`Mu`] is one replica of a service, on the thread that owns it: the log
 //! lies in memory that several processes share and that outlives them, the
@@ -6,6 +6,10 @@
 //! under a microsecond. Any minority of the processes may be killed; the
 //! machine itself may not. The protocol is in [`skein_order::mu`], the memory in
 //! [`skein_runtime::shm`].
+//!
+//! Over several hosts the same replica writes to memories that servers keep
+//! ([`MuConfig::network`], [`MemoryServer`]): a request takes as long as a
+//! network does, and any minority of the hosts may be lost.
 //!
 //! A replica has no thread of its own and never waits: whoever owns it calls
 //! [`Mu::propose`], or [`Mu::poll`] again and again. A replica that nobody
@@ -31,11 +35,14 @@
 
 mod config;
 mod desk;
+mod drive;
 mod error;
+mod far;
 mod ground;
 mod host;
 mod peers;
 mod requests;
+mod server;
 mod timers;
 
 #[cfg(test)]
@@ -46,18 +53,18 @@ use std::time::{Duration, Instant};
 use skein_machine::{Reply, Service};
 use skein_order::mu::Command;
 
-pub use config::MuConfig;
+pub use config::{Fabric, MuConfig, Network};
 pub use error::MuError;
+pub use server::MemoryServer;
 pub use skein_order::mu::{Pace, Role};
 
 use desk::Desk;
-use ground::Shared;
-use host::Host;
+use drive::Drive;
 use requests::Requests;
 
 /// One replica of a service.
 pub struct Mu {
-    host: Host<Shared>,
+    drive: Drive,
     desk: Desk,
     requests: Requests,
     /// The number of the next request: tickets count up.
@@ -78,12 +85,11 @@ impl Mu {
         if let Some(core) = config.core {
             skein_runtime::cores::keep_to(core)?;
         }
-        let ground = Shared::open(config, &options.shape)?;
         let longest = config.longest;
         let queue = options.queue;
         let mut desk = Desk::new(service, options.shape.replicas);
-        let host = Host::start(options, ground, crate::draw().map_err(MuError::NoChance)?, &mut desk);
-        Ok(Mu { host, desk, requests: Requests::new(longest), next: 1, queue, patience: config.patience })
+        let drive = Drive::start(config, options, crate::draw().map_err(MuError::NoChance)?, &mut desk)?;
+        Ok(Mu { drive, desk, requests: Requests::new(longest), next: 1, queue, patience: config.patience })
     }
 
     /// Puts a request into the log and answers what the service says of it. It comes back when the request is decided
@@ -96,10 +102,10 @@ impl Mu {
         if let Some(answer) = self.desk.take(token) {
             if answer.is_ok() {
                 // Only now, when nobody waits, there is time for what comes by again and again.
-                self.host.keep_time(&mut self.desk);
+                self.drive.keep_time(&mut self.desk);
             } else {
                 // Whoever asks again and again must find out that the leader is dead.
-                self.host.poll(&mut self.desk);
+                self.drive.poll(true, &mut self.desk);
             }
             return answer;
         }
@@ -111,7 +117,7 @@ impl Mu {
     fn wait(&mut self, token: u64) -> Result<Reply, MuError> {
         let until = Instant::now() + self.patience;
         loop {
-            self.host.poll(&mut self.desk);
+            let slept = self.drive.poll(false, &mut self.desk);
             if let Some(answer) = self.desk.take(token) {
                 return answer;
             }
@@ -119,7 +125,12 @@ impl Mu {
                 self.desk.forget(token);
                 return Err(MuError::Silent { after: self.patience });
             }
-            std::thread::yield_now();
+            if let Some(failure) = self.drive.failure() {
+                return Err(failure);
+            }
+            if !slept {
+                std::thread::yield_now();
+            }
         }
     }
 
@@ -135,18 +146,22 @@ impl Mu {
         if request.len() > self.requests.longest() {
             return Err(MuError::TooLong { bytes: request.len(), longest: self.requests.longest() });
         }
+        if let Some(failure) = self.drive.failure() {
+            return Err(failure);
+        }
         let token = self.next;
         self.next += 1;
         let request = self.requests.copy(request);
-        self.host.command(Command::Propose { token, request }, &mut self.desk);
+        self.drive.command(Command::Propose { token, request }, &mut self.desk);
         Ok(token)
     }
 
     /// Does whatever is ready, and says what became of one submitted request, if anything has. A replica that does not
-    /// lead and finds nothing to do lets others have its core for a moment.
+    /// lead and finds nothing to do lets others have its core for a moment; over a network any replica does, for
+    /// [`Pace::look`] at most.
     #[inline]
     pub fn poll(&mut self) -> Option<(Ticket, Result<Reply, MuError>)> {
-        let was_busy = self.host.poll(&mut self.desk);
+        let was_busy = self.drive.poll(self.desk.unread() > 0, &mut self.desk);
         if !was_busy && self.desk.role() != Role::Leading {
             std::thread::yield_now();
         }
@@ -160,23 +175,23 @@ impl Mu {
 
     /// How many slots of the log its service has applied.
     pub fn applied(&self) -> u64 {
-        self.host.applied()
+        self.drive.applied()
     }
 
     /// How far the service of a replica had applied the log when it last said so. Nothing is known of one whose memory
     /// is lost.
     pub fn applied_by(&self, replica: usize) -> Option<u64> {
-        self.host.applied_by(replica)
+        self.drive.applied_by(replica)
     }
 
     /// Whether it knows what the others do. A replica that was away fetches a state first, and does not lead meanwhile.
     pub fn is_well(&self) -> bool {
-        self.host.is_well()
+        self.drive.is_well()
     }
 
     /// Says that this process is about to stop. Go on polling until another leads, so that nobody waits.
     pub fn retire(&mut self) {
-        self.host.command(Command::Retire, &mut self.desk);
+        self.drive.command(Command::Retire, &mut self.desk);
     }
 
     /// A question to the service as it is here, which may be behind.

@@ -16,7 +16,7 @@ use super::desk::Desk;
 use super::ground::{Ground, News};
 use super::host::Host;
 use super::requests::Requests;
-use super::{Mu, MuConfig, MuError};
+use super::{Fabric, Mu, MuConfig, MuError};
 
 /// Memories that threads share, and who is said to be dead.
 #[derive(Clone)]
@@ -258,7 +258,7 @@ impl Folder {
     }
 
     fn open(&self, replica: usize) -> Result<Mu, MuError> {
-        let config = MuConfig { replica, folder: self.0.clone(), ..config(16) };
+        let config = MuConfig { replica, fabric: Fabric::Shared(self.0.clone()), ..config(16) };
         Mu::open(&config, Box::new(Diary::default()))
     }
 }
@@ -305,10 +305,10 @@ fn what_was_answered_outlives_all_replicas_but_one() {
 fn memories_of_other_measures_are_refused() {
     let folder = Folder::new("measures");
     drop(folder.open(0).unwrap());
-    let other = MuConfig { folder: folder.0.clone(), ..config(32) };
+    let other = MuConfig { fabric: Fabric::Shared(folder.0.clone()), ..config(32) };
     let refusal = Mu::open(&other, Box::new(Diary::default())).err().expect("it has 16 slots").to_string();
     assert!(refusal.contains("16 slots") || refusal.contains("words"), "{refusal}");
-    let mut other = MuConfig { folder: folder.0.clone(), ..config(16) };
+    let mut other = MuConfig { fabric: Fabric::Shared(folder.0.clone()), ..config(16) };
     other.name = "another".to_owned();
     let refusal = Mu::open(&other, Box::new(Diary::default())).err().expect("another's").to_string();
     assert!(refusal.contains("belongs to cluster"), "{refusal}");

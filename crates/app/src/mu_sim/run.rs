@@ -192,7 +192,7 @@ impl Stage {
                 let options = Options { me: me as u8, shape, window, queue: 64, pace: pace.clone() };
                 Mu::Replica(Box::new(Replica::new(options, planted)))
             } else {
-                Mu::Memory(Box::new(Registers::new(shape, is_first, lingers, planted)))
+                Mu::Memory(Box::new(Registers::new((me - replicas) as u8, shape, is_first, lingers, planted)))
             }
         };
         let mut world = World::new(&processes, latency, DiskHabits::INSTANT, random.word(), Box::new(make));

@@ -26,6 +26,8 @@ pub(super) struct Weather {
     down: Vec<usize>,
     /// The replica that goes without its memory, or is not well again after that.
     lost: Option<usize>,
+    /// Nothing has come in place of that memory.
+    is_away: bool,
 }
 
 impl Weather {
@@ -46,6 +48,7 @@ impl Weather {
             paused: Vec::new(),
             down: Vec::new(),
             lost: None,
+            is_away: false,
         }
     }
 
@@ -54,6 +57,9 @@ impl Weather {
         let replicas = stage.plan.replicas as u64;
         let nth = self.random.below(replicas) as usize;
         let process = ProcessId(nth as u16);
+        if self.is_away && self.random.chance(0.1) {
+            self.replace(stage);
+        }
         if self.lost.is_some_and(|lost| self.has_recovered(lost, stage)) {
             self.lost = None;
         }
@@ -151,16 +157,29 @@ impl Weather {
         let memory = ProcessId((stage.plan.replicas + nth) as u16);
         stage.counts.losses += 1;
         stage.world.crash(memory);
-        stage.world.restart(memory);
+        self.is_away = true;
+        // Or its replica goes without for a while.
+        if self.random.chance(0.5) {
+            self.replace(stage);
+        }
+    }
+
+    /// A memory comes in place of the lost one, and knows nothing.
+    fn replace(&mut self, stage: &mut Stage) {
+        if let Some(lost) = self.lost.filter(|_| self.is_away) {
+            self.is_away = false;
+            stage.world.restart(ProcessId((stage.plan.replicas + lost) as u16));
+        }
     }
 
     /// Whether what was lost has been told again.
     fn has_recovered(&self, lost: usize, stage: &Stage) -> bool {
-        stage.holds_state(lost) && stage.is_whole(lost)
+        !self.is_away && stage.holds_state(lost) && stage.is_whole(lost)
     }
 
     /// The weather is over.
     pub(super) fn calm(&mut self, stage: &mut Stage) {
+        self.replace(stage);
         for nth in 0..stage.plan.replicas {
             let process = ProcessId(nth as u16);
             if !stage.world.is_up(process) {

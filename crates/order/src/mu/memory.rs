@@ -186,6 +186,17 @@ impl<'a, W: Words + ?Sized> Memory<'a, W> {
         }
     }
 
+    /// Whether this place is not the one that counts. What a replica of this build copies to always is.
+    pub fn is_free(&self, place: u8) -> bool {
+        let current = self.words.load(self.shape.current());
+        current == 0 || current & 0xff != u64::from(place)
+    }
+
+    /// Whether a copy was made for this grant.
+    pub fn is_copied(&self, grant: &Grant) -> bool {
+        self.title(usize::from(grant.place)) == *grant
+    }
+
     fn title(&self, place: usize) -> Grant {
         let at = self.shape.title(place);
         Grant {

@@ -12,6 +12,7 @@
 //! here: memory that processes share, a network, or a simulated one. Why all of
 //! it is right is told in docs/mu.md.
 
+mod bounds;
 mod fetch;
 mod follow;
 mod heal;

@@ -4,6 +4,8 @@
 //! Processors are numbered like their replicas, from 0; the memories follow, in
 //! the same order.
 
+use alloc::string::String;
+
 use bytes::Bytes;
 use skein_machine::wire::{Reader, WireError, Writer};
 use skein_machine::{Machine, Out, ProcessId, Time, Wire};
@@ -173,7 +175,15 @@ impl Machine for Mu {
         }
     }
 
+    fn may_say(&self, from: ProcessId, message: &Message) -> Result<(), String> {
+        match self {
+            Mu::Replica(replica) => replica.may_say(from, message),
+            Mu::Memory(registers) => registers.may_say(from, message),
+        }
+    }
+
     fn on_message(&mut self, _: Time, from: ProcessId, message: Message, out: &mut Out<Mu>) {
+        debug_assert_eq!(self.may_say(from, &message), Ok(()), "its link is closed instead");
         match (self, message) {
             (Mu::Replica(replica), Message::Done(outcome)) => {
                 let memory = usize::from(from.0).checked_sub(replica.options().shape.replicas);

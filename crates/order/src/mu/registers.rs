@@ -27,6 +27,7 @@ use crate::Planted;
 /// A memory that others are linked to.
 #[derive(Debug)]
 pub struct Registers {
+    owner: u8,
     words: Box<[AtomicU64]>,
     shape: Shape,
     planted: Planted,
@@ -56,13 +57,14 @@ enum Stage {
 const MOST_TORN: u64 = 24;
 
 impl Registers {
-    /// An empty memory of a cluster that begins, or one that was lost and is made anew.
-    pub fn new(shape: Shape, is_first: bool, lingers: Option<Duration>, planted: Planted) -> Registers {
+    /// A replica's memory: an empty one of a cluster that begins, or one that was lost and is made anew.
+    pub fn new(owner: u8, shape: Shape, is_first: bool, lingers: Option<Duration>, planted: Planted) -> Registers {
         let words = (0..shape.words()).map(|_| AtomicU64::new(0)).collect::<Box<[_]>>();
         if is_first {
             Memory::new(&words[..], &shape, planted).begin();
         }
         Registers {
+            owner,
             words,
             shape,
             planted,
@@ -78,6 +80,15 @@ impl Registers {
     /// Begins.
     pub fn start(&mut self, seed: u64) {
         self.random = Random::new(seed);
+    }
+
+    /// Whose memory it is.
+    pub(super) fn owner(&self) -> u8 {
+        self.owner
+    }
+
+    pub(super) fn shape(&self) -> &Shape {
+        &self.shape
     }
 
     /// The memory itself, for whoever judges it.
@@ -105,6 +116,14 @@ impl Registers {
         let memory = Memory::new(&self.words[..], &self.shape, self.planted);
         if verb.is_write() && verb.outcome(&memory).is_some_and(|outcome| !outcome.stood()) {
             return verb.outcome(&memory);
+        }
+        let makes_sense = match verb {
+            Verb::Copy { grant, .. } => memory.is_free(grant.place),
+            Verb::Publish { grant } => memory.is_copied(grant),
+            _ => true,
+        };
+        if !makes_sense {
+            return None;
         }
         let outcome = verb.perform(&memory, usize::from(from.0), &mut self.room);
         outcome.or_else(|| verb.outcome(&memory))

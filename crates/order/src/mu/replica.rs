@@ -21,7 +21,7 @@ use super::owner::Owner;
 use super::process::{Command, Event, Mu, Refusal, Role, Timer};
 use super::request::{Pool, REQUEST_HEAD, Recent, Tag};
 use super::shape::MAX_REPLICAS;
-use super::trust::Trust;
+use super::trust::{Trust, UNSEEN_TICKS};
 use super::verb::{Message, Outcome, Verb};
 use crate::Planted;
 
@@ -65,6 +65,8 @@ pub struct Replica {
     pub(super) fetch: Fetch,
     /// What it tells each of the others of its state.
     pub(super) tales: [Tale; MAX_REPLICAS],
+    /// Ticks since the own memory has answered.
+    silent_ticks: u32,
     is_retired: bool,
     told_role: Option<Role>,
 }
@@ -135,6 +137,7 @@ impl Replica {
             open: [Open::default(); MAX_REPLICAS],
             fetch: Fetch::default(),
             tales: core::array::from_fn(|_| Tale::default()),
+            silent_ticks: 0,
             is_retired: false,
             told_role: None,
             options,
@@ -176,7 +179,10 @@ impl Replica {
         match outcome {
             Outcome::Wrote { generation, index, stood } => self.on_wrote(memory, generation, index, stood, out),
             Outcome::Home(home) => self.on_home(memory, home, out),
-            Outcome::Asked(asked) => self.on_asked(&asked, out),
+            Outcome::Asked(asked) => {
+                self.silent_ticks = 0;
+                self.on_asked(&asked, out);
+            }
             Outcome::Slots(stretch) => self.on_slots(memory, *stretch, out),
             Outcome::Progress { generation, progress } => self.on_progress(memory, generation, progress, out),
             Outcome::Raised { generation, proposal, stood } => self.on_raised(memory, generation, proposal, stood, out),
@@ -304,6 +310,7 @@ impl Replica {
         if self.owner.as_ref().is_some_and(|owner| !owner.is_whole()) {
             self.ask(self.me, Verb::Survey, out);
         }
+        self.silent_ticks = self.silent_ticks.saturating_add(1);
         if self.is_well() {
             // Whoever is stuck shows it by standing still: the same loop that replicates counts.
             self.beat += 1;
@@ -338,11 +345,12 @@ impl Replica {
         }
     }
 
-    /// Whether others may count on it: awake, with a memory that has lost nothing, and not so far
+    /// Whether others may count on it: awake, with a memory that answers and has lost nothing, and not so far
     /// behind that it could not lead.
     pub fn is_well(&self) -> bool {
         let is_whole = self.owner.as_ref().is_some_and(Owner::is_whole);
-        self.waking.is_none() && is_whole && !self.fetch.is_behind() && !self.is_retired
+        let is_near = self.silent_ticks < UNSEEN_TICKS;
+        self.waking.is_none() && is_whole && is_near && !self.fetch.is_behind() && !self.is_retired
     }
 
     /// Begins to lead, if it is the one to.
@@ -508,6 +516,15 @@ impl Replica {
     /// How far its service has applied the log.
     pub fn applied(&self) -> u64 {
         self.applied
+    }
+
+    /// How far a replica had applied the log when it was looked at last, if it ever was.
+    pub fn applied_by(&self, replica: usize) -> Option<u64> {
+        if replica == usize::from(self.me) {
+            return Some(self.applied);
+        }
+        let is_one = replica < self.options.shape.replicas;
+        is_one.then(|| self.trust.peer(replica as u8).home.applied)
     }
 
     /// Its options.

@@ -18,7 +18,7 @@ const SUSPECTED: u8 = 2;
 const TRUSTED: u8 = 6;
 
 /// A memory that has not answered for so many ticks speaks against its replica.
-const UNSEEN_TICKS: u32 = 8;
+pub(super) const UNSEEN_TICKS: u32 = 8;
 
 /// A replica whose word has moved within so many ticks lives, though it may not be trusted to lead: one that shares its
 /// core with others moves now and then, and its score may stay low for as long as it does.

@@ -8,13 +8,11 @@ use alloc::boxed::Box;
 use skein_machine::Wire;
 use skein_machine::wire::{Reader, WireError, Writer};
 
+use super::bounds::MAX_STRETCH;
 use super::memory::{Asked, End, Grant, Home, Piece, Progress, Stretch, Survey};
 use super::shape::{MAX_PIECE, MAX_PLACES, MAX_REPLICAS, MAX_VALUE};
 use super::slot::Slot;
 use super::verb::{Message, Outcome, Verb};
-
-/// The most slots of a stretch.
-const MAX_STRETCH: usize = 1 << 10;
 
 impl Wire for Message {
     fn encode(&self, writer: &mut Writer<'_>) {

@@ -42,14 +42,14 @@ impl fmt::Display for Stale {
                 f,
                 "{} comes with another data directory than before, so it has forgotten what it promised: give it \
                  its directory back, or, if that is lost, move the new one away and start it once with \
-                 `skein node --rejoin {}`",
+                 `--rejoin {}`",
                 peer.process,
                 known.incarnation.saturating_add(1)
             ),
             Stale::Old { peer, known } => write!(
                 f,
                 "{peer} was met in incarnation {} already, so this is an old copy of it: stop it, or, if nothing \
-                 newer is left, move its data directory away and start it once with `skein node --rejoin {}`",
+                 newer is left, move its data directory away and start it once with `--rejoin {}`",
                 known.incarnation,
                 known.incarnation.saturating_add(1)
             ),

@@ -29,7 +29,7 @@ fn whoever_has_forgotten_is_refused_where_it_calls() {
     let mut raw = Raw::peer(stage.address, 1, peer(0));
     assert_eq!(raw.hear_word(), HERE_I_AM);
     let forgetful = Peer { birth: 9, ..peer(0) };
-    assert!(refusal(&stage, forgetful).contains("skein node --rejoin 1`"), "{}", refusal(&stage, forgetful));
+    assert!(refusal(&stage, forgetful).contains("`--rejoin 1`"), "{}", refusal(&stage, forgetful));
     stage.stop().unwrap();
 
     // What it has met, it has met for good.

@@ -3,7 +3,7 @@
 //! replicas that are killed and stopped while they do.
 //!
 //! The process that is started is the load: the clients live in it, so that
-//! they outlive every replica, and reach replicas by [pipes](pipe) in shared
+//! they outlive every replica, and reach replicas by pipes in shared
 //! words. What clients and replicas wrote down is judged at the end by the
 //! [auditor](crate::audit).
 //!

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use skein::mu::{Mu, MuConfig, MuError, Role};
+use skein::mu::{Fabric, Mu, MuConfig, MuError, Role};
 use skein_machine::Service;
 
 use super::gate::Gate;
@@ -87,7 +87,7 @@ pub fn run(arguments: &ReplicaArguments) -> Result<(), String> {
     let tape = tape(folder, *replica, *life);
     let tape = Tape::create(&tape).map_err(|error| format!("cannot create {}: {error}", tape.display()))?;
     let mut config = MuConfig::new("exchange", *replica, *replicas);
-    config.folder = memories(folder);
+    config.fabric = Fabric::Shared(memories(folder));
     (config.longest, config.slots, config.core) = (COMMAND_BYTES, SLOTS, *core);
     config.patience = PATIENCE;
     let mu = Mu::open(&config, Box::new(Taped::new(tape.clone(), gate.clone()))).map_err(|error| error.to_string())?;

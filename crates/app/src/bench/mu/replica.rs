@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::tally::{Notes, SAMPLED, Tally, now};
 use crate::cli::{Mistake, Verdict};
-use crate::mu::{Mu, MuConfig, Role};
+use crate::mu::{Fabric, Mu, MuConfig, Role};
 
 /// Requests before those that count: by then every slot of the log has been written once, and every path taken.
 const WARM_UP: u64 = 20_000;
@@ -124,7 +124,7 @@ pub(crate) fn command(arguments: &ReplicaArguments) -> Verdict {
     // The thread that listens is started before this one keeps to its core.
     let (orders, is_told) = listen();
     let mut config = MuConfig::new(name, *replica, *replicas);
-    (config.folder, config.longest, config.core) = (folder.clone(), *longest, *core);
+    (config.fabric, config.longest, config.core) = (Fabric::Shared(folder.clone()), *longest, *core);
     let notes = Arc::new(Notes::default());
     let mu = Mu::open(&config, Box::new(Tally::new(notes.clone())));
     let mu = mu.map_err(|error| Mistake(error.to_string()))?;

@@ -1,0 +1,49 @@
+//! [`Driven`]: a replica without a thread of its own. Whoever owns it calls
+//! [`Driven::turn`] again and again, and looks at the machine in between.
+
+use std::time::Duration;
+
+use mio::Events;
+use skein_machine::Machine;
+
+use crate::failure::Failure;
+use crate::front::Front;
+use crate::replica::Replica;
+
+/// A replica that lives as far as it is driven.
+pub struct Driven<M: Machine, F: Front<M>> {
+    replica: Replica<M, F>,
+    events: Events,
+}
+
+impl<M: Machine, F: Front<M>> Driven<M, F> {
+    pub(crate) fn new(replica: Replica<M, F>) -> Driven<M, F> {
+        Driven { replica, events: Events::with_capacity(256) }
+    }
+
+    /// Asks the machine for something, in the next turn.
+    pub fn command(&mut self, command: M::Command) {
+        self.replica.desk.command(command);
+    }
+
+    /// Does what is ready; if nothing is, waits for it, so long at most. Answers whether it goes on.
+    pub fn turn(&mut self, longest: Option<Duration>) -> Result<bool, Failure> {
+        self.replica.turn(&mut self.events, longest)?;
+        Ok(!self.replica.is_stopping)
+    }
+
+    /// What stands between the machine and its users.
+    pub fn front(&mut self) -> &mut F {
+        &mut self.replica.front
+    }
+
+    /// The machine, to look at.
+    pub fn machine(&self) -> &M {
+        &self.replica.machine
+    }
+
+    /// Ends its life in order.
+    pub fn shutdown(self) -> Result<(), Failure> {
+        self.replica.log.shutdown().map_err(Failure::Log)
+    }
+}
