@@ -288,8 +288,11 @@ impl Replica {
         self.ask(self.me, Verb::Live { life: self.life }, out);
     }
 
+    /// The own memory knows of this life. What it says of one that was thought of before its link broke wakes nobody: the
+    /// life gets another number.
     fn wake_up(&mut self, out: &mut Out<Mu>) {
-        let Some(survey) = self.waking.take().and_then(|waking| waking.survey) else { return };
+        let waking = self.waking.take_if(|waking| waking.is_told);
+        let Some(survey) = waking.and_then(|waking| waking.survey) else { return };
         self.owner = Some(Owner::new(self.options.shape, self.planted, survey));
         self.consider(out);
         out.arm(Timer::Look, self.options.pace.look);
