@@ -10,8 +10,8 @@
 //! not that of the machine, so what was made before the machine was started
 //! last is refused.
 //!
-//! This file has the only `unsafe` code of the house: to map, to unmap, and to
-//! look at what is mapped.
+//! This file has the only `unsafe` code of the house: to map, to unmap, to look
+//! at what is mapped, and to have the system mark a word of it.
 
 mod error;
 mod file;
@@ -20,10 +20,12 @@ mod process;
 mod scaffold;
 mod seat;
 mod set;
+mod tie;
 mod watch;
 
 use std::fs::File;
 use std::io;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::slice;
@@ -150,8 +152,16 @@ impl SharedWords {
         Watch::on(self.owner().ok_or_else(nobody)?)
     }
 
+    /// Whether the thread that took the seat last is known to be dead: at once, and without a word to the system. What
+    /// is not known here a [`Watch`] tells.
+    #[inline]
+    pub fn is_orphan(&self) -> bool {
+        tie::is_cut(self)
+    }
+
     /// Only whoever has the seat may.
     fn sign(&self, owner: Process) {
+        tie::tie(self);
         let [who, world] = owner.to_words();
         let words = &self.memory.mapping.words()[AT_OWNER..AT_OWNER + 2];
         words[0].store(0, Relaxed);
@@ -220,6 +230,64 @@ impl Drop for Mapping {
         // `self`, which is going away.
         let unmapped = unsafe { munmap(self.start.as_ptr().cast(), bytes) };
         assert!(unmapped.is_ok(), "what was mapped can be unmapped: {unmapped:?}");
+    }
+}
+
+/// What the system marks when this thread dies: one word of a memory. Until it is dropped, on the same thread.
+#[derive(Debug)]
+struct Entry {
+    /// The list that the thread had before.
+    former: (usize, usize),
+    /// The system reads this when the thread dies.
+    list: Box<RobustList>,
+    _not_for_other_threads: PhantomData<*mut ()>,
+}
+
+/// The system's own layout.
+#[repr(C)]
+#[derive(Debug)]
+struct RobustList {
+    /// The first lock of a ring that ends here: there is none.
+    next: usize,
+    /// From a lock to its word.
+    offset: isize,
+    /// A lock that is not in the ring, and is marked all the same.
+    pending: usize,
+}
+
+impl Entry {
+    /// It is the caller's affair to keep the memory for as long as the entry.
+    #[allow(unsafe_code)]
+    fn new(memory: &SharedWords, word: usize) -> io::Result<Entry> {
+        let mut former = (0_usize, 0_usize);
+        // SAFETY: the system writes an address and a length into the two words that it is given, of the thread that asks.
+        let asked = unsafe { libc::syscall(libc::SYS_get_robust_list, 0, &raw mut former.0, &raw mut former.1) };
+        if asked != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        let word = ptr::from_ref(&memory.memory.mapping.words()[word]).addr();
+        let mut list = Box::new(RobustList { next: 0, offset: 0, pending: word });
+        list.next = ptr::from_ref(&*list).addr();
+        let entry = Entry { former, list, _not_for_other_threads: PhantomData };
+        entry.set(ptr::from_ref(&*entry.list).addr(), size_of::<RobustList>())?;
+        Ok(entry)
+    }
+
+    #[allow(unsafe_code)]
+    fn set(&self, list: usize, length: usize) -> io::Result<()> {
+        // SAFETY: the system notes the address and reads what is there when this thread dies. It is either a list that
+        // stays where it is until `drop` has named another, on this thread, for an entry is not sent to others; or the
+        // one that the C library had named. The one word that the system may change then is an atomic of a memory that
+        // is mapped for as long, and it changes it only if this thread's number is in it.
+        let set = unsafe { libc::syscall(libc::SYS_set_robust_list, list, length) };
+        if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let restored = self.set(self.former.0, self.former.1);
+        assert!(restored.is_ok(), "a list that was there can be named again: {restored:?}");
     }
 }
 

@@ -13,6 +13,7 @@ mod edge_figures;
 mod explain;
 pub(crate) mod kv;
 mod log;
+mod memory;
 mod mu_seeds;
 pub(crate) mod node;
 pub(crate) mod output;
@@ -87,6 +88,8 @@ enum Command {
     Node(node::Arguments),
     /// Run a member of a fleet that shares a map, and watches origins, without a leader.
     Edge(Box<edge::Arguments>),
+    /// Serve the memory of a replica of Mu to processes on other hosts.
+    Memory(memory::Arguments),
     /// Write and check the configuration of a cluster.
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -231,6 +234,7 @@ pub fn main() -> ExitCode {
                 return ExitCode::from(CONFIGURATION);
             }
         },
+        Command::Memory(arguments) => memory::command(&arguments),
         Command::Bench(Bench::Multicast(arguments)) => crate::bench::multicast::command(&arguments),
         Command::Bench(Bench::Kv(arguments)) => crate::bench::kv::command(&arguments),
         Command::Bench(Bench::Sweep(arguments)) => crate::bench::sweep::command(&arguments),

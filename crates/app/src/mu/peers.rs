@@ -1,6 +1,7 @@
 //! [`Peers`]: whether the processes of the other replicas live. Whoever runs a
-//! replica has signed its memory, so another name there is another life; and
-//! the system says when a process is gone.
+//! replica has signed its memory, so another name there is another life. When a
+//! process dies the system marks its memory first, which costs nothing to see,
+//! and says it to whoever asks when the process is gone as a whole.
 //!
 //! Whether a process that lives does anything is not asked here.
 
@@ -50,7 +51,8 @@ impl Peers {
                 // Whoever cannot be watched is judged by what it does, as one that stands still is.
                 peer.watch = memory.watch().ok();
             }
-            if peer.watch.as_ref().is_some_and(Watch::is_dead) {
+            let is_orphan = memory.is_orphan();
+            if peer.watch.as_ref().is_some_and(|watch| is_orphan || watch.is_dead()) {
                 peer.watch = None;
                 tell(News::Died(nth as u8));
             }

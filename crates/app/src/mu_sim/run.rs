@@ -353,8 +353,8 @@ impl Stage {
                 _ => false,
             };
             let applied = self.applied(replica);
-            // A life that it does not know of yet may need more.
-            knows.is_some_and(|known| known <= applied) && is_its && self.is_past(replica, applied)
+            // A life that it does not know of yet may need more; so does one that has nothing yet, and fetches a state.
+            knows.is_some_and(|known| (1..=applied).contains(&known)) && is_its && self.is_past(replica, applied)
         };
         let pairs = self.leaders().flat_map(|each| (0..self.plan.replicas).map(move |replica| (each, replica)));
         let found: Vec<_> = pairs

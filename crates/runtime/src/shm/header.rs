@@ -11,7 +11,7 @@ use skein_machine::ClusterId;
 use super::ShmError;
 
 /// What this build writes, and the only layout that it reads.
-pub(super) const LAYOUT: u64 = 1;
+pub(super) const LAYOUT: u64 = 2;
 
 /// Every word of it is in the first page, which nobody but this module writes.
 pub(super) const HEADER_WORDS: usize = 512;
@@ -48,6 +48,7 @@ const WRITTEN_ONCE: usize = AT_MEASURES + 1 + MAX_MEASURES;
 // Written later, each on a line of its own.
 pub(super) const AT_BLANK: usize = 64;
 pub(super) const AT_OWNER: usize = 72;
+pub(super) const AT_TIE: usize = 80;
 
 /// One of the numbers by which the user of a memory lays it out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

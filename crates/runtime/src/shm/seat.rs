@@ -8,7 +8,7 @@ use std::fs::{File, TryLockError};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{Process, ShmError, file};
+use super::{Process, ShmError, file, tie};
 
 /// Somebody may remove the file of a lock between our opening and locking it, once. More often is no chance.
 const ATTEMPTS: usize = 8;
@@ -63,6 +63,7 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        tie::untie();
         // A program that was being started at this moment may have the file, too, and would keep the lock a little.
         let _ = self.lock.unlock();
     }

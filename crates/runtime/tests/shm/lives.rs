@@ -37,6 +37,7 @@ fn words_outlive_a_process_that_is_killed() {
         let set = MemorySet::open_or_create(&scratch.set(), &plan()).unwrap();
         let memory = set.memory(1).unwrap();
         assert!(memory.watch().unwrap().is_dead() && !memory.is_blank());
+        assert!(memory.is_orphan(), "the system has marked it");
         let words = memory.words();
         last = words[0].load(Acquire);
         assert!(last >= promised, "life {life}: {promised} were counted, {last} are there");
@@ -48,6 +49,21 @@ fn words_outlive_a_process_that_is_killed() {
             assert!(word == number || word == last + 1, "life {life}: {word} stands where {number} should");
         }
     }
+}
+
+#[test]
+fn a_thread_that_ends_in_order_leaves_no_orphan() {
+    let scratch = Scratch::new();
+    let mut set = MemorySet::open_or_create(&scratch.set(), &plan()).unwrap();
+    let mut other = MemorySet::open_or_create(&scratch.set(), &plan()).unwrap();
+    let seat = std::thread::spawn(move || other.take(1).unwrap()).join().unwrap();
+    assert!(!set.memory(1).unwrap().is_orphan(), "its seat has gone to another thread");
+    drop(seat);
+    // Taken and given back by this one, and the other way round.
+    let (one, two) = (set.take(1).unwrap(), set.take(2).unwrap());
+    drop((one, two));
+    let _again = set.take(1).unwrap();
+    assert!((0..3).all(|nth| !set.memory(nth).unwrap().is_orphan()));
 }
 
 /// Tells what is in a word of replica 2, or stores something there, as it is told.

@@ -33,8 +33,8 @@ const BYTES: u64 = 4096 + 3_000 * 8;
 fn what_is_not_ours() {
     let refusal = after(|file| put(file, 0, 1));
     assert_eq!(refusal, "d/mu/replica-1.memory is not a memory of ours; check the path, or move it away");
-    let refusal = after(|file| put(file, 1, 2));
-    assert!(refusal.contains("has layout 2, and this build reads only 1; use the build that made it"), "{refusal}");
+    let refusal = after(|file| put(file, 1, 3));
+    assert!(refusal.contains("has layout 3, and this build reads only 2; use the build that made it"), "{refusal}");
     let refusal = after(|file| put(file, 7, 2_999));
     assert!(refusal.contains("what d/mu/replica-1.memory says of itself is damaged"), "{refusal}");
     let refusal = after(|file| {
