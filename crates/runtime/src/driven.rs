@@ -16,11 +16,23 @@ pub struct Driven<M: Machine, F: Front<M>> {
     events: Events,
 }
 
-impl<M: Machine, F: Front<M>> Driven<M, F> {
-    pub(crate) fn new(replica: Replica<M, F>) -> Driven<M, F> {
-        Driven { replica, events: Events::with_capacity(256) }
+impl<M: Machine, F: Front<M>> Replica<M, F> {
+    /// Lives until it is stopped.
+    pub fn run(self, seed: u64) -> Result<(), Failure> {
+        let mut driven = self.start(seed)?;
+        while driven.turn(None)? {}
+        driven.shutdown()
     }
 
+    /// Begins to live, driven by whoever calls.
+    pub fn start(mut self, seed: u64) -> Result<Driven<M, F>, Failure> {
+        self.machine.start(self.surroundings.clock.now(), seed, &mut self.out);
+        self.end_turn()?;
+        Ok(Driven { replica: self, events: Events::with_capacity(256) })
+    }
+}
+
+impl<M: Machine, F: Front<M>> Driven<M, F> {
     /// Asks the machine for something, in the next turn.
     pub fn command(&mut self, command: M::Command) {
         self.replica.desk.command(command);

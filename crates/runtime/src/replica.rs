@@ -22,7 +22,6 @@ use crate::clock::HardwareClock;
 use crate::conn::{Filled, MOST_ROOM};
 use crate::data::{Begin, DataDir, Identity, Owner};
 use crate::distance::Distance;
-use crate::driven::Driven;
 use crate::files::Files;
 use crate::front::{Answer, ClientId, Desk, Front};
 use crate::handle::Call;
@@ -203,20 +202,6 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             next_look: now,
         };
         Ok((replica, Handle { calls: sender, waker }))
-    }
-
-    /// Lives until it is stopped.
-    pub fn run(self, seed: u64) -> Result<(), Failure> {
-        let mut driven = self.start(seed)?;
-        while driven.turn(None)? {}
-        driven.shutdown()
-    }
-
-    /// Begins to live, driven by whoever calls.
-    pub fn start(mut self, seed: u64) -> Result<Driven<M, F>, Failure> {
-        self.machine.start(self.surroundings.clock.now(), seed, &mut self.out);
-        self.end_turn()?;
-        Ok(Driven::new(self))
     }
 
     /// One turn: waits until anything is ready, so long at most.
@@ -419,7 +404,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     // ---- What goes out.
 
     /// Ends the machine's turn, and any that follow at once from what it says to itself and to its front.
-    fn end_turn(&mut self) -> Result<(), Failure> {
+    pub(crate) fn end_turn(&mut self) -> Result<(), Failure> {
         loop {
             let now = self.surroundings.clock.now();
             while let Some(command) = self.desk.commands.pop_front() {

@@ -14,7 +14,7 @@ use super::{MuConfig, MuError};
 /// A processor on its memories.
 pub(super) enum Drive {
     /// They are at hand.
-    Near(Host<Shared>),
+    Near(Box<Host<Shared>>),
     /// They are at the other end of a network. It sleeps so long at most when nothing is ready.
     Far(Box<Far>, Duration),
 }
@@ -30,7 +30,7 @@ impl Drive {
         match &config.fabric {
             Fabric::Shared(folder) => {
                 let ground = Shared::open(config, folder, &options.shape)?;
-                Ok(Drive::Near(Host::start(options, ground, seed, user)))
+                Ok(Drive::Near(Box::new(Host::start(options, ground, seed, user))))
             }
             Fabric::Network(network) => {
                 let nap = options.pace.look;

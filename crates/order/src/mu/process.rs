@@ -183,7 +183,7 @@ impl Machine for Mu {
     }
 
     fn on_message(&mut self, _: Time, from: ProcessId, message: Message, out: &mut Out<Mu>) {
-        debug_assert_eq!(self.may_say(from, &message), Ok(()), "its link is closed instead");
+        assert_eq!(self.may_say(from, &message), Ok(()), "its link is closed instead");
         match (self, message) {
             (Mu::Replica(replica), Message::Done(outcome)) => {
                 let memory = usize::from(from.0).checked_sub(replica.options().shape.replicas);
