@@ -16,14 +16,16 @@ use crate::supervisor::Supervisor;
 
 #[derive(Args)]
 #[command(after_help = "Examples:
-  skein memory --name prices --replica 0 --memories 127.0.0.1:7401,127.0.0.1:7402,127.0.0.1:7403 --data memory-0
-  skein memory --name prices --replica 1 --memories a:7400,b:7400,c:7400 --listen 0.0.0.0:7400 --data /var/lib/skein/memory \\
-      --ca ca.pem --cert replica-1.pem --key replica-1.key
+  skein memory --name prices --replica 0 --memories a:7400,b:7400,c:7400 --data memory
+      --ca ca.pem --cert replica-0.pem --key replica-0.key
+  skein memory --name prices --replica 1 --data memory-1
+      --memories 127.0.0.1:7401,127.0.0.1:7402,127.0.0.1:7403
 
-The processes that use it say `MuConfig::network(\"prices\", ...)` with the same memories, slots and longest request.
-What it holds is gone with it: the next one is told everything again by whoever leads, and until then a majority of
-the other memories must be there. Of certificates, that of replica 1 is made out to `replica-1`:
-`skein config certificates` makes some. Exit codes: 0 it was asked to stop, 2 anything else.")]
+The processes that use it say `MuConfig::network(\"prices\", ...)`, with the same memories,
+slots and longest request. What it holds is gone with it: whoever leads tells the next one
+everything again, and until then a majority of the other memories must be there.
+The certificate of replica 1 is made out to `replica-1`.
+Exit codes: 0 it was asked to stop, 2 anything else.")]
 pub(crate) struct Arguments {
     /// What the cluster is called.
     #[arg(long)]

@@ -199,6 +199,49 @@ fn whoever_was_away_for_longer_than_the_log_is_long_is_told_a_state() {
 }
 
 #[test]
+fn whoever_stood_still_while_the_log_came_round_is_told_a_state() {
+    let config = config(8);
+    let ground = Threads::new(&config.options().unwrap().shape);
+    let mut actors: Vec<Actor> = (0..3).map(|nth| Actor::new(nth, &config, &ground)).collect();
+    until(&mut actors, |actors| leads(&actors[0]));
+    let stopped = actors.pop().unwrap();
+    for nth in 0..40_u8 {
+        let token = actors[0].submit(&[nth]);
+        // Nobody says that it is dead: its heartbeat does, or rather does not.
+        until(&mut actors, |actors| actors[0].desk.unread() > 0);
+        actors[0].desk.take(token).unwrap().unwrap();
+    }
+    // It goes on as if nothing had been, and finds out.
+    assert!(stopped.host.is_well() && stopped.host.applied() < 8);
+    actors.push(stopped);
+    let expected: Vec<u8> = (0..40).collect();
+    until(&mut actors, |actors| actors.iter().all(|actor| actor.said() == expected && actor.host.is_well()));
+}
+
+#[test]
+fn of_two_that_believe_to_lead_one_is_told_that_nobody_knows() {
+    let config = config(16);
+    let ground = Threads::new(&config.options().unwrap().shape);
+    let mut actors: Vec<Actor> = (0..3).map(|nth| Actor::new(nth, &config, &ground)).collect();
+    until(&mut actors, |actors| leads(&actors[0]));
+    let mut deposed = actors.remove(0);
+    ground.deaths.store(1, Relaxed);
+    until(&mut actors, |actors| leads(&actors[0]));
+    assert!(leads(&deposed) && leads(&actors[0]), "both do");
+    let [late, good] = [deposed.submit(b"late"), actors[0].submit(b"good")];
+    actors[0].desk.take(good).expect("it was decided at once").unwrap();
+    // The one that is wrong goes on living beside the others.
+    actors.push(deposed);
+    until(&mut actors, |actors| actors[2].desk.unread() > 0);
+    let answer = actors[2].desk.take(late).unwrap();
+    let what_is_there = if answer.is_ok() { &b"goodlate"[..] } else { b"good" };
+    if let Err(error) = answer {
+        assert!(!error.is_certain() && error.to_string().contains("look before asking again"), "{error}");
+    }
+    until(&mut actors, |actors| actors.iter().all(|actor| actor.said() == what_is_there));
+}
+
+#[test]
 fn several_are_on_their_way_and_answered_in_order() {
     let config = config(16);
     let ground = Threads::new(&config.options().unwrap().shape);
