@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use skein::machine::{Call, Frozen, Reply, Service, Shares, Timestamp};
 use skein::mu::{Fabric, MemoryServer, Mu, MuConfig, MuError, Role};
+use skein::runtime::tls::{Authority, Files, Validity};
 
 #[path = "../../runtime/tests/ports/mod.rs"]
 mod ports;
@@ -52,16 +53,24 @@ struct Cluster {
     replicas: Vec<Option<Mu>>,
     /// The numbers of all requests that were answered.
     said: Vec<u64>,
+    has_papers: bool,
 }
 
 impl Cluster {
     fn new(name: &str) -> Cluster {
+        Cluster::start(name, false)
+    }
+
+    fn start(name: &str, has_papers: bool) -> Cluster {
         let folder = std::env::temp_dir().join(format!("skein-mu-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir(&folder).unwrap();
         let addresses = ports::some::<3>().to_vec();
         let (memories, replicas, said) = (Vec::new(), Vec::new(), Vec::new());
-        let mut cluster = Cluster { folder, addresses, memories, replicas, said };
+        let mut cluster = Cluster { folder, addresses, memories, replicas, said, has_papers };
+        if has_papers {
+            cluster.make_papers();
+        }
         for nth in 0..3 {
             let memory = cluster.serve(nth, None).unwrap();
             cluster.memories.push(Some(memory));
@@ -77,7 +86,28 @@ impl Cluster {
         let data = self.folder.join(format!("{what}-{replica}"));
         let mut config = MuConfig::network("test", replica, self.addresses.clone(), data);
         (config.slots, config.longest, config.window) = (16, 64, 4);
+        if self.has_papers
+            && let Fabric::Network(network) = &mut config.fabric
+        {
+            network.tls = Some(self.papers(replica));
+        }
         config
+    }
+
+    fn papers(&self, replica: usize) -> Files {
+        let file = |kind: &str| self.folder.join(format!("replica-{replica}.{kind}"));
+        Files { ca: self.folder.join("ca.pem"), cert: file("pem"), key: file("key") }
+    }
+
+    fn make_papers(&self) {
+        let authority = Authority::new("test", Validity::days(1)).unwrap();
+        for replica in 0..3 {
+            let issued = authority.node(&format!("replica-{replica}"), Validity::days(1)).unwrap();
+            let files = self.papers(replica);
+            std::fs::write(files.ca, &authority.issued().cert).unwrap();
+            std::fs::write(files.cert, issued.cert).unwrap();
+            std::fs::write(files.key, issued.key).unwrap();
+        }
     }
 
     fn serve(&self, replica: usize, rejoin: Option<u32>) -> Result<MemoryServer, MuError> {
@@ -269,6 +299,33 @@ fn who_was_told_another_shape_is_refused() {
     }
     let error = other.propose(b"x").unwrap_err();
     assert!(error.is_certain(), "{error}");
+}
+
+#[test]
+fn replicas_know_each_other_by_certificates() {
+    let mut cluster = Cluster::start("papers", true);
+    (0..3).for_each(|_| cluster.propose());
+    cluster.until_level();
+    // With the papers of another replica it is nobody, and without any, too.
+    cluster.replicas[2] = None;
+    for papers in [Some(cluster.papers(1)), None] {
+        let mut config = cluster.config(2, "replica");
+        if let Fabric::Network(network) = &mut config.fabric {
+            network.tls = papers.clone();
+        }
+        let opened = Mu::open(&config, Box::new(Diary::default()));
+        let Ok(mut other) = opened else {
+            assert!(papers.is_some(), "without any it cannot know that it needs some");
+            continue;
+        };
+        let begin = Instant::now();
+        while begin.elapsed() < Duration::from_secs(1) {
+            other.poll();
+            assert!(!other.is_well());
+        }
+    }
+    cluster.replicas[2] = Some(cluster.open(2).unwrap());
+    cluster.until_level();
 }
 
 #[test]
