@@ -150,8 +150,10 @@ fn whoever_has_caught_up_by_itself_is_not_behind() {
     table.pass(2, &[0, 1]);
     // Whoever is asked for a state does not look at anything.
     while !table.is_behind(2) {
-        table.tick(0);
-        table.tick(1);
+        for me in [0, 1] {
+            table.look(me);
+            table.tick(me);
+        }
         table.pass(1, &[2]);
     }
     table.release(0, &[2]);
