@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
     shared("mu-applies-twice", Mutant::MuAppliesTwice, 200),
     shared("mu-recycles-too-early", Mutant::MuRecyclesTooEarly, 0),
     shared("mu-adopts-any", Mutant::MuAdoptsAny, 50),
-    network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 250),
+    network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 400),
     shared("mu-applies-undecided", Mutant::MuAppliesUndecided, 0),
 ];
 
