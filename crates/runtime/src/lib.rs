@@ -2,7 +2,8 @@
 //!
 //! The same machines as in simulation, driven by real time, sockets and
 //! files. A [`replica`] lives on one thread with its links, its log and its
-//! machine: no lock stands on the way of a message. [`files`] is the file
+//! machine: no lock stands on the way of a message; one that has no thread is
+//! [`driven`] by its owner's. [`files`] is the file
 //! system behind a small trait, [`data`] the directory that belongs to one
 //! replica, [`wal`] the log in which it keeps what it must not forget.
 //! [`streams`] serves those who speak a protocol that is not ours. [`shm`] is
@@ -19,6 +20,8 @@ pub mod clock;
 pub mod cores;
 pub mod data;
 pub mod datagrams;
+pub mod distance;
+pub mod driven;
 pub mod files;
 pub mod frame;
 pub mod front;
@@ -35,8 +38,6 @@ pub mod wal;
 mod alarms;
 mod conn;
 mod connections;
-pub mod distance;
-pub mod driven;
 mod failure;
 mod handle;
 mod identity;

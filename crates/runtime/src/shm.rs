@@ -239,7 +239,7 @@ struct Entry {
     /// The list that the thread had before.
     former: (usize, usize),
     /// The system reads this when the thread dies.
-    list: Box<RobustList>,
+    _list: Box<RobustList>,
     _not_for_other_threads: PhantomData<*mut ()>,
 }
 
@@ -268,13 +268,13 @@ impl Entry {
         let word = ptr::from_ref(&memory.memory.mapping.words()[word]).addr();
         let mut list = Box::new(RobustList { next: 0, offset: 0, pending: word });
         list.next = ptr::from_ref(&*list).addr();
-        let entry = Entry { former, list, _not_for_other_threads: PhantomData };
-        entry.set(ptr::from_ref(&*entry.list).addr(), size_of::<RobustList>())?;
-        Ok(entry)
+        Entry::name(list.next, size_of::<RobustList>())?;
+        Ok(Entry { former, _list: list, _not_for_other_threads: PhantomData })
     }
 
+    /// Names this thread's list to the system.
     #[allow(unsafe_code)]
-    fn set(&self, list: usize, length: usize) -> io::Result<()> {
+    fn name(list: usize, length: usize) -> io::Result<()> {
         // SAFETY: the system notes the address and reads what is there when this thread dies. It is either a list that
         // stays where it is until `drop` has named another, on this thread, for an entry is not sent to others; or the
         // one that the C library had named. The one word that the system may change then is an atomic of a memory that
@@ -286,7 +286,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
-        let restored = self.set(self.former.0, self.former.1);
+        let restored = Entry::name(self.former.0, self.former.1);
         assert!(restored.is_ok(), "a list that was there can be named again: {restored:?}");
     }
 }

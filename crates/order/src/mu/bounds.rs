@@ -11,7 +11,7 @@ use skein_machine::ProcessId;
 use super::memory::{Grant, Stretch};
 use super::registers::Registers;
 use super::replica::Replica;
-use super::shape::{MAX_PIECE, Shape};
+use super::shape::Shape;
 use super::slot::Slot;
 use super::verb::{Message, Outcome, Verb};
 
@@ -76,7 +76,7 @@ impl Replica {
             // Nothing was granted before the first grant.
             Outcome::Home(home) => home.grant.generation == 0 || is_grant(shape, &home.grant),
             Outcome::Slots(stretch) => is_stretch(shape, stretch),
-            Outcome::Piece(piece) => piece.bytes.len() <= shape.piece_bytes.min(MAX_PIECE),
+            Outcome::Piece(piece) => piece.bytes.len() <= shape.piece_bytes,
             Outcome::Survey(survey) => survey
                 .places
                 .iter()
@@ -123,9 +123,10 @@ mod tests {
     use alloc::vec::Vec;
 
     use bytes::Bytes;
-    use skein_machine::{Machine, Out, Random, Time};
+    use skein_machine::{Effect, Machine, Out, Random, Time};
 
     use super::super::memory::Piece;
+    use super::super::options::{Options, Pace};
     use super::super::process::Mu;
     use super::*;
     use crate::Planted;
@@ -186,6 +187,10 @@ mod tests {
         let mut random = Random::new(1);
         let (mut asked, mut refused) = (0, 0);
         let mut memory = Mu::Memory(Registers::new(1, SHAPE, true, None, Planted::NONE).into());
+        let options = Options { me: 0, shape: SHAPE, window: 4, queue: 8, pace: Pace::NETWORK };
+        let replica = Replica::new(options, Planted::NONE);
+        let mut out = Out::new();
+        let mut answers = 0;
         for _ in 0..20_000 {
             let (from, message) = (ProcessId(random.below(4) as u16), Message::Do(any_verb(&mut random)));
             if memory.may_say(from, &message).is_err() {
@@ -193,9 +198,14 @@ mod tests {
                 continue;
             }
             asked += 1;
-            memory.on_message(Time::ZERO, from, message, &mut Out::new());
+            memory.on_message(Time::ZERO, from, message, &mut out);
+            for effect in out.drain() {
+                let Effect::Send(_, answer) = effect else { panic!("a memory only answers, and wants {effect:?}") };
+                assert_eq!(replica.may_say(ProcessId(4), &answer), Ok(()), "{answer:?}");
+                answers += 1;
+            }
         }
-        assert!(asked > 3_000 && refused > 3_000, "{asked} and {refused}");
+        assert!(asked > 3_000 && refused > 3_000 && answers > 2_000, "{asked}, {refused} and {answers}");
     }
 
     #[test]
