@@ -6,7 +6,9 @@
 //! must not be is written down and never stops a schedule: a log on which two
 //! do not agree, a request applied twice, states that differ in the end.
 
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
@@ -37,7 +39,7 @@ pub(crate) struct Table {
     window: u64,
     planted: Planted,
     processors: Vec<Option<Processor>>,
-    memories: Vec<Box<[AtomicU64]>>,
+    memories: Vec<Arc<[AtomicU64]>>,
     /// What a processor has asked of a memory and was not done.
     asked: BTreeMap<(u8, u8), VecDeque<Verb>>,
     /// What came of it and was not heard.
@@ -56,7 +58,7 @@ impl Table {
     /// Memories of a cluster that begins, and nobody alive.
     pub(crate) fn new(replicas: usize, slots: usize, window: u64, planted: Planted) -> Table {
         let shape = Shape { replicas, slots, value_bytes: 64, piece_bytes: 1 << 15 };
-        let memories: Vec<Box<[AtomicU64]>> = (0..replicas).map(|_| empty(&shape)).collect();
+        let memories: Vec<Arc<[AtomicU64]>> = (0..replicas).map(|_| empty(&shape)).collect();
         for words in &memories {
             Memory::new(&words[..], &shape, planted).begin();
         }
@@ -148,10 +150,10 @@ impl Table {
     }
 
     /// A user proposes. Answers by which token it hears of it.
-    pub(crate) fn propose(&mut self, me: u8, request: &'static str) -> u64 {
+    pub(crate) fn propose(&mut self, me: u8, request: impl Into<Bytes>) -> u64 {
         let token = self.next_token;
         self.next_token += 1;
-        let request = Bytes::from_static(request.as_bytes());
+        let request = request.into();
         self.turn(me, |machine, out| machine.on_command(Command::Propose { token, request }, out));
         self.flow();
         token
@@ -231,6 +233,41 @@ impl Table {
         let verb = self.asked.get(&(me, memory)).and_then(VecDeque::front).expect("something was asked");
         let torn = Torn { words: &self.memories[usize::from(memory)], left: AtomicU64::new(stores) };
         verb.perform(&Memory::new(&torn, &self.shape, self.planted), usize::from(me), &mut BytesMut::new());
+    }
+
+    /// A processor does all that it has asked, in one turn and with one fence, as one that shares memory with the others
+    /// does. Before the access to a memory of this number it stands still, for as long as `meanwhile` takes. Answers how
+    /// many accesses it took.
+    pub(crate) fn stall(&mut self, me: u8, access: usize, meanwhile: impl FnOnce(&mut Table)) -> usize {
+        let mut verbs = Vec::new();
+        for memory in (0..self.shape.replicas as u8).cycle() {
+            let next = self.asked.get_mut(&(me, memory)).and_then(VecDeque::pop_front);
+            verbs.extend(next.map(|verb| (memory, verb)));
+            if !(0..self.shape.replicas as u8).any(|memory| self.asks(me, memory)) {
+                break;
+            }
+        }
+        let (shape, planted, memories) = (self.shape, self.planted, self.memories.clone());
+        let left = Cell::new(access);
+        let meanwhile = RefCell::new(Some(|| meanwhile(self)));
+        let halting =
+            |memory: u8| Halting { words: &memories[usize::from(memory)], left: &left, meanwhile: &meanwhile };
+        let mut heard = Vec::new();
+        for (memory, verb) in &verbs {
+            let words = halting(*memory);
+            let there = Memory::new(&words, &shape, planted);
+            let outcome = verb.perform(&there, usize::from(me), &mut BytesMut::new());
+            heard.extend(outcome.map(|outcome| (*memory, outcome)));
+        }
+        Memory::new(&halting(me), &shape, planted).fence();
+        for (memory, verb) in &verbs {
+            let outcome = verb.outcome(&Memory::new(&halting(*memory), &shape, planted));
+            heard.extend(outcome.map(|outcome| (*memory, outcome)));
+        }
+        for (memory, outcome) in heard {
+            self.told.entry((me, memory)).or_default().push_back(outcome);
+        }
+        access.wrapping_sub(left.get())
     }
 
     /// A processor hears of the first outcome of this kind. Whether there was one.
@@ -409,7 +446,7 @@ impl Table {
     }
 }
 
-fn empty(shape: &Shape) -> Box<[AtomicU64]> {
+fn empty(shape: &Shape) -> Arc<[AtomicU64]> {
     (0..shape.words()).map(|_| AtomicU64::new(0)).collect()
 }
 
@@ -438,5 +475,43 @@ impl Words for Torn<'_> {
 
     fn full(&self) {
         fence(Ordering::SeqCst);
+    }
+}
+
+/// Memory that somebody accesses who stands still before one access.
+struct Halting<'a, F> {
+    words: &'a [AtomicU64],
+    left: &'a Cell<usize>,
+    meanwhile: &'a RefCell<Option<F>>,
+}
+
+impl<F: FnOnce()> Halting<'_, F> {
+    fn step(&self) {
+        if self.left.get() == 0
+            && let Some(meanwhile) = self.meanwhile.take()
+        {
+            meanwhile();
+        }
+        self.left.set(self.left.get().wrapping_sub(1));
+    }
+}
+
+impl<F: FnOnce()> Words for Halting<'_, F> {
+    fn load(&self, at: usize) -> u64 {
+        self.step();
+        self.words.load(at)
+    }
+
+    fn store(&self, at: usize, value: u64) {
+        self.step();
+        self.words.store(at, value);
+    }
+
+    fn acquire(&self) {}
+
+    fn release(&self) {}
+
+    fn full(&self) {
+        self.step();
     }
 }
