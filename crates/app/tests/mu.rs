@@ -1,12 +1,15 @@
 //! Mu over a network: servers hold the memories, and replicas come and go. All
 //! replicas are polled by one thread, so whoever is not polled stands still.
 
+use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use rustix::process::{Pid, Signal, kill_process};
 use skein::machine::{Call, Frozen, Reply, Service, Shares, Timestamp};
 use skein::mu::{Fabric, MemoryServer, Mu, MuConfig, MuError, Role};
 use skein::runtime::tls::{Authority, Files, Validity};
@@ -326,6 +329,85 @@ fn replicas_know_each_other_by_certificates() {
     }
     cluster.replicas[2] = Some(cluster.open(2).unwrap());
     cluster.until_level();
+}
+
+/// A memory that is served by a process, and what that writes into its diary.
+struct Process(Child, Lines<BufReader<ChildStderr>>);
+
+impl Process {
+    fn start(cluster: &Cluster, memory: usize) -> Process {
+        let config = cluster.config(memory, "memory");
+        let Fabric::Network(network) = &config.fabric else { unreachable!("it is one") };
+        let addresses: Vec<String> = network.memories.iter().map(SocketAddr::to_string).collect();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_skein"));
+        command.args(["memory", "--name", &config.name, "--replica", &memory.to_string()]);
+        command.args(["--memories", &addresses.join(","), "--slots", "16", "--longest", "64"]);
+        let Files { ca, cert, key } = cluster.papers(memory);
+        for (option, path) in [("--data", &network.data), ("--ca", &ca), ("--cert", &cert), ("--key", &key)] {
+            command.arg(option).arg(path);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let mut diary = BufReader::new(child.stderr.take().unwrap()).lines();
+        if said != format!("the memory of replica {memory} is ready at {}\n", addresses[memory]) {
+            let why: Vec<String> = diary.by_ref().map(Result::unwrap).collect();
+            panic!("{said}{why:#?}");
+        }
+        Process(child, diary)
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.0), signal).unwrap();
+    }
+
+    /// Reads its diary as far as a line about this.
+    fn says(&mut self, what: &str) -> bool {
+        self.1.by_ref().any(|line| line.unwrap().contains(what))
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_process_serves_a_memory() {
+    let mut cluster = Cluster::start("processes", true);
+    cluster.propose();
+    let mut processes: Vec<Process> = (0..3)
+        .map(|memory| {
+            cluster.lose(memory);
+            let process = Process::start(&cluster, memory);
+            cluster.until_level();
+            cluster.propose();
+            process
+        })
+        .collect();
+
+    processes[0].signal(Signal::KILL);
+    cluster.lose(0);
+    processes[0] = Process::start(&cluster, 0);
+    cluster.until_level();
+    cluster.propose();
+
+    assert!(processes[1].says("the own certificate ends soon"));
+    processes[1].signal(Signal::HUP);
+    assert!(processes[1].says("certificates are read again"));
+    assert!(processes[1].says("the own certificate ends soon"));
+    std::fs::copy(cluster.papers(2).key, cluster.papers(1).key).unwrap();
+    processes[1].signal(Signal::HUP);
+    assert!(processes[1].says("the certificates that were read before stay in force"));
+    cluster.until_level();
+    cluster.propose();
+
+    for process in &mut processes {
+        process.signal(Signal::TERM);
+        assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `skein memory`: the memory of one replica of Mu, for processes on other
 //! hosts, until it is told to stop.
 
+use std::cell::RefCell;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use skein_runtime::tls::Files;
 
+use super::reminder::Reminder;
 use super::{Mistake, Verdict, output};
 use crate::diary;
 use crate::mu::{Fabric, MemoryServer, MuConfig, Network};
@@ -24,7 +26,7 @@ use crate::supervisor::Supervisor;
 The processes that use it say `MuConfig::network(\"prices\", ...)`, with the same memories,
 slots and longest request. What it holds is gone with it: whoever leads tells the next one
 everything again, and until then a majority of the other memories must be there.
-The certificate of replica 1 is made out to `replica-1`.
+The certificate of replica 1 is made out to `replica-1`; SIGHUP makes it read certificates again.
 Exit codes: 0 it was asked to stop, 2 anything else.")]
 pub(crate) struct Arguments {
     /// What the cluster is called.
@@ -67,13 +69,26 @@ pub(crate) struct Arguments {
 
 pub(crate) fn command(arguments: &Arguments) -> Verdict {
     diary::begin(Some(diary::USUAL)).map_err(Mistake)?;
-    let stop = Stop::listen().map_err(Mistake)?;
+    let stop = Stop::listen_to_hangups_too().map_err(Mistake)?;
     let supervisor = Supervisor::of_environment();
     let listen = arguments.listen.as_deref().map(address).transpose()?;
-    let server = MemoryServer::open(&config(arguments)?, listen).map_err(|error| Mistake(error.to_string()))?;
+    let mut server = MemoryServer::open(&config(arguments)?, listen).map_err(|error| Mistake(error.to_string()))?;
     output::line(format_args!("the memory of replica {} is ready at {}", arguments.replica, server.address()));
     supervisor.ready();
-    stop.wait(|| server.has_ended());
+    let reminder = RefCell::new(Reminder::default());
+    let is_over = |server: &MemoryServer| {
+        reminder.borrow_mut().look(|notice| server.expires_within(notice));
+        server.has_ended()
+    };
+    stop.wait_with(&mut server, is_over, |server| {
+        supervisor.reloading();
+        match server.reload() {
+            Ok(()) => tracing::info!("certificates are read again; new connections use them"),
+            Err(error) => tracing::error!(%error, "the certificates that were read before stay in force"),
+        }
+        *reminder.borrow_mut() = Reminder::default();
+        supervisor.ready();
+    });
     supervisor.stopping();
     server.stop().map_err(|error| Mistake(error.to_string()))?;
     Ok(true)

@@ -17,6 +17,7 @@ mod memory;
 mod mu_seeds;
 pub(crate) mod node;
 pub(crate) mod output;
+mod reminder;
 mod run;
 mod search;
 mod searched;

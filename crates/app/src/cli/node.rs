@@ -1,13 +1,14 @@
 //! `skein node`: one node of a cluster, until it is told to stop.
 
+use std::cell::RefCell;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use skein_runtime::tls::Tls;
 
+use super::reminder::Reminder;
 use super::{Mistake, Verdict, output};
 use crate::config::Config;
 use crate::config::layers::Flags;
@@ -16,12 +17,6 @@ use crate::node::Node;
 use crate::signals::Stop;
 use crate::supervisor::Supervisor;
 use crate::torture::leash;
-
-/// A certificate that ends sooner is spoken of,
-const NOTICE: Duration = Duration::from_secs(14 * 86400);
-
-/// so often.
-const REMIND: Duration = Duration::from_secs(86400);
 
 #[derive(Args)]
 #[command(after_help = "Example:
@@ -75,17 +70,15 @@ fn live(arguments: &Arguments, config: &Config) -> Verdict {
     let mut node = Node::start_on(&ground, config, name, arguments.busy_poll, arguments.rejoin).map_err(Mistake)?;
     output::line(format_args!("node {name} is ready at {}", node.address()));
     supervisor.ready();
-    let mut reminded: Option<Instant> = None;
+    let reminder = RefCell::new(Reminder::default());
     let is_over = |node: &Node| {
-        if reminded.is_none_or(|at| at.elapsed() > REMIND) {
-            reminded = Some(Instant::now());
-            remind(node.tls());
-        }
+        reminder.borrow_mut().look(|notice| node.tls()?.expires_within(notice));
         node.has_stopped() || node.is_empty()
     };
     stop.wait_with(&mut node, is_over, |node| {
         supervisor.reloading();
         reload(arguments, node);
+        *reminder.borrow_mut() = Reminder::default();
         supervisor.ready();
     });
     supervisor.stopping();
@@ -115,17 +108,8 @@ fn reload(arguments: &Arguments, node: &mut Node) {
         None => {}
         Some(Ok(())) => {
             tracing::info!("certificates are read again; new connections use them");
-            remind(node.tls());
         }
         Some(Err(error)) => tracing::error!(%error, "the certificates that were read before stay in force"),
-    }
-}
-
-/// A certificate that ends stops a cluster, one link after the other.
-fn remind(tls: Option<&Tls>) {
-    if let Some(left) = tls.and_then(|tls| tls.expires_within(NOTICE)) {
-        let hours = left.as_secs() / 3600;
-        tracing::warn!(hours, "the certificate of this node ends soon: make a new one, then send SIGHUP");
     }
 }
 

@@ -104,13 +104,7 @@ impl MuConfig {
 
     /// What the processor is told, if all of it can be.
     pub(super) fn options(&self) -> Result<Options, MuError> {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if self.name.is_empty() || self.name.len() > MAX_NAME || !self.name.chars().all(is_plain) {
-            return Err(MuError::Name { name: self.name.clone(), longest: MAX_NAME });
-        }
-        if self.longest == 0 || self.longest > MAX_VALUE - REQUEST_HEAD {
-            return Err(MuError::Longest { bytes: self.longest, most: MAX_VALUE - REQUEST_HEAD });
-        }
+        let shape = self.checked_shape()?;
         if !(1..=MAX_QUEUE).contains(&self.queue) {
             return Err(MuError::Queue { requests: self.queue, most: MAX_QUEUE });
         }
@@ -118,6 +112,19 @@ impl MuConfig {
         let widest = MAX_WINDOW.min(self.slots as u64 / 2);
         if !(1..=widest).contains(&self.window) {
             return Err(MuError::Window { slots: self.window, most: widest });
+        }
+        let me = self.replica as u8;
+        Ok(Options { me, shape, window: self.window, queue: self.queue, pace: self.pace.clone() })
+    }
+
+    /// The measures of all memories, if whatever they are told can be.
+    pub(super) fn checked_shape(&self) -> Result<Shape, MuError> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if self.name.is_empty() || self.name.len() > MAX_NAME || !self.name.chars().all(is_plain) {
+            return Err(MuError::Name { name: self.name.clone(), longest: MAX_NAME });
+        }
+        if self.longest == 0 || self.longest > MAX_VALUE - REQUEST_HEAD {
+            return Err(MuError::Longest { bytes: self.longest, most: MAX_VALUE - REQUEST_HEAD });
         }
         let shape = self.shape();
         shape.check().map_err(MuError::Shape)?;
@@ -129,8 +136,7 @@ impl MuConfig {
         {
             return Err(MuError::Memories { count: network.memories.len(), replicas: self.replicas });
         }
-        let me = self.replica as u8;
-        Ok(Options { me, shape, window: self.window, queue: self.queue, pace: self.pace.clone() })
+        Ok(shape)
     }
 
     /// The measures of all memories.

@@ -90,6 +90,14 @@ impl Drive {
         }
     }
 
+    /// Reads its certificates again, if it has any.
+    pub(super) fn reload(&self) -> Result<(), MuError> {
+        match self {
+            Drive::Near(_) => Ok(()),
+            Drive::Far(far, _) => far.reload(),
+        }
+    }
+
     /// Why it goes on no more, if it does not.
     #[inline]
     pub(super) fn failure(&self) -> Option<MuError> {

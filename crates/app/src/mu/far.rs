@@ -31,6 +31,7 @@ use super::{MuConfig, MuError};
 /// A processor and its links to memories.
 pub(super) struct Far {
     driven: Driven<Mu, Heard>,
+    tls: Option<Tls>,
     /// Why it goes on no more.
     failure: Option<String>,
 }
@@ -45,9 +46,10 @@ impl Far {
         user: &mut impl User,
     ) -> Result<Far, MuError> {
         let make = move |_| Mu::Replica(Box::new(Replica::new(options, Planted::NONE)));
-        let (replica, _) = open(config, network, Side::Processor, make)?;
+        let tls = tls(config, network)?;
+        let (replica, _) = open(config, network, Side::Processor, tls.clone(), make)?;
         let driven = replica.start(seed).map_err(|failure| MuError::Network(failure.to_string()))?;
-        let mut far = Far { driven, failure: None };
+        let mut far = Far { driven, tls, failure: None };
         far.turn(Duration::ZERO, user);
         Ok(far)
     }
@@ -84,6 +86,11 @@ impl Far {
             }
             longest = Duration::ZERO;
         }
+    }
+
+    /// Reads its certificates again, for links to come.
+    pub(super) fn reload(&self) -> Result<(), MuError> {
+        reload(self.tls.as_ref())
     }
 
     /// The processor, to look at.
@@ -128,6 +135,7 @@ pub(super) fn open(
     config: &MuConfig,
     network: &Network,
     side: Side,
+    tls: Option<Tls>,
     make: impl FnOnce(Boot) -> Mu,
 ) -> Result<(replica::Replica<Mu, Heard>, Handle<Infallible>), MuError> {
     let replicas = config.replicas;
@@ -152,7 +160,7 @@ pub(super) fn open(
         clock: HardwareClock::default(),
         storage: Storage::Memory,
         begin,
-        tls: tls(config, network)?,
+        tls,
         notes: None,
         speaks: VERSION,
         busy_poll: false,
@@ -178,4 +186,9 @@ pub(super) fn tls(config: &MuConfig, network: &Network) -> Result<Option<Tls>, M
     let homes = (0..2 * config.replicas).map(|nth| (ProcessId(nth as u16), name(nth % config.replicas))).collect();
     let open = |files| Tls::open(files, Some(&name(config.replica)), &homes);
     network.tls.clone().map(open).transpose().map_err(|error| MuError::Network(error.to_string()))
+}
+
+/// Reads certificates again. What is wrong with them is said, and changes nothing.
+pub(super) fn reload(tls: Option<&Tls>) -> Result<(), MuError> {
+    tls.map_or(Ok(()), Tls::reload).map_err(|error| MuError::Network(error.to_string()))
 }

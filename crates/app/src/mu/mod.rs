@@ -194,6 +194,11 @@ impl Mu {
         self.drive.command(Command::Retire, &mut self.desk);
     }
 
+    /// Reads its certificates again: new connections use them. If anything is wrong with them, all stays as it was.
+    pub fn reload(&self) -> Result<(), MuError> {
+        self.drive.reload()
+    }
+
     /// A question to the service as it is here, which may be behind.
     pub fn service(&self) -> &dyn Service {
         self.desk.service()

@@ -9,6 +9,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use skein_machine::Boot;
 use skein_machine::wire::VERSION;
@@ -16,6 +17,7 @@ use skein_order::Planted;
 use skein_order::mu::{Mu, Registers};
 use skein_runtime::listener::{Listener, takes_up_to};
 use skein_runtime::replica::{Failure, Handle};
+use skein_runtime::tls::Tls;
 
 use super::config::Fabric;
 use super::far::{self, Side};
@@ -25,6 +27,7 @@ use super::{MuConfig, MuError};
 pub struct MemoryServer {
     address: SocketAddr,
     handle: Handle<Infallible>,
+    tls: Option<Tls>,
     thread: Option<JoinHandle<Result<(), Failure>>>,
     /// Nobody comes in any more once it is dropped.
     _listener: Listener,
@@ -35,7 +38,7 @@ impl MemoryServer {
     /// `listen`, where that is not an address of this host. [`Network::data`](super::Network::data) is a directory of
     /// the memory's own.
     pub fn open(config: &MuConfig, listen: Option<SocketAddr>) -> Result<MemoryServer, MuError> {
-        let shape = config.options()?.shape;
+        let shape = config.checked_shape()?;
         let Fabric::Network(network) = &config.fabric else { return Err(MuError::NoNetwork) };
         let address = listen.unwrap_or(network.memories[config.replica]);
         if network.tls.is_none() && !network.insecure && !address.ip().is_loopback() {
@@ -46,21 +49,32 @@ impl MemoryServer {
             let is_first = boot == Boot::First;
             Mu::Memory(Box::new(Registers::new(owner, shape, is_first, None, Planted::NONE)))
         };
-        let (replica, handle) = far::open(config, network, Side::Memory, make)?;
+        let tls = far::tls(config, network)?;
+        let (replica, handle) = far::open(config, network, Side::Memory, tls.clone(), make)?;
         let me = far::process(Side::Memory, config.replica, config.replicas);
         let doors = [(me, takes_up_to(0, handle.clone()))].into();
-        let listener = Listener::open(address, config.cluster(), VERSION, doors, far::tls(config, network)?)
+        let listener = Listener::open(address, config.cluster(), VERSION, doors, tls.clone())
             .map_err(|error| MuError::Network(format!("cannot listen at {address}: {error}")))?;
         let seed = crate::draw().map_err(MuError::NoChance)?;
         let name = format!("memory {}", config.replica);
         let thread = std::thread::Builder::new().name(name).spawn(move || replica.run(seed));
         let thread = thread.map_err(|error| MuError::Network(format!("there is no thread for a memory: {error}")))?;
-        Ok(MemoryServer { address: listener.address(), handle, thread: Some(thread), _listener: listener })
+        Ok(MemoryServer { address: listener.address(), handle, tls, thread: Some(thread), _listener: listener })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Reads its certificates again: new connections use them. If anything is wrong with them, all stays as it was.
+    pub fn reload(&self) -> Result<(), MuError> {
+        far::reload(self.tls.as_ref())
+    }
+
+    /// How long its certificate is valid, if that is less than `notice`.
+    pub fn expires_within(&self, notice: Duration) -> Option<Duration> {
+        self.tls.as_ref()?.expires_within(notice)
     }
 
     /// Whether it has ended by itself.

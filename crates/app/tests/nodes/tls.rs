@@ -64,7 +64,7 @@ fn a_cluster_by_tls_lives_through_kills_and_new_certificates() {
     assert!(place.says(&["config", "check"]).contains("node b: papers/b.pem is sound, for 2 days"));
     for node in ["a", "b", "c"] {
         place.reload(node, "certificates are read again");
-        place.wait_for(node, "the certificate of this node ends soon", 1);
+        place.wait_for(node, "the own certificate ends soon", 1);
     }
     assert!(place.multicast("four").contains(" at "));
     place.kill("b");
