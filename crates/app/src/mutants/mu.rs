@@ -23,13 +23,13 @@ const SEEDS: u64 = 200;
 /// Every bug of Mu that random weather shows. For the others there are schedules among the tests of the protocol.
 pub(super) const ROWS: &[Row] = &[
     shared("mu-trusts-the-write", Mutant::MuTrustsTheWrite, 0),
-    shared("mu-copies-too-early", Mutant::MuCopiesTooEarly, 0),
+    shared("mu-copies-too-early", Mutant::MuCopiesTooEarly, 1750),
     shared("mu-omits-prepare", Mutant::MuOmitsPrepare, 0),
     shared("mu-decides-by-a-minority", Mutant::MuDecidesByAMinority, 0),
-    shared("mu-reports-what-was-replaced", Mutant::MuReportsWhatWasReplaced, 80),
-    shared("mu-applies-twice", Mutant::MuAppliesTwice, 200),
+    shared("mu-reports-what-was-replaced", Mutant::MuReportsWhatWasReplaced, 0),
+    shared("mu-applies-twice", Mutant::MuAppliesTwice, 0),
     shared("mu-recycles-too-early", Mutant::MuRecyclesTooEarly, 0),
-    shared("mu-adopts-any", Mutant::MuAdoptsAny, 50),
+    shared("mu-adopts-any", Mutant::MuAdoptsAny, 0),
     network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 400),
     shared("mu-applies-undecided", Mutant::MuAppliesUndecided, 0),
 ];

@@ -53,8 +53,9 @@ enum Stage {
     Done,
 }
 
-/// How many of the words of a verb are stored first at most: a slot has hardly more.
-const MOST_TORN: u64 = 24;
+/// How many words a verb stores that changes more than one and is not the copy of a log: a slot has hardly more, and of
+/// a piece it is the beginning.
+const MOST_STORES: u64 = 24;
 
 impl Registers {
     /// A replica's memory: an empty one of a cluster that begins, or one that was lost and is made anew.
@@ -160,14 +161,17 @@ impl Registers {
     }
 
     fn step(&mut self, from: ProcessId, out: &mut Out<Mu>) {
-        let tears = self.random.chance(0.5);
-        let count = self.random.below(MOST_TORN);
+        let Some((verb, _)) = self.queues.get(&from).and_then(VecDeque::front) else { return };
+        let most = most_stores(verb, &self.shape);
+        // What owners do is never in the way of a leader's writes, so it is torn to see what is left by one that dies.
+        let tears = most > 0 && self.random.chance(if verb.is_write() { 0.5 } else { 0.1 });
+        let stores = self.random.below(most.max(1));
         let Some((verb, stage)) = self.queues.get_mut(&from).and_then(VecDeque::front_mut) else { return };
         let memory = Memory::new(&self.words[..], &self.shape, self.planted);
         let me = usize::from(from.0);
         let outcome = match stage {
-            Stage::New if tears && verb.is_write() => {
-                let torn = Torn { words: &self.words, left: Cell::new(count) };
+            Stage::New if tears => {
+                let torn = Torn { words: &self.words, left: Cell::new(stores) };
                 verb.perform(&Memory::new(&torn, &self.shape, self.planted), me, &mut self.room);
                 *stage = Stage::Torn;
                 None
@@ -206,6 +210,16 @@ impl Registers {
             queue.truncate(left);
         }
         self.unsaid.retain(|_, (to, _)| *to != peer);
+    }
+}
+
+/// How many words a verb stores at most: none if it is done all at once.
+fn most_stores(verb: &Verb, shape: &Shape) -> u64 {
+    match verb {
+        Verb::Copy { .. } => (shape.words() / shape.places()) as u64,
+        Verb::Advance { .. } | Verb::Publish { .. } | Verb::Live { .. } | Verb::Tell { .. } => MOST_STORES,
+        _ if verb.is_write() => MOST_STORES,
+        _ => 0,
     }
 }
 
