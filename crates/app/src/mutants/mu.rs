@@ -30,7 +30,7 @@ pub(super) const ROWS: &[Row] = &[
     shared("mu-applies-twice", Mutant::MuAppliesTwice, 0),
     shared("mu-recycles-too-early", Mutant::MuRecyclesTooEarly, 0),
     shared("mu-adopts-any", Mutant::MuAdoptsAny, 0),
-    network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 400),
+    network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 0),
     shared("mu-applies-undecided", Mutant::MuAppliesUndecided, 0),
 ];
 
