@@ -31,6 +31,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// So many may be about to say it. For the next one, the one that has said nothing longest has to go.
 const MOST_STRANGERS: usize = 512;
 
+/// So many may wait at the door while whoever lets them in is busy. Whom the system cannot keep waiting is not told:
+/// their calls are lost, and they call again after a second. What one asks for without saying is 128.
+const QUEUE: i32 = 4096;
+
 /// So many connections are accepted before the others at the door are listened to again.
 const ACCEPTS_A_TURN: usize = 64;
 
@@ -106,6 +110,14 @@ pub fn takes_up_to<C: Send + 'static>(most_clients: usize, handle: Handle<C>) ->
     })
 }
 
+/// Listens where a crowd may come at once.
+pub(crate) fn listen_at(address: SocketAddr) -> io::Result<TcpListener> {
+    let door = TcpListener::bind(address)?;
+    // It listens already. To say so again changes how many may wait.
+    rustix::net::listen(&door, QUEUE)?;
+    Ok(door)
+}
+
 /// Whether few descriptors are left after this one. The lowest that is free is given out first, so its number tells.
 pub(crate) fn is_short_of_descriptors(stream: &impl AsRawFd, spare: u64) -> bool {
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -122,7 +134,7 @@ impl Listener {
         replicas: BTreeMap<ProcessId, Takes>,
         tls: Option<Tls>,
     ) -> io::Result<Listener> {
-        let mut door = TcpListener::bind(address)?;
+        let mut door = listen_at(address)?;
         let address = door.local_addr()?;
         let poll = Poll::new()?;
         poll.registry().register(&mut door, DOOR, Interest::READABLE)?;
@@ -279,4 +291,23 @@ impl Porter {
 /// A handshake also waits for its turn to write.
 fn interest(is_tls: bool) -> Interest {
     if is_tls { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_crowd_may_wait_while_nobody_lets_it_in() {
+        let door = listen_at("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = door.local_addr().unwrap();
+        let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap().trim().parse().unwrap();
+        // With all the descriptors that a system is sure to give.
+        let crowd = usize::min(400, allowed);
+        let connect = |_| TcpStream::connect_timeout(&address, Duration::from_millis(900)).unwrap();
+        let waiting: Vec<TcpStream> = (0..crowd).map(connect).collect();
+        assert_eq!(waiting.len(), crowd);
+    }
 }

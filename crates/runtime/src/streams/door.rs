@@ -13,7 +13,7 @@ use super::desk::Desk;
 use super::stream::refuse;
 use super::{Protocol, StreamId};
 use crate::connections::notice_whoever_vanishes;
-use crate::listener::{ASK_AGAIN, SPARE_DESCRIPTORS, is_short_of_descriptors};
+use crate::listener::{ASK_AGAIN, SPARE_DESCRIPTORS, is_short_of_descriptors, listen_at};
 use crate::tls::Tls;
 
 /// So many are accepted at one door before those who are in are listened to again.
@@ -33,7 +33,7 @@ pub(super) struct Door {
 impl Door {
     pub(super) fn open(address: SocketAddr, token: Token, registry: &Registry) -> io::Result<Door> {
         let open = || {
-            let mut listener = TcpListener::bind(address)?;
+            let mut listener = listen_at(address)?;
             registry.register(&mut listener, token, Interest::READABLE)?;
             Ok(Door { address: listener.local_addr()?, listener, knocks: None })
         };
