@@ -19,8 +19,11 @@ const DELAY: Nanos = MILLISECOND;
 /// Just before or after: far less than a delay.
 const MOMENT: Nanos = DELAY / 1000;
 
-/// Before this everything settles: elections, first heartbeats.
-const WARM_UP: Nanos = 5000 * DELAY;
+/// Before this everything settles: elections, first heartbeats. Thousands of schedules begin with it.
+const WARM_UP: Nanos = 1500 * DELAY;
+
+/// Where messages are counted, that is after so long: even what one does now and then has found its rhythm.
+const AT_EASE: Nanos = 5000 * DELAY;
 
 /// How many schedules look for the worst case.
 const SCHEDULES: u64 = 3000;
@@ -196,13 +199,13 @@ fn cost<M: Ordering + 'static>(
     let spent = |message: Option<Multicast>| {
         let mut world = even_world(cluster, maker.clone());
         let mut history = History::new(cluster.clone(), conflicts);
-        run_until(&mut world, &mut history, WARM_UP);
+        run_until(&mut world, &mut history, AT_EASE);
         if let Some(message) = message {
             let sender = cluster.processes().next().expect("a cluster has a process");
-            history.multicast(WARM_UP, sender, &message);
+            history.multicast(AT_EASE, sender, &message);
             world.command(sender, Down::Multicast(message));
         }
-        run_until(&mut world, &mut history, WARM_UP + 100 * DELAY);
+        run_until(&mut world, &mut history, AT_EASE + 100 * DELAY);
         (world.traffic().len() as u64, world.bytes_sent())
     };
     let with = spent(Some(message(1, GroupSet::first(2), PAYLOAD)));

@@ -50,6 +50,8 @@ const FRESH_SEEDS: u64 = 50;
 pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
     let cargo = |name, arguments| step(name, order("cargo", arguments));
     let skein = |name, arguments| step(name, order(&format!("{}/release/skein", around.target), arguments));
+    // What the tests have built, with bugs in it. No step that runs the release can pick that up.
+    let tested = |name, program, arguments| step(name, order(&format!("{}/debug/{program}", around.target), arguments));
     let fresh = format!("sim run --protocol skeen --scenario calm --seeds {}", fresh_range(around));
     let fresh_swarm = format!("sim run --protocol primcast --scenario swarm --seeds {}", fresh_range(around));
 
@@ -60,7 +62,7 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         // The build that everybody else has. What it does is what the release does, further down.
         cargo("check", "check --workspace --all-targets"),
         // With all that tests can see: bugs are planted only where a test asks for one. One build serves all of it,
-        // and the hunt at the end.
+        // the examples, and the hunt at the end.
         cargo("test", "test --workspace --all-features"),
         cargo("doc", "doc --workspace --no-deps").with("RUSTDOCFLAGS", "-D warnings"),
         cargo("build", "build --release --bin skein"),
@@ -162,22 +164,18 @@ pub(crate) fn steps(around: &Surroundings) -> Vec<Step> {
         skein("edge-catch-up", "sim edge --figure catch_up_ratio"),
 
         skein("torture", "torture --minutes 0.2"),
-        cargo("exchange-alone", "run --release -p skein-exchange -- --alone"),
-        cargo(
-            "exchange",
-            "run --release -p skein-exchange -- --replicas 3 --orders 1000000 --kill-every 100000 --stop-every 150000",
-        ),
+        tested("exchange-alone", "exchange", "--alone"),
+        tested("exchange", "exchange", "--replicas 3 --orders 1000000 --kill-every 100000 --stop-every 150000"),
         step("clients", order("bash", &format!(".ci/clients {}/release/skein", around.target))),
 
-        // Not a release: what is needed was built for the tests, and no step that runs the release can pick up a
-        // binary with bugs in it.
-        cargo("sim-mutants", "run --all-features --bin skein -- sim mutants"),
+        tested("sim-mutants", "skein", "sim mutants"),
     ];
     steps.extend(examples(around));
     steps
 }
 
-/// Each example is run, not only built: it is the first code that a reader tries.
+/// Each example is run, not only built: it is the first code that a reader tries. Cargo would build it once more,
+/// for one package asks for fewer features of its dependencies than all of them together.
 fn examples(around: &Surroundings) -> Vec<Step> {
     if around.examples.is_empty() {
         let why = "There are no examples yet, so none is run.";
@@ -187,8 +185,8 @@ fn examples(around: &Surroundings) -> Vec<Step> {
         .examples
         .iter()
         .map(|(package, example)| {
-            let arguments = format!("run --all-features --example {example} -p {package}");
-            step(&format!("example-{package}-{example}"), order("cargo", &arguments))
+            let program = format!("{}/debug/examples/{example}", around.target);
+            step(&format!("example-{package}-{example}"), order(&program, ""))
         })
         .collect()
 }
@@ -294,7 +292,7 @@ mod tests {
         let steps = steps(&around(&[("skein-sim", "tour")]));
         let expected = "RUSTDOCFLAGS=\"-D warnings\" cargo doc --workspace --no-deps";
         assert_eq!(command("doc", &steps), expected);
-        let expected = "cargo run --all-features --example tour -p skein-sim";
+        let expected = "target/debug/examples/tour";
         assert_eq!(command("example-skein-sim-tour", &steps), expected);
         assert!(command("sim-steps", &steps).starts_with("target/release/skein sim"));
         assert!(!command("sim-mutants", &steps).contains("release"));
