@@ -231,11 +231,14 @@ pub enum Mutant {
     MuCountsLostMemories,
     /// A follower applies what it sees, decided or not.
     MuAppliesUndecided,
+    /// A leader takes what its own memory was to go without for something that it holds, though nothing says that this was
+    /// ever noted there.
+    MuTrustsWhatItSkipped,
 }
 
 impl Mutant {
     /// Those of Mu.
-    pub const MU: [Mutant; 13] = [
+    pub const MU: [Mutant; 14] = [
         Mutant::MuTrustsTheWrite,
         Mutant::MuReusesPlaces,
         Mutant::MuCopiesTooEarly,
@@ -249,6 +252,7 @@ impl Mutant {
         Mutant::MuJoinsWithoutLooking,
         Mutant::MuCountsLostMemories,
         Mutant::MuAppliesUndecided,
+        Mutant::MuTrustsWhatItSkipped,
     ];
 }
 

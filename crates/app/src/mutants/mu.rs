@@ -32,6 +32,7 @@ pub(super) const ROWS: &[Row] = &[
     shared("mu-adopts-any", Mutant::MuAdoptsAny, 0),
     network("mu-joins-without-looking", Mutant::MuJoinsWithoutLooking, 0),
     shared("mu-applies-undecided", Mutant::MuAppliesUndecided, 0),
+    shared("mu-trusts-what-it-skipped", Mutant::MuTrustsWhatItSkipped, 308_300),
 ];
 
 const fn shared(name: &'static str, mutant: Mutant, first: u64) -> Row {

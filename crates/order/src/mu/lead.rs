@@ -198,7 +198,12 @@ impl Replica {
     /// A write failed, or a grant is over: somebody else may lead.
     pub(super) fn abort(&mut self, out: &mut Out<Mu>) {
         let Some(lead) = self.lead.take() else { return };
-        self.sound = self.sound.max(lead.members[usize::from(self.me)].acked.min(self.applied));
+        let own = &lead.members[usize::from(self.me)];
+        // What it does not hold is noted in it with the first words that are written to it; and those are known to have
+        // counted when a later write has. Else what was there before is still there, and may never have been decided.
+        if own.acked > own.missing_below || self.planted.is(Mutant::MuTrustsWhatItSkipped) {
+            self.sound = self.sound.max(own.acked.min(self.applied));
+        }
         self.last_proposal = self.last_proposal.max(lead.proposal);
         self.queue.clear();
         let most = u64::try_from(self.options.pace.backoff.as_nanos()).unwrap_or(u64::MAX);
