@@ -20,7 +20,7 @@ use skein_order::whitebox::WhiteBox;
 use skein_order::{Planted, parts};
 use skein_service::Near;
 use skein_service::settling::Settling;
-use skein_sim::check::{Claims, RealTime};
+use skein_sim::check::{Calm, Claims, RealTime};
 use skein_sim::{Nanos, SECOND, Scenario};
 
 use self::rival::{Of, Rival};
@@ -147,6 +147,8 @@ pub struct Nature {
     pub safe_time: bool,
     /// Steps to the last delivery: without conflicts, and at worst.
     pub steps: (u64, u64),
+    /// When a message is no conflict any more.
+    pub calm: Calm,
     /// The same with hybrid clocks that show the true time, if it can use such.
     pub hybrid_steps: Option<(u64, u64)>,
     /// The same where no two messages conflict, if it delivers before its turn what commutes.
@@ -314,6 +316,7 @@ impl Protocol {
                 modes: &[Mode::Ordered],
                 safe_time: false,
                 steps: (2, 4),
+                calm: Calm::DeliveredAnywhere,
                 hybrid_steps: None,
                 commuting_steps: None,
             },
@@ -328,6 +331,7 @@ impl Protocol {
                 modes: &[Mode::Ordered, Mode::Linearizable, Mode::LinearizableClock, Mode::GlobalOrder],
                 safe_time: true,
                 steps: (3, 5),
+                calm: Calm::DeliveredAnywhere,
                 // min(5 steps, 4 steps and twice the clock error): thesis 4.4.1.
                 hybrid_steps: Some((3, 4)),
                 // The convoy effect is gone: thesis 4.4.3.
@@ -340,7 +344,9 @@ impl Protocol {
                 real_time: None,
                 modes: &[Mode::Ordered],
                 safe_time: true,
-                steps: (4, 6),
+                steps: (4, 8),
+                // Where it is not delivered yet, the clock that guesses follow may be behind, and they are wrong.
+                calm: Calm::DeliveredEverywhere,
                 hybrid_steps: None,
                 commuting_steps: None,
             },
@@ -353,6 +359,8 @@ impl Protocol {
                 safe_time: true,
                 // Two groups of three share a ring with a third: a value and its votes go around nine processes.
                 steps: (12, 14),
+                // Whatever its destinations are, it goes around the same rings, and those are merged.
+                calm: Calm::Alone,
                 hybrid_steps: None,
                 commuting_steps: None,
             },
@@ -364,6 +372,7 @@ impl Protocol {
                 modes: &[Mode::Ordered],
                 safe_time: true,
                 steps: (4, 6),
+                calm: Calm::DeliveredAnywhere,
                 hybrid_steps: None,
                 commuting_steps: None,
             },

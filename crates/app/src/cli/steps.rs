@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use skein_machine::{Boot, Cluster, Conflicts, Ordering, ProcessId};
 use skein_sim::ALL_COMMUTE;
+use skein_sim::check::Calm;
 use skein_sim::steps::{Steps, measure};
 
 use super::{Verdict, output};
@@ -108,7 +109,7 @@ fn subjects(protocol: Protocol) -> Vec<Subject> {
 
 /// Measures one protocol on three groups of three. Their hardware clocks show the true time.
 pub(crate) fn steps_of(protocol: Protocol, variant: Variant, promised: (u64, u64)) -> Steps {
-    struct Measure<'a>(&'a Arc<Cluster>, (u64, u64), bool, Option<Conflicts>);
+    struct Measure<'a>(&'a Arc<Cluster>, (u64, u64), Calm, Option<Conflicts>);
     impl Employer for Measure<'_> {
         type Answer = Steps;
 
@@ -120,9 +121,5 @@ pub(crate) fn steps_of(protocol: Protocol, variant: Variant, promised: (u64, u64
         }
     }
     let cluster = Arc::new(Cluster::regular(3, 3, 2).expect("three groups of three are a cluster"));
-    protocol.employ(
-        &cluster,
-        variant,
-        Measure(&cluster, promised, protocol.nature().genuine.is_some(), variant.conflicts),
-    )
+    protocol.employ(&cluster, variant, Measure(&cluster, promised, protocol.nature().calm, variant.conflicts))
 }

@@ -31,7 +31,9 @@ pub(super) struct Reign {
     epoch: Epoch,
     /// Where the clock will stand at the end of the log.
     ahead: Timestamp,
-    /// Messages in the log that are not decided, and the timestamp that each will get.
+    /// The soft clock: the last guess. What is decided raises it, too.
+    soft: Timestamp,
+    /// Messages in the log that are not decided, and the timestamp that was guessed for each.
     pub(super) proposed: BTreeMap<MessageId, Timestamp>,
     /// Messages whose final timestamps are in the log and not decided.
     pub(super) closing: BTreeSet<MessageId>,
@@ -139,17 +141,25 @@ impl Replica {
             || self.windows.delivered(before).is_some()
     }
 
-    /// What the next message gets: more than the clock will show at the end of the log, decided or not. So the guess
-    /// is right unless the log is lost with its leader.
+    /// What the next message gets, unless the log is lost with its leader: more than the clock will show at the end of
+    /// the log, decided or not.
     fn next_timestamp(&self, floor: Timestamp) -> Timestamp {
         let ahead = self.reign.as_ref().map_or(self.clock, |reign| reign.ahead);
         ahead.max(floor).next()
     }
 
+    /// What it tells the others that the next message gets: more than what is decided, and than its guesses before.
+    /// Raises of the clock that are on their way through the log do not count, as published, and make guesses wrong.
+    fn guess(&mut self, floor: Timestamp) -> Timestamp {
+        let reign = self.reign.as_mut().expect("whoever proposes leads");
+        reign.soft = reign.soft.max(self.clock).max(floor).next();
+        reign.soft
+    }
+
     /// Step 2: a message goes into the log, and the other leaders hear what timestamp to expect.
     fn propose(&mut self, message: Multicast, follows: u64, out: &mut Effects) {
         let id = message.id;
-        let guess = self.next_timestamp(message.floor);
+        let guess = self.guess(message.floor);
         let others = id.destinations.without(self.group);
         let proposal = Proposal { message, follows, guess };
         let reign = self.reign.as_mut().expect("whoever proposes leads");
@@ -214,6 +224,7 @@ impl Replica {
         let mut reign = Reign {
             epoch: self.consensus.held(),
             ahead: self.clock,
+            soft: self.clock,
             proposed: BTreeMap::new(),
             closing: BTreeSet::new(),
             guesses: BTreeMap::new(),

@@ -66,6 +66,43 @@ fn a_lost_guess_costs_two_steps() {
     }
 }
 
+/// The worst case, as published: eight steps. The second group's clock is on its way to 5 in its log when m comes, and
+/// two messages stand in front of m there; so its leader guesses 4 for what becomes 8. The first group hears of 8 after
+/// four steps, and until then gives less to what its own leader multicasts (late): m waits for that, four steps more.
+#[test]
+fn a_convoy_takes_eight_steps_at_worst() {
+    let mut room = uneven_room(20);
+    // The clock of the first group: 4.
+    for sequence in 1..=4 {
+        room.multicast(CLIENT, message(8, sequence, TO_G, ""));
+    }
+    room.run(5);
+    room.world.set_trace(Trace::brief());
+    let (first, m, late) =
+        (message(1, 1, TO_BOTH, "first"), message(4, 1, TO_BOTH, "m"), message(5, 1, TO_BOTH, "late"));
+    let begin = room.world.now() + 21 * DELAY / 10;
+    room.multicast(CLIENT, first);
+    room.run_until(begin - DELAY / 2);
+    room.multicast(CLIENT, message(2, 1, TO_H, "before"));
+    room.multicast(CLIENT, message(3, 1, TO_H, "before"));
+    room.run_until(begin);
+    room.multicast(CLIENT, m.clone());
+    room.run_until(begin + 4 * DELAY - DELAY / 5);
+    room.multicast(G[0], late);
+    room.run(10);
+    for (group, steps) in [(G, 8), (H, 4)] {
+        for process in group {
+            let (at, delivery) = room.delivery(process, m.id).expect("every destination delivers");
+            assert_eq!(((at - begin).div_ceil(DELAY), delivery.timestamp.0), (steps, 8), "at {process}");
+        }
+    }
+    let is_shown = |line: &str| {
+        let is_here = line.contains(" p0 ") || line.contains(" p3 ");
+        !line.contains("REPORT") && (is_here || ["is asked", "delivers"].iter().any(|word| line.contains(word)))
+    };
+    compare("fastcast_convoy.txt", &room.lines(is_shown));
+}
+
 /// With one of three gone, the leader's own word completes a quorum, and comes a step later.
 #[test]
 fn a_follower_that_is_missing_costs_one_step() {

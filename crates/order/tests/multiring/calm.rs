@@ -6,6 +6,7 @@ use std::sync::Arc;
 use skein_machine::{Cluster, Down, GroupSet, ProcessId, Timestamp, Up};
 use skein_order::Planted;
 use skein_order::multiring::{MultiRing, Rings, Settings};
+use skein_sim::check::Calm;
 use skein_sim::steps::measure;
 use skein_sim::{DiskHabits, Latency, Occurrence, SECOND, Trace, World};
 
@@ -91,7 +92,7 @@ fn steps_go_by_the_length_of_rings() {
     let (rings, same) = (Arc::new(Rings::of(&cluster)), cluster.clone());
     let maker =
         move |process, boot| MultiRing::new(process, same.clone(), &rings, boot, Settings::DEFAULT, Planted::NONE);
-    let steps = measure(&cluster, (12, 14), false, None, maker);
+    let steps = measure(&cluster, (12, 14), Calm::Alone, None, maker);
     assert_eq!((steps.collision_free, steps.worst), (12, 14));
     assert_eq!(steps.violations, []);
 }

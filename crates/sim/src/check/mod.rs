@@ -22,7 +22,7 @@ pub use converge::converge;
 pub(crate) use read_point::{READ_POINT, ReadPoint};
 pub use realtime::RealTime;
 pub(crate) use safe_time::SAFE_TIME;
-pub use steps::StepBound;
+pub use steps::{Calm, StepBound};
 
 use std::fmt;
 
@@ -132,7 +132,7 @@ mod tests {
             conflicts: None,
             genuine: Some(0),
             real_time: Some(RealTime::Deliveries),
-            steps: Some(StepBound { delay: step, collision_free: 4, worst: 4 }),
+            steps: Some(StepBound { delay: step, collision_free: 4, worst: 4, calm: Calm::DeliveredAnywhere }),
             is_over: true,
         };
         assert_eq!(judge(&pen.history, &claims), []);
@@ -142,7 +142,8 @@ mod tests {
     #[test]
     fn every_judge_is_asked() {
         let found = |pen: &Pen| -> Vec<&str> {
-            let bound = StepBound { delay: crate::MILLISECOND, collision_free: 1, worst: 2 };
+            let bound =
+                StepBound { delay: crate::MILLISECOND, collision_free: 1, worst: 2, calm: Calm::DeliveredAnywhere };
             let real_time = Some(RealTime::Completions);
             let claims = Claims { genuine: Some(0), real_time, steps: Some(bound), ..Claims::CLASSIC };
             judge(&pen.history, &claims).iter().map(|violation| violation.property).collect()
@@ -180,7 +181,8 @@ mod tests {
     #[test]
     fn a_relation_silences_no_judge() {
         let found = |pen: &Pen| -> Vec<&str> {
-            let bound = StepBound { delay: crate::MILLISECOND, collision_free: 1, worst: 2 };
+            let bound =
+                StepBound { delay: crate::MILLISECOND, collision_free: 1, worst: 2, calm: Calm::DeliveredAnywhere };
             let conflicts = Some(crate::SOME_COMMUTE);
             let claims = Claims { conflicts, genuine: Some(0), steps: Some(bound), ..Claims::CLASSIC };
             judge(&pen.history, &claims).iter().map(|violation| violation.property).collect()
