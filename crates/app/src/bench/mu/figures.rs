@@ -53,6 +53,8 @@ pub(super) struct Figures {
     pub(super) ticks: u64,
     /// and how often the core was taken from it.
     pub(super) preempted: u64,
+    /// How often another replica took over before all were counted, so that none of them counts.
+    pub(super) begun_again: u32,
     pub(super) failovers: usize,
     pub(super) has_core_each: bool,
     #[serde(flatten, serialize_with = "as_kill")]
@@ -182,6 +184,12 @@ impl Figures {
             thousands(self.ticks),
             thousands(self.preempted)
         ));
+        if self.begun_again > 0 {
+            output::line(format_args!(
+                "  begun again   {} times: another replica took over, since the machine took its core from the leader",
+                self.begun_again
+            ));
+        }
         if self.failovers > 0 {
             self.print_failovers();
         }

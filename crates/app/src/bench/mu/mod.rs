@@ -31,6 +31,9 @@ pub(crate) use replica::{ReplicaArguments, command as replica};
 all, the others share the rest, and take turns. One request is on its way at a time. It is timed from the
 call until the leader knows that a majority has it, by a clock whose own cost is told and not subtracted.
 
+On a machine that takes its core from the leader for milliseconds another replica takes over in the middle.
+Then it is measured again with a new cluster, a few times, and told how often.
+
 Afterwards the leader is killed (kill -9) and stopped (SIGSTOP), each so often, while it has work to do: from
 just before the signal until the next leader has decided a request.
 
@@ -67,6 +70,9 @@ pub(crate) struct Arguments {
 
 /// A measurement takes a second or so, where nothing else runs.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// If another replica takes over in the middle, it is begun again; so often at most.
+const ATTEMPTS: u32 = 8;
 
 /// The payloads that the bars speak of.
 const PAYLOADS: [u32; 2] = [64, 512];
@@ -118,18 +124,10 @@ fn measure(arguments: &Arguments, payload: usize, allowed: &[usize], failovers: 
     if folder.exists() {
         return Err(Mistake(format!("{} is there already; name a directory that is not", folder.display())));
     }
-    let mut stage = Stage::start(&folder, payload, cores.clone())?;
-    stage.wait_for_leader(0)?;
-    stage.order(0, &Order::Measure { payload, requests: arguments.requests })?;
-    let measured = stage.hear_within(LONGEST, |who, said| match said {
-        Said::Measured(measured) if who == 0 => Some(measured),
-        _ => None,
-    })?;
-    let measured = measured.ok_or_else(|| {
-        Mistake(format!(
-            "{} requests took longer than {LONGEST:?}: this machine has too much else to do, or ask for fewer",
-            arguments.requests
-        ))
+    let ((mut stage, measured), begun_again) = uninterrupted(|| {
+        let mut stage = Stage::start(&folder, payload, cores.clone())?;
+        let measured = attempt(&mut stage, payload, arguments.requests)?;
+        Ok(measured.map(|measured| (stage, measured)))
     })?;
     let state = stage.wait_for_agreement()?;
     let proposed = stage.state(0)?.answered;
@@ -159,11 +157,44 @@ fn measure(arguments: &Arguments, payload: usize, allowed: &[usize], failovers: 
         requests_per_s: arguments.requests as f64 / (measured.nanos as f64 / 1e9),
         ticks: measured.ticks,
         preempted: measured.preempted,
+        begun_again,
         failovers,
         has_core_each,
         kill: kill?,
         stop: stop?,
         times: measured.times,
+    })
+}
+
+/// What comes of the first attempt that nothing interrupts, and how many there were before it.
+fn uninterrupted<T>(mut attempt: impl FnMut() -> Result<Result<T, String>, Mistake>) -> Result<(T, u32), Mistake> {
+    let mut begun_again = 0;
+    loop {
+        match attempt()? {
+            Ok(found) => return Ok((found, begun_again)),
+            Err(_) if begun_again + 1 < ATTEMPTS => begun_again += 1,
+            Err(why) => {
+                return Err(Mistake(format!(
+                    "{why}; it was begun {ATTEMPTS} times: this machine has too much else to do"
+                )));
+            }
+        }
+    }
+}
+
+/// One measurement with a new cluster; or why there is none, if its leader did not lead all the while.
+fn attempt(stage: &mut Stage, payload: usize, requests: u64) -> Result<Result<Measured, String>, Mistake> {
+    stage.wait_for_leader(0)?;
+    stage.order(0, &Order::Measure { payload, requests })?;
+    let heard = stage.hear_within(LONGEST, |who, said| match said {
+        Said::Measured(measured) if who == 0 => Some(Ok(measured)),
+        Said::Interrupted(why) if who == 0 => Some(Err(why)),
+        _ => None,
+    })?;
+    heard.ok_or_else(|| {
+        Mistake(format!(
+            "{requests} requests took longer than {LONGEST:?}: this machine has too much else to do, or ask for fewer"
+        ))
     })
 }
 
@@ -207,5 +238,21 @@ mod tests {
         assert_eq!(places(&[0, 1, 2, 3], 3), [3, 2, 1]);
         assert_eq!(places(&[4, 5, 6], 5), [6, 5, 4, 5, 4]);
         assert_eq!(places(&[2], 3), [2, 2, 2]);
+    }
+
+    #[test]
+    fn what_is_interrupted_is_begun_again_and_not_for_ever() {
+        let mut attempts = 0..;
+        let third = uninterrupted(|| Ok(attempts.next().filter(|nth| *nth == 2).ok_or_else(String::new)));
+        assert_eq!(third.ok(), Some((2, 2)));
+        let mut attempts = 0;
+        let never = uninterrupted(|| {
+            attempts += 1;
+            Ok(Err::<(), _>("request 7: somebody else leads".to_owned()))
+        });
+        let Err(Mistake(why)) = never else { panic!("nothing was measured") };
+        assert!(attempts == 8 && why.starts_with("request 7: somebody else leads; it was begun 8 times"), "{why}");
+        let broken = uninterrupted(|| Err::<Result<(), String>, _>(Mistake("no memory".to_owned())));
+        assert!(matches!(broken, Err(Mistake(why)) if why == "no memory"));
     }
 }

@@ -58,6 +58,8 @@ pub(super) enum Order {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) enum Said {
     Measured(Measured),
+    /// It did not lead all the while: what became of which request.
+    Interrupted(String),
     State(State),
     Samples(Vec<(u64, u64)>),
     /// It began to lead under load.
@@ -187,8 +189,8 @@ impl Worker {
     fn obey(&mut self, order: &Order) -> Result<(), Mistake> {
         match order {
             Order::Measure { payload, requests } => {
-                let measured = self.measure(*payload, *requests)?;
-                say(&Said::Measured(measured))
+                let measured = self.measure(*payload, *requests);
+                say(&measured.map_or_else(Said::Interrupted, Said::Measured))
             }
             Order::Load { payload } => {
                 self.load = Some(request_of(*payload));
@@ -252,7 +254,7 @@ impl Worker {
     }
 
     /// One request after the other, each timed from the call to the moment at which it was decided.
-    fn measure(&mut self, payload: usize, requests: u64) -> Result<Measured, Mistake> {
+    fn measure(&mut self, payload: usize, requests: u64) -> Result<Measured, String> {
         let mut request = request_of(payload);
         let mut times = Histogram::<u64>::new_with_bounds(1, 10_000_000_000, 3).expect("the bounds are sound");
         let mut proposed_at = Vec::with_capacity((requests / SAMPLED) as usize + 1);
@@ -268,7 +270,7 @@ impl Worker {
             let answer = self.mu.propose(&request);
             let decided = self.notes.applied_at.load(Relaxed);
             if let Err(error) = answer {
-                return Err(Mistake(format!("request {} of {requests}: {error}", self.number)));
+                return Err(format!("request {} of {}: {error}", self.number, WARM_UP + requests));
             }
             self.answered += 1;
             if nth >= WARM_UP {
