@@ -204,9 +204,9 @@ const STRETCH: usize = 8;
 /// as long as they usually are it is cut for their bytes, and when it is tight, for its entries.
 fn primcast_settings(variant: Variant) -> Settings {
     let Variant { mode, clock, is_tight, is_roomy, conflicts, clock_error, .. } = variant;
-    let (checkpoint_every, tail) = if is_tight { (3, 2) } else { (100, 50) };
-    let small =
-        Settings { checkpoint_every, checkpoint_bytes: 5 << 10, tail, tail_bytes: 2 << 10, ..Settings::DEFAULT };
+    let (checkpoint_every, settle_every, tail) = if is_tight { (3, 2, 2) } else { (100, 40, 50) };
+    let (checkpoint_bytes, tail_bytes) = (5 << 10, 2 << 10);
+    let small = Settings { checkpoint_every, checkpoint_bytes, settle_every, tail, tail_bytes, ..Settings::DEFAULT };
     Settings {
         clock: clock_kind(if mode.needs_clocks() { Clock::Hybrid } else { clock }),
         clock_error: mode.needs_clocks().then_some(clock_error),
@@ -245,12 +245,17 @@ pub struct Chosen {
     pub planted: Planted,
 }
 
+/// Where nothing is written, a checkpoint costs little, and a short log is at hand.
+const CHECKPOINT_EVERY_IN_MEMORY: usize = 2048;
+
 /// What PrimCast has on real ground.
 fn real_settings(chosen: &Chosen) -> Settings {
     let Chosen { clock, clock_error, keeps_global_order, keeps_records, .. } = *chosen;
+    let usual = Settings::DEFAULT.checkpoint_every;
     Settings {
         clock: clock_kind(clock),
         clock_error,
+        checkpoint_every: if keeps_records { usual } else { CHECKPOINT_EVERY_IN_MEMORY },
         waits_for_certificates: keeps_global_order,
         checkpoint_stretch: STRETCH,
         keeps_records,

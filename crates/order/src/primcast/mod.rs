@@ -87,6 +87,10 @@ pub struct Settings {
     /// While these have fewer bytes than the last checkpoint, which would all be written again, it is asked only after
     /// so many times as many entries.
     pub checkpoint_stretch: usize,
+    /// After so many deliveries they are written down, and other groups are told of them, if that is before a tick.
+    /// What is settled with them can be forgotten at the next checkpoint, and memory that is full of what nobody asks
+    /// for any more is far away.
+    pub settle_every: u64,
     /// So many entries and deliveries are kept for those that are a little behind,
     pub tail: u64,
     /// as far as they have no more bytes of payload than this.
@@ -123,6 +127,7 @@ impl Settings {
         checkpoint_every: 4096,
         checkpoint_bytes: 1 << 26,
         checkpoint_stretch: 1,
+        settle_every: 256,
         tail: 1024,
         tail_bytes: 1 << 26,
         conflicts: None,
@@ -292,6 +297,7 @@ impl Machine for PrimCast {
             replica.note_log(chronicle);
         }
         replica.advance(now, out);
+        replica.settle_in_good_time(out);
         replica.pursue_reads(now, out);
         replica.release_what_is_past(now, out);
         replica.speak(now, out);

@@ -239,6 +239,18 @@ impl Replica {
         self.announced = first.max(durable.min(self.delivered()));
     }
 
+    /// The same before the next tick, where much was delivered.
+    pub(super) fn settle_in_good_time(&mut self, out: &mut Effects) {
+        let many = self.settings.settle_every;
+        if self.delivered().saturating_sub(self.written) >= many && !self.election.is_amnesiac() {
+            self.write_deliveries(out);
+        }
+        let durable = self.delivered_by_quorum().min(self.delivered());
+        if durable.saturating_sub(self.announced) >= many && self.election.is_primary() {
+            self.announce_settled(out);
+        }
+    }
+
     /// Asks again for what should have come by now: START where another destination has not proposed,
     /// headers where it may not have heard of ours, a word about what was delivered here long ago.
     pub(super) fn ask_other_groups(&mut self, out: &mut Effects) {

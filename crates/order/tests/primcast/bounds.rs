@@ -139,6 +139,28 @@ fn what_is_kept_for_those_behind_is_bounded() {
     assert!(highest > SETTINGS.tail as usize, "{highest} entries are less than a tail");
 }
 
+/// Where much is delivered, it is settled between ticks, and its places are free long before the next one.
+#[test]
+fn what_many_deliveries_settle_is_forgotten_before_a_tick() {
+    let highest = |settle_every| {
+        let mut room = Room::new(Settings { settle_every, tail: 2, ..SMALL });
+        room.run_until(SECOND);
+        let mut highest = 0;
+        for sequence in 1..=400 {
+            room.multicast(CLIENT, message(1, sequence, TO_BOTH, ""));
+            room.run(1);
+            let entries = |process| room.world.machine(process).unwrap().holdings().entries;
+            highest = [G[0], G[1], H[0], H[1]].into_iter().map(entries).chain([highest]).max().unwrap();
+        }
+        room.run(10);
+        assert_eq!(room.applied(H[2]), 400);
+        highest
+    };
+    // A tick is a hundred messages long.
+    let (soon, late) = (highest(8), highest(u64::MAX));
+    assert!(soon < 60 && late > 100, "{soon} and {late}");
+}
+
 /// A checkpoint writes all of a state. For a few short messages that waits, but not for ever.
 #[test]
 fn a_log_that_is_shorter_than_the_state_may_have_more_entries() {
