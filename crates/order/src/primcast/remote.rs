@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
-use skein_machine::{GroupId, MessageId, ProcessId};
+use skein_machine::{GroupId, MessageId, Position, ProcessId};
 
 use super::Effects;
 use super::heads::Head;
@@ -18,6 +18,9 @@ use crate::parts::{ByGroup, Epoch, Few, Index, Row, Run, Spot, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
+
+/// Who was silent for so many ticks may be dead, and nobody waits for it.
+const GONE: u32 = 20;
 
 /// At most so many places in one message.
 const BATCH: usize = 512;
@@ -200,7 +203,7 @@ impl Replica {
     }
 
     /// How much a quorum of the own group has delivered, durably.
-    pub(super) fn delivered_by_quorum(&self) -> u64 {
+    pub(super) fn delivered_by_quorum(&self) -> Position {
         reached_by(self.peers.values().map(|peer| peer.delivered), self.quorum()).unwrap_or(0)
     }
 
@@ -220,13 +223,25 @@ impl Replica {
         }
     }
 
-    /// Tells the other groups what a quorum has delivered since it last told them.
+    /// How much every replica of the own group has delivered, durably, but for those that are silent.
+    fn delivered_by_all(&self) -> Position {
+        let heard = self.peers.iter().filter(|(process, _)| self.election.silence_of(**process) <= GONE);
+        heard.map(|(_, peer)| peer.delivered).min().unwrap_or(0).min(self.delivered_by_quorum())
+    }
+
+    /// Tells the other groups what was delivered: by all of the group, or by a quorum at the tick before. Whoever is
+    /// behind by less than that still gets from them what they show.
     pub(super) fn announce_settled(&mut self, out: &mut Effects) {
-        if !self.election.is_primary() {
+        let durable = self.delivered_by_all().max(self.durable_at_tick);
+        self.durable_at_tick = self.delivered_by_quorum();
+        if self.election.is_primary() {
+            self.announce_up_to(durable, out);
+        } else {
             self.announced = 0;
-            return;
         }
-        let durable = self.delivered_by_quorum();
+    }
+
+    fn announce_up_to(&mut self, durable: Position, out: &mut Effects) {
         let first = self.announced.max(self.first_outcome);
         let new = self.outcomes.iter().skip((first - self.first_outcome) as usize);
         let new: Vec<_> = new.take(durable.saturating_sub(first) as usize).flat_map(|outcome| &outcome.marks).collect();
@@ -239,15 +254,17 @@ impl Replica {
         self.announced = first.max(durable.min(self.delivered()));
     }
 
-    /// The same before the next tick, where much was delivered.
+    /// The same before the next tick, where all have delivered much.
     pub(super) fn settle_in_good_time(&mut self, out: &mut Effects) {
         let many = self.settings.settle_every;
         if self.delivered().saturating_sub(self.written) >= many && !self.election.is_amnesiac() {
             self.write_deliveries(out);
         }
-        let durable = self.delivered_by_quorum().min(self.delivered());
-        if durable.saturating_sub(self.announced) >= many && self.election.is_primary() {
-            self.announce_settled(out);
+        if self.election.is_primary() {
+            let durable = self.delivered_by_all();
+            if durable.min(self.delivered()).saturating_sub(self.announced) >= many {
+                self.announce_up_to(durable, out);
+            }
         }
     }
 

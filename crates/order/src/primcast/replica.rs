@@ -79,6 +79,8 @@ pub(super) struct Replica {
     pub(super) written: Position,
     /// So many deliveries were announced to the other groups as settled.
     pub(super) announced: Position,
+    /// So many a quorum of the group had delivered at the last tick, durably.
+    pub(super) durable_at_tick: Position,
     pub(super) windows: Windows,
     /// The first turn that is not in the user's newest state.
     pub(super) position: Position,
@@ -241,6 +243,7 @@ impl Replica {
             newest: None,
             written: 0,
             announced: 0,
+            durable_at_tick: 0,
             windows: Windows::new(),
             position: 0,
             early: Early::default(),

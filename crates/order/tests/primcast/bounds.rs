@@ -7,7 +7,7 @@ use skein_order::primcast::{Header, MAX_PENDING, Message, Refusal, Settings, Tim
 use skein_sim::{SECOND, Trace};
 
 use super::alone::{Alone, start};
-use super::room::{CLIENT, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
+use super::room::{CLIENT, DELAY, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
 
 /// What one process may have on the way to one group.
 fn share() -> usize {
@@ -159,6 +159,25 @@ fn what_many_deliveries_settle_is_forgotten_before_a_tick() {
     // A tick is a hundred messages long.
     let (soon, late) = (highest(8), highest(u64::MAX));
     assert!(soon < 60 && late > 100, "{soon} and {late}");
+}
+
+/// One that is a moment behind its group still needs what other groups show: it is not settled under its feet, or
+/// it would stand still until somebody helps it, and fall further behind meanwhile.
+#[test]
+fn who_is_a_moment_behind_stays_a_moment_behind() {
+    const DELAYS: u64 = 20;
+    for settle_every in [u64::MAX, 8] {
+        let mut room = Room::new(Settings { settle_every, ..SMALL });
+        room.run_until(SECOND);
+        room.world.set_delay(G[0], G[2], DELAYS * DELAY);
+        let mut furthest = 0;
+        for sequence in 1..=1000 {
+            room.multicast(CLIENT, message(1, sequence, TO_BOTH, ""));
+            room.run(1);
+            furthest = furthest.max(room.applied(G[1]) - room.applied(G[2]));
+        }
+        assert!((DELAYS / 2..2 * DELAYS).contains(&furthest), "{furthest} messages behind, settled each {settle_every}");
+    }
 }
 
 /// A checkpoint writes all of a state. For a few short messages that waits, but not for ever.
