@@ -246,7 +246,7 @@ pub struct Chosen {
 }
 
 /// Where nothing is written, a checkpoint costs little, and a short log is at hand.
-const CHECKPOINT_EVERY_IN_MEMORY: usize = 2048;
+const CHECKPOINT_EVERY_IN_MEMORY: usize = 1024;
 
 /// What PrimCast has on real ground.
 fn real_settings(chosen: &Chosen) -> Settings {

@@ -176,7 +176,10 @@ fn who_is_a_moment_behind_stays_a_moment_behind() {
             room.run(1);
             furthest = furthest.max(room.applied(G[1]) - room.applied(G[2]));
         }
-        assert!((DELAYS / 2..2 * DELAYS).contains(&furthest), "{furthest} messages behind, settled each {settle_every}");
+        assert!(
+            (DELAYS / 2..2 * DELAYS).contains(&furthest),
+            "{furthest} messages behind, settled each {settle_every}"
+        );
     }
 }
 
