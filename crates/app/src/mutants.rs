@@ -131,6 +131,7 @@ const ROWS: &[Row] = &[
         ..calm("skeen-skips-the-wait, searched", Mutant::SkeenSkipsTheWait, &["timestamps"])
     },
     Row { first: 250, ..rare("primcast-acknowledges-early", Mutant::PrimCastAcknowledgesEarly, ORDER_OR_PROGRESS) },
+    rare("primcast-counts-itself-early", Mutant::PrimCastCountsItselfEarly, ORDER_OR_PROGRESS),
     swarm("primcast-takes-the-second-log", Mutant::PrimCastTakesTheSecondLog, ORDER),
     rare("primcast-counts-a-minority", Mutant::PrimCastCountsAMinority, ORDER),
     swarm("primcast-ignores-the-leader-clock", Mutant::PrimCastIgnoresTheLeaderClock, ORDER),

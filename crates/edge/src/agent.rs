@@ -128,7 +128,7 @@ impl Agent {
                 Effect::SendEarly(to, message) => out.push(Effect::SendEarly(to, Message::Member(message))),
                 Effect::Arm(timer, after) => out.arm(Timer::Member(timer), after),
                 Effect::Disarm(timer) => out.disarm(Timer::Member(timer)),
-                Effect::Emit(event) => {
+                Effect::Emit(event) | Effect::EmitEarly(event) => {
                     self.has_met = true;
                     out.emit(Event::Member(event));
                 }

@@ -109,7 +109,7 @@ fn settle(out: &mut Out<Membership>, now: Time, timers: &mut BTreeMap<membership
             Effect::Send(_, message) | Effect::SendEarly(_, message) => can_be_read(&message),
             Effect::Arm(timer, span) => drop(timers.insert(timer, now.after(span))),
             Effect::Disarm(timer) => drop(timers.remove(&timer)),
-            Effect::Emit(_) => {}
+            Effect::Emit(_) | Effect::EmitEarly(_) => {}
             Effect::Persist(record) | Effect::Checkpoint(record) | Effect::Compact(record) => match record {},
         }
     }

@@ -83,7 +83,7 @@ impl Three {
                 }
                 Effect::Arm(timer, span) => drop(self.timers.insert((process, timer), now.after(span))),
                 Effect::Disarm(timer) => drop(self.timers.remove(&(process, timer))),
-                Effect::Emit(_) => {}
+                Effect::Emit(_) | Effect::EmitEarly(_) => {}
                 Effect::Persist(record) | Effect::Checkpoint(record) | Effect::Compact(record) => match record {},
             }
         }

@@ -83,7 +83,7 @@ fn said(out: &mut Out<Membership>) -> (Vec<(ProcessId, Message)>, Vec<Event>) {
     for effect in out.drain() {
         match effect {
             Effect::Send(to, message) => said.extend(to.iter().map(|to| (to, message.clone()))),
-            Effect::Emit(event) => told.push(event),
+            Effect::Emit(event) | Effect::EmitEarly(event) => told.push(event),
             _ => {}
         }
     }

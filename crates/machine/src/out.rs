@@ -2,9 +2,10 @@
 //! and emptied by the host.
 //!
 //! The order carries meaning. What is sent or emitted waits until every record
-//! persisted before it is durable; only [`Out::send_early`] does not wait. So
-//! a message to oneself is how a machine learns that something is durable.
-//! Timers are armed at once. Nothing here performs anything.
+//! persisted before it is durable; only [`Out::send_early`] and
+//! [`Out::emit_early`] do not wait. So a message to oneself is how a machine
+//! learns that something is durable. Timers are armed at once. Nothing here
+//! performs anything.
 
 use core::fmt;
 use core::time::Duration;
@@ -34,6 +35,16 @@ pub enum Effect<M: Machine> {
     Disarm(M::Timer),
     /// Tell whoever uses the machine, once everything persisted before is durable.
     Emit(M::Event),
+    /// Tell whoever uses the machine as soon as it has heard all that was emitted before: it is true whatever becomes
+    /// of this machine and its records.
+    EmitEarly(M::Event),
+}
+
+impl<M: Machine> Effect<M> {
+    /// Whether it is for whoever uses the machine: he hears everything in the order in which it was emitted.
+    pub fn tells(&self) -> bool {
+        matches!(self, Effect::Emit(_) | Effect::EmitEarly(_))
+    }
 }
 
 /// The effects of a step, in order.
@@ -141,6 +152,16 @@ impl<M: Machine> Out<M> {
         self.effects.push(Effect::Emit(event));
     }
 
+    /// See [`Effect::EmitEarly`].
+    pub fn emit_early(&mut self, event: M::Event) {
+        self.effects.push(Effect::EmitEarly(event));
+    }
+
+    /// The one or the other, as whoever it comes from would.
+    pub fn emit_as(&mut self, is_early: bool, event: M::Event) {
+        self.effects.push(if is_early { Effect::EmitEarly(event) } else { Effect::Emit(event) });
+    }
+
     /// Adds an effect that was taken from elsewhere.
     pub fn push(&mut self, effect: Effect<M>) {
         self.effects.push(effect);
@@ -176,6 +197,7 @@ impl<M: Machine> fmt::Debug for Effect<M> {
             Effect::Arm(timer, after) => write!(f, "arm {timer:?} in {after:?}"),
             Effect::Disarm(timer) => write!(f, "disarm {timer:?}"),
             Effect::Emit(event) => write!(f, "emit {event:?}"),
+            Effect::EmitEarly(event) => write!(f, "emit early {event:?}"),
         }
     }
 }

@@ -177,11 +177,12 @@ impl Process {
         for effect in out.drain() {
             match effect {
                 Effect::Send(to, message) | Effect::SendEarly(to, message) => self.say(to, message),
-                Effect::Emit(Up::Deliver(_)) => self.delivered += 1,
-                Effect::Emit(Up::WantCheckpoint) => {
+                Effect::EmitEarly(Up::Deliver(_)) => self.delivered += 1,
+                Effect::EmitEarly(Up::WantCheckpoint) => {
                     self.commands.push(Down::Checkpointed { position: self.delivered, bytes: Bytes::new() });
                 }
                 Effect::Emit(_)
+                | Effect::EmitEarly(_)
                 | Effect::Persist(_)
                 | Effect::Checkpoint(_)
                 | Effect::Compact(_)

@@ -25,6 +25,8 @@ pub enum Mutant {
     SkeenDropsEarlyProposals,
     /// A follower acknowledges an entry before it is on its disk.
     PrimCastAcknowledgesEarly,
+    /// A replica counts itself among those that hold an entry before it is on its own disk.
+    PrimCastCountsItselfEarly,
     /// A new primary takes the second newest of the logs that it was promised.
     PrimCastTakesTheSecondLog,
     /// The quorum clock is that of a single replica.

@@ -114,6 +114,8 @@ pub struct Replica<M: Machine, F: Front<M>> {
     pub(crate) desk: Desk<M>,
     /// What waits until so many records are durable.
     pub(crate) held: VecDeque<(u64, Effect<M>)>,
+    /// So much of it is for the machine's user, who hears everything in its order.
+    pub(crate) untold: usize,
     pub(crate) to_itself: VecDeque<M::Message>,
     /// The message that is being said, as bytes.
     pub(crate) said: Vec<u8>,
@@ -191,6 +193,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
             out,
             desk: Desk::new(),
             held: VecDeque::new(),
+            untold: 0,
             to_itself: VecDeque::new(),
             said: Vec::new(),
             answered: Vec::new(),
@@ -448,11 +451,13 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 Effect::Arm(timer, after) => self.alarms.arm(now, timer, after),
                 Effect::Disarm(timer) => self.alarms.disarm(&timer),
                 Effect::SendEarly(to, message) => self.send(to, message),
-                Effect::Send(..) | Effect::Emit(_) => {
+                Effect::EmitEarly(_) if self.untold == 0 => self.let_go(effect),
+                Effect::Send(..) | Effect::Emit(_) | Effect::EmitEarly(_) => {
                     let needs = self.log.appended();
                     if self.held.is_empty() && self.log.durable() >= needs {
                         self.let_go(effect);
                     } else {
+                        self.untold += usize::from(effect.tells());
                         self.held.push_back((needs, effect));
                     }
                 }
@@ -466,6 +471,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         let durable = self.log.durable();
         while self.held.front().is_some_and(|(needs, _)| *needs <= durable) {
             let (_, effect) = self.held.pop_front().expect("there is a front");
+            self.untold -= usize::from(effect.tells());
             self.let_go(effect);
         }
     }
@@ -473,8 +479,8 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     fn let_go(&mut self, effect: Effect<M>) {
         match effect {
             Effect::Send(to, message) => self.send(to, message),
-            Effect::Emit(event) => self.front.on_event(event, &mut self.desk),
-            _ => unreachable!("only what is sent or emitted waits"),
+            Effect::Emit(event) | Effect::EmitEarly(event) => self.front.on_event(event, &mut self.desk),
+            _ => unreachable!("only what is sent or emitted comes here"),
         }
     }
 

@@ -37,6 +37,8 @@ pub struct Settling<M> {
     order: M,
     /// `None` for a process that holds no partition: it releases nothing.
     member: Option<Member>,
+    /// The order has told everything early so far, so what follows from it is as true.
+    is_early: bool,
     planted: Planted,
 }
 
@@ -96,7 +98,7 @@ impl<M: Ordering> Settling<M> {
             inquiries: Inquiries::new(me, group, near),
             tick_is_armed: false,
         });
-        Settling { order, member, planted }
+        Settling { order, member, is_early: true, planted }
     }
 
     /// Lets the order take a step, and passes on what it wants done.
@@ -106,6 +108,7 @@ impl<M: Ordering> Settling<M> {
         step(&mut self.order, &mut inner);
         out.swap_chronicle(&mut inner);
         for effect in inner.drain() {
+            self.is_early &= !matches!(effect, Effect::Emit(_));
             match effect {
                 Effect::Persist(record) => out.persist(record),
                 Effect::Checkpoint(record) => out.checkpoint(record),
@@ -114,13 +117,14 @@ impl<M: Ordering> Settling<M> {
                 Effect::SendEarly(to, message) => out.push(Effect::SendEarly(to, Message::Order(message))),
                 Effect::Arm(timer, after) => out.arm(Timer::Order(timer), after),
                 Effect::Disarm(timer) => out.disarm(Timer::Order(timer)),
-                Effect::Emit(up) => self.hear(up, out),
+                Effect::Emit(up) | Effect::EmitEarly(up) => self.hear(up, out),
             }
         }
     }
 
     fn hear(&mut self, up: Up, out: &mut Out<Self>) {
-        let Some(member) = &mut self.member else { return out.emit(up) };
+        let is_early = self.is_early;
+        let Some(member) = &mut self.member else { return out.emit_as(is_early, up) };
         match up {
             Up::Deliver(delivery) => {
                 // What stands before it has to be settled before it is answered, but not this one itself.
@@ -129,7 +133,7 @@ impl<M: Ordering> Settling<M> {
                 member.settled.delivered(delivery.timestamp, delivery.message.id.destinations);
                 member.newest = member.newest.max(Some(delivery.stamp()));
                 member.held.hold(need, delivery.stamp());
-                out.emit(Up::Deliver(delivery));
+                out.emit_as(is_early, Up::Deliver(delivery));
             }
             Up::Install { position, bytes } => {
                 let envelope: Envelope = wire::from_bytes(bytes, VERSION)
@@ -142,13 +146,13 @@ impl<M: Ordering> Settling<M> {
                     member.newest = Some(newest);
                     member.held.hold(need, newest);
                 }
-                out.emit(Up::Install { position, bytes: envelope.user });
+                out.emit_as(is_early, Up::Install { position, bytes: envelope.user });
             }
             Up::SafeTime(safe) => {
                 member.safe = member.safe.max(safe);
-                out.emit(Up::SafeTime(safe));
+                out.emit_as(is_early, Up::SafeTime(safe));
             }
-            up => out.emit(up),
+            up => out.emit_as(is_early, up),
         }
     }
 }
@@ -161,10 +165,10 @@ impl Member {
     }
 
     /// What follows from all that was heard. Answers how far the order should raise its clock, if it does not know.
-    fn advance<M: Ordering>(&mut self, out: &mut Out<Settling<M>>) -> Option<Timestamp> {
+    fn advance<M: Ordering>(&mut self, is_early: bool, out: &mut Out<Settling<M>>) -> Option<Timestamp> {
         self.settled.advance(self.safe);
         if let Some(last) = self.held.release(self.settled.upto()).into_iter().max() {
-            out.emit(Up::Settled(last));
+            out.emit_as(is_early, Up::Settled(last));
         }
         let answered = self.inquiries.answer(self.safe);
         if !answered.is_empty() {
@@ -263,7 +267,7 @@ impl<M: Ordering> Machine for Settling<M> {
     fn finish(&mut self, now: Time, out: &mut Out<Self>) {
         loop {
             self.with_order(out, |order, inner| order.finish(now, inner));
-            let wanted = self.member.as_mut().and_then(|member| member.advance(out));
+            let wanted = self.member.as_mut().and_then(|member| member.advance(self.is_early, out));
             let Some(wanted) = wanted else { break };
             self.with_order(out, |order, inner| order.on_command(now, Down::RaiseClock(wanted), inner));
         }

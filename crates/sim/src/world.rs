@@ -361,7 +361,10 @@ impl<M: Machine> World<M> {
                 }
                 Effect::Disarm(timer) => process.timers.disarm(&timer),
                 Effect::SendEarly(to, message) => self.send_all(place, to, &message),
-                Effect::Send(..) | Effect::Emit(_) => {
+                Effect::EmitEarly(_) if !process.held.iter().any(|(_, effect)| effect.tells()) => {
+                    self.release(place, effect);
+                }
+                Effect::Send(..) | Effect::Emit(_) | Effect::EmitEarly(_) => {
                     let safe = process.disk.durable() == process.disk.written();
                     if safe && process.held.is_empty() {
                         self.release(place, effect);
@@ -400,7 +403,7 @@ impl<M: Machine> World<M> {
     fn release(&mut self, place: usize, effect: Effect<M>) {
         match effect {
             Effect::Send(to, message) => self.send_all(place, to, &message),
-            Effect::Emit(event) => {
+            Effect::Emit(event) | Effect::EmitEarly(event) => {
                 self.note_at(place, || format!("{event:?}"));
                 let Process { id, life, .. } = self.processes[place];
                 self.told.push_back(Occurrence::Told { process: id, life, event });
@@ -451,7 +454,7 @@ impl<M: Machine> World<M> {
             Effect::SendEarly(to, message) => {
                 to.iter().for_each(|process| self.note_at(place, || format!("  send early {process} {message:?}")));
             }
-            Effect::Emit(_) => {}
+            Effect::Emit(_) | Effect::EmitEarly(_) => {}
             _ => self.note_at(place, || format!("  {effect:?}")),
         }
     }

@@ -29,6 +29,14 @@ fn what_is_sent_waits_for_the_disk_and_what_is_sent_early_does_not() {
     assert_eq!(stage.seen_at(0), [(SYNC, Saw::Told(4))]);
 }
 
+#[test]
+fn what_is_told_early_waits_for_no_disk_but_for_what_was_told_before() {
+    let mut stage = Stage::new(1, 1);
+    stage.ask(0, &[Do::Persist(0), Do::TellEarly(1), Do::Tell(2), Do::TellEarly(3)]);
+    stage.play(AFTER_ALL);
+    assert_eq!(stage.seen_at(0), [(0, Saw::Told(1)), (SYNC, Saw::Told(2)), (SYNC, Saw::Told(3))]);
+}
+
 /// What a machine leaves to the end of a turn happens once for all calls of it, whose own words come first.
 #[test]
 fn a_turn_may_take_several_calls() {

@@ -166,6 +166,7 @@ fn step<M: Competes>(order: &mut M, out: &mut Out<Rival>, step: impl FnOnce(&mut
             Effect::Arm(timer, after) => Effect::Arm(M::timer(timer), after),
             Effect::Disarm(timer) => Effect::Disarm(M::timer(timer)),
             Effect::Emit(up) => Effect::Emit(up),
+            Effect::EmitEarly(up) => Effect::EmitEarly(up),
         });
     }
 }

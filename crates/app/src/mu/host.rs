@@ -164,7 +164,7 @@ impl<G: Ground> Host<G> {
                         outcomes.push((memory as u8, outcome));
                     }
                 }
-                Effect::Emit(event) => answers.extend(user.told(event)),
+                Effect::Emit(event) | Effect::EmitEarly(event) => answers.extend(user.told(event)),
                 Effect::Arm(timer, after) => timers.arm(&timer, *now, after),
                 Effect::Disarm(timer) => timers.disarm(&timer),
                 other => unreachable!("a processor asks nothing else of its host: {other:?}"),

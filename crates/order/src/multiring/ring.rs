@@ -132,7 +132,7 @@ impl Ring {
                 Effect::SendEarly(to, agreement) => {
                     out.push(Effect::SendEarly(to, Message::Agreement(number, agreement.into())));
                 }
-                Effect::Arm(..) | Effect::Disarm(_) | Effect::Emit(_) => {
+                Effect::Arm(..) | Effect::Disarm(_) | Effect::Emit(_) | Effect::EmitEarly(_) => {
                     unreachable!("a consensus has no timers and no user")
                 }
             }

@@ -205,7 +205,7 @@ impl Sender {
         }
         if self.ended.get(&id.session).is_some() {
             // Nothing of its session may come behind the one that was left out.
-            out.emit(Up::Expired(id));
+            out.emit_early(Up::Expired(id));
             return;
         }
         if let Some(why) = self.reason_to_turn_away(&message) {
@@ -247,7 +247,7 @@ impl Sender {
     fn turn_away<M: Starts>(&mut self, id: MessageId, why: &'static str, out: &mut Out<M>) {
         let first = self.turned_away.get(&id.session).map_or(id.sequence, |first| id.sequence.min(*first));
         self.turned_away.insert(id.session, first);
-        out.emit(Up::Busy(Busy { id, why }));
+        out.emit_early(Up::Busy(Busy { id, why }));
     }
 
     /// Puts a message behind those of the same session that are on the way to the same groups. Answers the one
@@ -345,7 +345,7 @@ impl Sender {
     pub fn on_done<M: Starts>(&mut self, id: MessageId, timestamp: Timestamp, out: &mut Out<M>) {
         self.hear_timestamp(timestamp);
         if self.note_delivery(id) {
-            out.emit(Up::Done { id, timestamp });
+            out.emit_early(Up::Done { id, timestamp });
         }
     }
 
@@ -384,7 +384,7 @@ impl Sender {
         match refusal {
             Refusal::Expired => {
                 self.end_session(id);
-                out.emit(Up::Expired(id));
+                out.emit_early(Up::Expired(id));
             }
             // Another copy of START may be taken yet, and "busy" says that nothing will come of it.
             Refusal::Full if open.copies > 1 => {}

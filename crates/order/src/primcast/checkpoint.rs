@@ -181,7 +181,7 @@ impl Replica {
         let is_long = self.appended >= entries || self.appended_bytes >= checkpoint_bytes;
         if is_long && !self.wants_checkpoint && !self.election.is_amnesiac() {
             self.wants_checkpoint = true;
-            out.emit(Up::WantCheckpoint);
+            out.emit_early(Up::WantCheckpoint);
         }
     }
 

@@ -120,7 +120,7 @@ impl Replica {
             self.past.wait_for(stamp);
         }
         let message = self.log.get(index).expect("what the user hears of is kept").message.clone();
-        out.emit(Up::Deliver(Delivery { position, timestamp: stamp.timestamp, message }));
+        out.emit_early(Up::Deliver(Delivery { position, timestamp: stamp.timestamp, message }));
     }
 
     /// Delivers what need not wait for its turn. What lies above the clocks has to: something may yet be

@@ -48,7 +48,7 @@ impl Replica {
 
     /// Gives the user the state that is kept here. Its messages may not be answered before the newest delivery.
     pub(super) fn hand_over_user(&mut self, out: &mut Effects) {
-        out.emit(Up::Install { position: self.kept(), bytes: self.user.clone() });
+        out.emit_early(Up::Install { position: self.kept(), bytes: self.user.clone() });
         if let Some(newest) = self.newest.filter(|_| self.settings.clock_error.is_some()) {
             self.past.wait_for(newest);
         }

@@ -68,7 +68,7 @@ impl Replica {
             last = Some(first);
         }
         if let Some(last) = last {
-            out.emit(Up::Settled(last));
+            out.emit_early(Up::Settled(last));
         }
         if let Some(first) = self.past.waiting.first()
             && !self.past.is_armed

@@ -182,7 +182,7 @@ impl Replica {
                 // Whoever reads there wants to know that it is all here.
                 self.tell_safe_time_anyway(out);
             }
-            out.emit(Up::ReadPoint { round, timestamp });
+            out.emit_early(Up::ReadPoint { round, timestamp });
         }
     }
 }

@@ -480,7 +480,7 @@ impl Replica {
     /// One that delivers the message too need not be told.
     fn answer(&self, sender: ProcessId, Stamp { timestamp, id }: Stamp, out: &mut Effects) {
         if !self.cluster.group_of(sender).is_some_and(|group| id.destinations.contains(group)) {
-            out.send(sender, Message::Done(id, timestamp));
+            out.send_early(sender, Message::Done(id, timestamp));
         }
     }
 

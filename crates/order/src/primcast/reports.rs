@@ -126,6 +126,9 @@ impl Replica {
         let message = Message::Report(report.clone());
         let to = self.cluster.members(self.group).iter().enumerate().filter(|(place, _)| whom(*place));
         let to = to.map(|(_, process)| *process);
+        if self.planted.is(Mutant::PrimCastCountsItselfEarly) {
+            out.send_early(self.me, message.clone());
+        }
         if self.planted.is(Mutant::PrimCastAcknowledgesEarly) {
             out.send_early_to_all(to, message);
         } else {
@@ -156,7 +159,7 @@ impl Replica {
             let safe = self.safe_time();
             if safe >= self.target {
                 self.told = safe;
-                out.emit(Up::SafeTime(safe));
+                out.emit_early(Up::SafeTime(safe));
             }
         }
     }
@@ -166,7 +169,7 @@ impl Replica {
         let safe = self.safe_time();
         if safe > self.told {
             self.told = safe;
-            out.emit(Up::SafeTime(safe));
+            out.emit_early(Up::SafeTime(safe));
         }
     }
 

@@ -398,7 +398,7 @@ impl Table {
                 Effect::Arm(timer, _) => {
                     self.processors[usize::from(me)].as_mut().expect("it acts").timers.insert(timer);
                 }
-                Effect::Emit(event) => self.on_event(me, event),
+                Effect::Emit(event) | Effect::EmitEarly(event) => self.on_event(me, event),
                 other => panic!("no processor wants {other:?}"),
             }
         }

@@ -4,7 +4,7 @@
 use skein_machine::{Machine, MessageId, Out, ProcessId, Time, Timestamp};
 use skein_order::parts::{Entry, Epoch};
 use skein_order::primcast::{Header, MAX_PENDING, Message, Refusal, Settings, Timer};
-use skein_sim::{SECOND, Trace};
+use skein_sim::{DiskHabits, SECOND, Trace};
 
 use super::alone::{Alone, start};
 use super::room::{CLIENT, DELAY, G, H, Room, SMALL, TO_BOTH, TO_G, TO_H, cluster, message};
@@ -181,6 +181,24 @@ fn who_is_a_moment_behind_stays_a_moment_behind() {
             "{furthest} messages behind, settled each {settle_every}"
         );
     }
+}
+
+/// What a quorum has on its disks is delivered everywhere, whatever becomes of the own disk.
+#[test]
+fn who_has_a_slow_disk_delivers_with_the_others() {
+    let mut room = Room::new(SMALL);
+    room.run_until(SECOND);
+    room.world.set_disk_habits(G[2], DiskHabits { fastest_sync: SECOND, slowest_sync: SECOND });
+    for sequence in 1..=100 {
+        room.multicast(CLIENT, message(1, sequence, TO_BOTH, ""));
+        room.run(1);
+    }
+    room.run(10);
+    assert_eq!(room.applied(G[2]), 100);
+    room.world.crash(G[2]);
+    room.world.restart(G[2]);
+    room.run_until(room.world.now() + 5 * SECOND);
+    assert_eq!(room.applied(G[2]), 100, "it has forgotten them, and gets them again");
 }
 
 /// A checkpoint writes all of a state. For a few short messages that waits, but not for ever.

@@ -301,7 +301,7 @@ impl Reader {
                     names.extend(more);
                     told = told.or(later);
                 }
-                Effect::Emit(Up::ReadPoint { timestamp, .. }) => told = Some(timestamp),
+                Effect::EmitEarly(Up::ReadPoint { timestamp, .. }) => told = Some(timestamp),
                 _ => {}
             }
         }
@@ -381,6 +381,6 @@ fn a_group_of_one_answers_at_once() {
     let mut out = Out::new();
     machine.on_command(Time::ZERO, Down::ReadPoint(5), &mut out);
     machine.finish(Time::ZERO, &mut out);
-    let is_answer = |effect: &Effect<PrimCast>| matches!(effect, Effect::Emit(Up::ReadPoint { round: 5, timestamp }) if *timestamp == Timestamp::ZERO);
+    let is_answer = |effect: &Effect<PrimCast>| matches!(effect, Effect::EmitEarly(Up::ReadPoint { round: 5, timestamp }) if *timestamp == Timestamp::ZERO);
     assert!(out.drain().any(|effect| is_answer(&effect)));
 }

@@ -45,7 +45,7 @@ impl Stage {
                 Effect::Send(to, message) | Effect::SendEarly(to, message) if to.iter().any(|to| to == ME) => {
                     self.hears(ME, message);
                 }
-                Effect::Emit(event) => self.told.push(event),
+                Effect::Emit(event) | Effect::EmitEarly(event) => self.told.push(event),
                 _ => {}
             }
         }

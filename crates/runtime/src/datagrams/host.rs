@@ -325,7 +325,7 @@ where
                 }
                 Effect::Arm(timer, after) => self.alarms.arm(Instant::now(), timer, after),
                 Effect::Disarm(timer) => self.alarms.disarm(&timer),
-                Effect::Emit(event) => self.told.push(event),
+                Effect::Emit(event) | Effect::EmitEarly(event) => self.told.push(event),
                 Effect::Persist(record) | Effect::Checkpoint(record) | Effect::Compact(record) => match record {},
             }
         }

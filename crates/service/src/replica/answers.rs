@@ -95,9 +95,16 @@ impl<M: Ordering, S: Service> Replica<M, S> {
                 self.hear_answer(parcel, self.group, timestamp, Some(outcome), out);
             }
             Due::There(entry, parcel, timestamp, outcome) => {
-                out.send(entry, Message::Answer(parcel, timestamp, Answer(Some(outcome))));
+                let answer = Message::Answer(parcel, timestamp, Answer(Some(outcome)));
+                if self.is_early {
+                    out.send_early(entry, answer);
+                } else {
+                    out.send(entry, answer);
+                }
             }
-            Due::Reader(token, timestamp, replies) => out.emit(Told::Read { token, timestamp, replies }),
+            Due::Reader(token, timestamp, replies) => {
+                out.emit_as(self.is_early, Told::Read { token, timestamp, replies });
+            }
         }
     }
 
@@ -111,7 +118,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     ) {
         let mut tell = Vec::new();
         self.entry.answered(parcel, group, timestamp, outcome, &mut tell);
-        tell.into_iter().for_each(|told| out.emit(told));
+        tell.into_iter().for_each(|told| out.emit_as(self.is_early, told));
     }
 
     /// An entry has not heard what became of its parcel.

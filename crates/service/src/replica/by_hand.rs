@@ -32,6 +32,7 @@ struct Puppet {
     says: Rc<RefCell<VecDeque<Up>>>,
     asked: Rc<RefCell<Vec<Down>>>,
     forgot: Rc<Cell<bool>>,
+    is_late: Rc<Cell<bool>>,
 }
 
 #[derive(Clone, Debug)]
@@ -65,7 +66,7 @@ impl Machine for Puppet {
     fn on_timer(&mut self, _: Time, (): (), _: &mut Out<Puppet>) {}
 
     fn finish(&mut self, _: Time, out: &mut Out<Puppet>) {
-        self.says.borrow_mut().drain(..).for_each(|up| out.emit(up));
+        self.says.borrow_mut().drain(..).for_each(|up| out.emit_as(!self.is_late.get(), up));
     }
 
     fn check(&self) {}
@@ -222,7 +223,9 @@ fn stamp(timestamp: u64, groups: &[GroupId]) -> Stamp {
 /// The timestamps of the answers that leave.
 fn answers(effects: &Effects) -> Vec<u64> {
     let answer = |effect: &Effect<_>| match effect {
-        Effect::Send(_, Message::Answer(_, timestamp, _)) => Some(timestamp.0),
+        Effect::Send(_, Message::Answer(_, timestamp, _)) | Effect::SendEarly(_, Message::Answer(_, timestamp, _)) => {
+            Some(timestamp.0)
+        }
         _ => None,
     };
     effects.iter().filter_map(answer).collect()
@@ -255,6 +258,25 @@ fn a_state_of_one_who_was_not_so_far_makes_no_answer_leave_too_early() {
     assert_eq!(answers(&left), [7], "what is told of 9 waits for what was delivered at 7 to come to the third group");
     let left = behind.hears(ELSEWHERE, standing(THIRD, 20, &[]));
     assert_eq!(answers(&left), [9]);
+}
+
+/// What follows from what waits for a disk waits for it too, from then on.
+#[test]
+fn answers_are_as_early_as_what_the_order_tells() {
+    let mut stage = Stage::with(Puppet::default(), Mode::Ordered, Planted::NONE);
+    let is_early = |effects: &Effects| {
+        let mut answers = effects.iter().filter_map(|effect| match effect {
+            Effect::Send(_, Message::Answer(..)) => Some(false),
+            Effect::SendEarly(_, Message::Answer(..)) => Some(true),
+            _ => None,
+        });
+        (answers.next(), answers.next())
+    };
+    assert_eq!(is_early(&stage.delivers(1, &[OWN], &[b"a"])), (Some(true), None));
+    stage.puppet.is_late.set(true);
+    assert_eq!(is_early(&stage.delivers(2, &[OWN], &[b"b"])), (Some(false), None));
+    stage.puppet.is_late.set(false);
+    assert_eq!(is_early(&stage.delivers(3, &[OWN], &[b"c"])), (Some(false), None));
 }
 
 #[test]
@@ -310,7 +332,9 @@ fn asked_at_zero(planted: Planted) -> Option<u64> {
         effects.extend(stage.says([Up::SafeTime(Timestamp(safe))]));
     }
     effects.iter().find_map(|effect| match effect {
-        Effect::Emit(Told::Read { timestamp, .. }) => Some(timestamp.0),
+        Effect::Emit(Told::Read { timestamp, .. }) | Effect::EmitEarly(Told::Read { timestamp, .. }) => {
+            Some(timestamp.0)
+        }
         _ => None,
     })
 }
@@ -360,11 +384,14 @@ fn an_answer_that_nobody_waits_for_is_dropped() {
     assert_eq!(stage.replica.held.count(), 0);
     for token in 1..=reads::MAX_WAITING as u64 {
         let effects = stage.asks(ask(token));
-        assert!(effects.iter().all(|effect| !matches!(effect, Effect::Emit(_))));
+        assert!(effects.iter().all(|effect| !effect.tells()));
         stage.says([Up::ReadPoint { round: token, timestamp: Timestamp(5) }]);
     }
     let effects = stage.asks(ask(0));
-    assert!(effects.iter().any(|effect| matches!(effect, Effect::Emit(Told::Failed { certain: true, .. }))));
+    assert!(effects.iter().any(|effect| matches!(
+        effect,
+        Effect::Emit(Told::Failed { certain: true, .. }) | Effect::EmitEarly(Told::Failed { certain: true, .. })
+    )));
 }
 
 #[test]
@@ -376,7 +403,9 @@ fn who_sees_half_of_a_parcel_sees_it_at_its_time() {
     let ask = Ask::Read { token: 1, freshness: Freshness::Causal(Timestamp(5)), queries: vec![Bytes::new()] };
     let effects = stage.asks(ask);
     let seen = effects.iter().find_map(|effect| match effect {
-        Effect::Emit(Told::Read { timestamp, .. }) => Some(*timestamp),
+        Effect::Emit(Told::Read { timestamp, .. }) | Effect::EmitEarly(Told::Read { timestamp, .. }) => {
+            Some(*timestamp)
+        }
         _ => None,
     });
     assert_eq!(seen, Some(Timestamp(9)));
@@ -476,7 +505,9 @@ fn whoever_follows_hears_of_every_delivery_until_it_does_not() {
     let mut stage = Stage::new();
     let heard = |stage: &mut Stage, timestamp| {
         let effects = stage.delivers(timestamp, &[OWN], &[b"a"]);
-        let told = |effect: &Effect<_>| matches!(effect, Effect::Emit(Told::Up(Up::Deliver(_))));
+        let told = |effect: &Effect<_>| {
+            matches!(effect, Effect::Emit(Told::Up(Up::Deliver(_))) | Effect::EmitEarly(Told::Up(Up::Deliver(_))))
+        };
         effects.iter().filter(|effect| told(effect)).count()
     };
     assert_eq!(heard(&mut stage, 1), 0);
@@ -491,7 +522,13 @@ fn commands_for_nobody_are_refused() {
     let mut stage = Stage::new();
     for groups in [GroupSet::EMPTY, GroupSet::first(64)] {
         let effects = stage.asks(Ask::Calls { token: 1, groups, floor: Timestamp::ZERO, commands: Vec::new() });
-        let refused = |effect: &Effect<_>| matches!(effect, Effect::Emit(Told::Failed { token: 1, certain: true, .. }));
+        let refused = |effect: &Effect<_>| {
+            matches!(
+                effect,
+                Effect::Emit(Told::Failed { token: 1, certain: true, .. })
+                    | Effect::EmitEarly(Told::Failed { token: 1, certain: true, .. })
+            )
+        };
         assert!(effects.iter().any(refused));
     }
 }

@@ -20,6 +20,7 @@ impl<M: Ordering + Clone, S: Service + Clone> Clone for Replica<M, S> {
             settings,
             planted,
             is_followed,
+            is_early,
             order,
             inner: _, // empty between two steps
             service,
@@ -58,6 +59,7 @@ impl<M: Ordering + Clone, S: Service + Clone> Clone for Replica<M, S> {
             settings: *settings,
             planted: *planted,
             is_followed: *is_followed,
+            is_early: *is_early,
             order: order.clone(),
             inner: Out::new(),
             service: service.clone(),
@@ -102,6 +104,7 @@ impl<M: Ordering + Hash, S: Service + Hash> Hash for Replica<M, S> {
             settings: _,
             planted: _,
             is_followed,
+            is_early,
             order,
             inner: _,
             service,
@@ -138,6 +141,6 @@ impl<M: Ordering + Hash, S: Service + Hash> Hash for Replica<M, S> {
         (entry, is_hurried, hurry_is_armed).hash(state);
         (safe, settled, past, held, inquiries, reads, raised).hash(state);
         (*wants_checkpoint || snapshot.is_some(), latest, latest_applied, ahead, applied_bytes).hash(state);
-        (is_followed, tick_is_armed, is_catching_up).hash(state);
+        (is_followed, is_early, tick_is_armed, is_catching_up).hash(state);
     }
 }

@@ -8,8 +8,9 @@
 //! the state is written down while work goes on (`snapshot.rs`).
 //!
 //! It takes the order's effects one by one and passes them on in their order,
-//! with its own between them, and it sends nothing early. So what the order
-//! promises about durability holds for whatever a client hears.
+//! with its own between them, of which only answers go early, and only where
+//! the order tells everything early: they follow from what it told, and from what
+//! other partitions tell again until it is on the disk here.
 //!
 //! It knows no protocol, and of its service only that it is one.
 
@@ -118,6 +119,8 @@ pub struct Replica<M: Ordering, S: Service> {
     planted: Planted,
     /// The user wants to hear of every delivery.
     is_followed: bool,
+    /// The order has told everything early so far, so what follows from it is as true.
+    is_early: bool,
 
     order: M,
     /// What the order wants done, on its way into what this machine wants done.
@@ -189,6 +192,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             settings,
             planted,
             is_followed: false,
+            is_early: true,
             order,
             inner: Out::new(),
             service,
@@ -314,7 +318,7 @@ impl<M: Ordering, S: Service> Machine for Replica<M, S> {
             }
         };
         if let Some((token, why)) = refused {
-            out.emit(Told::Failed { token, certain: true, why });
+            out.emit_as(self.is_early, Told::Failed { token, certain: true, why });
         }
     }
 
@@ -455,6 +459,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         out.swap_chronicle(&mut self.inner);
         let mut inner = core::mem::take(&mut self.inner);
         for effect in inner.drain() {
+            self.is_early &= !matches!(effect, Effect::Emit(_));
             match effect {
                 Effect::Persist(record) => out.persist(Record::Order(record)),
                 Effect::Checkpoint(record) => out.checkpoint(self.base(record)),
@@ -463,7 +468,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
                 Effect::SendEarly(to, message) => out.push(Effect::SendEarly(to, Message::Order(message))),
                 Effect::Arm(timer, after) => out.arm(Timer::Order(timer), after),
                 Effect::Disarm(timer) => out.disarm(Timer::Order(timer)),
-                Effect::Emit(up) => self.hear(now, up, out),
+                Effect::Emit(up) | Effect::EmitEarly(up) => self.hear(now, up, out),
             }
         }
         self.inner = inner;
@@ -479,7 +484,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     fn hear(&mut self, _: Time, up: Up, out: &mut Effects<M, S>) {
         if self.settings.tells_everything {
             // Before anybody hears of what it leads to.
-            out.emit(Told::Up(up.clone()));
+            out.emit_as(self.is_early, Told::Up(up.clone()));
         }
         match up {
             Up::Deliver(delivery) => self.deliver(delivery, out),
@@ -492,10 +497,10 @@ impl<M: Ordering, S: Service> Replica<M, S> {
             Up::Expired(id) if parcel::is_ours(id) => {
                 let mut tell = Vec::new();
                 self.entry.expired(id, &mut tell);
-                tell.into_iter().for_each(|told| out.emit(told));
+                tell.into_iter().for_each(|told| out.emit_as(self.is_early, told));
             }
             Up::Done { id, timestamp } if parcel::is_ours(id) => self.entry.done(id, timestamp),
-            up if !self.settings.tells_everything => out.emit(Told::Up(up)),
+            up if !self.settings.tells_everything => out.emit_as(self.is_early, Told::Up(up)),
             _ => {}
         }
     }
@@ -516,7 +521,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         self.settled.delivered(delivery.timestamp, delivery.message.id.destinations);
         let waiting = Waiting::new(&delivery, need);
         if (waiting.is_foreign() || self.is_followed) && !self.settings.tells_everything {
-            out.emit(Told::Up(Up::Deliver(delivery)));
+            out.emit_as(self.is_early, Told::Up(Up::Deliver(delivery)));
         }
         if self.planted.is(crate::Mutant::ReplicaSharesTooEarly) {
             self.share_too_early(&waiting, out);

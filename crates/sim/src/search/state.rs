@@ -462,7 +462,7 @@ impl<M: Machine + Clone + Hash, O: Outside<M>> State<M, O> {
                     }
                 }
             }
-            Effect::Emit(event) => {
+            Effect::Emit(event) | Effect::EmitEarly(event) => {
                 let life = node.life;
                 setting.outside.hear(at, life, event, &mut self.memory, story);
             }

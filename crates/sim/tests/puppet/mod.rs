@@ -27,6 +27,7 @@ pub(crate) enum Do {
     Arm(u64, Nanos),
     Disarm(u64),
     Tell(u64),
+    TellEarly(u64),
     /// Tell it at the end of the turn, once.
     TellAtTheEnd(u64),
 }
@@ -85,6 +86,7 @@ impl Machine for Puppet {
                 Do::Arm(timer, after) => out.arm(timer, Duration::from_nanos(after)),
                 Do::Disarm(timer) => out.disarm(timer),
                 Do::Tell(word) => out.emit(Saw::Told(word)),
+                Do::TellEarly(word) => out.emit_early(Saw::Told(word)),
                 Do::TellAtTheEnd(word) => self.at_the_end = Some(word),
             }
         }

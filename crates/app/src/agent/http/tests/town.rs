@@ -113,8 +113,8 @@ impl Town {
                 }
                 Effect::Arm(timer, after) => drop(self.timers.insert((nth, timer), self.now.after(after))),
                 Effect::Disarm(timer) => drop(self.timers.remove(&(nth, timer))),
-                Effect::Emit(Event::Probe(round)) => probed.push(round),
-                Effect::Emit(_) => {}
+                Effect::Emit(Event::Probe(round)) | Effect::EmitEarly(Event::Probe(round)) => probed.push(round),
+                Effect::Emit(_) | Effect::EmitEarly(_) => {}
                 Effect::Persist(record) | Effect::Checkpoint(record) | Effect::Compact(record) => match record {},
             }
         }
