@@ -115,11 +115,12 @@ impl Blows {
     }
 
     /// How many answers there may be before a blow has fallen that is due before: so those that go by answers fall all,
-    /// and while there is work, however slow they are.
-    pub(super) fn allowed(&self) -> u64 {
+    /// and while there is work, however slow they are: the last of so many orders is answered after the last of them.
+    pub(super) fn allowed(&self, orders: u64) -> u64 {
         let allowed = self.rows.iter().filter_map(|row| match row.every {
             Every::Time(_) => None,
-            Every::Answers(answers) => Some(row.next_answers.saturating_add(answers - 1)),
+            Every::Answers(_) if row.next_answers >= orders => None,
+            Every::Answers(answers) => Some(row.next_answers.saturating_add(answers - 1).min(orders - 1)),
         });
         allowed.min().unwrap_or(u64::MAX)
     }
@@ -156,12 +157,13 @@ mod tests {
         let mut blows = Blows::new(Some(Every::Answers(100)), Some(Every::Time(second)), 1, begin);
         assert_eq!(blows.due(begin, 99), None);
         // Until the first one has fallen no more are answered than until the second is due.
-        assert_eq!(blows.allowed(), 199);
+        assert_eq!(blows.allowed(1000), 199);
         assert_eq!((blows.due(begin, 100), blows.due(begin, 100)), (Some(Blow::Kill), None));
-        assert_eq!(blows.allowed(), 299);
+        assert_eq!(blows.allowed(1000), 299);
+        assert_eq!([blows.allowed(201), blows.allowed(200)], [200, u64::MAX], "the last order waits for the last blow");
         let later = begin + second;
         assert_eq!((blows.due(later, 100), blows.due(later, 100)), (Some(Blow::Stop), None));
-        assert_eq!(Blows::new(None, None, 1, begin).allowed(), u64::MAX);
+        assert_eq!(Blows::new(None, None, 1, begin).allowed(1000), u64::MAX);
     }
 
     #[test]

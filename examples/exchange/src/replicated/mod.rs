@@ -139,7 +139,7 @@ fn play(
     let blows = Blows::new(settings.kill_every, settings.stop_every, seed, begin);
     let board = Board {
         answered: AtomicU64::new(0),
-        allowed: AtomicU64::new(blows.allowed()),
+        allowed: AtomicU64::new(blows.allowed(settings.orders)),
         is_over: AtomicBool::new(false),
         is_cancelled: AtomicBool::new(false),
     };
@@ -262,7 +262,7 @@ impl Director<'_> {
             let is_at_work = self.end.answered < self.settings.orders && !self.board.is_over.load(Relaxed);
             if is_at_work && let Some(blow) = self.blows.due(now, self.end.answered) {
                 self.strike(blow)?;
-                self.board.allowed.store(self.blows.allowed(), Relaxed);
+                self.board.allowed.store(self.blows.allowed(self.settings.orders), Relaxed);
             }
         }
         Ok(())
