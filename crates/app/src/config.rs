@@ -44,6 +44,18 @@ pub enum Storage {
     Sync,
 }
 
+/// What a thread of a node does when something comes up for it and every core is taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scheduling {
+    /// It waits: what shares cores with it does more at a time. For machines that are there for nodes.
+    #[default]
+    Patient,
+    /// It takes the core of another, as threads usually do. Where something else keeps all cores busy, words that come
+    /// one at a time are answered sooner.
+    Eager,
+}
+
 /// Distances that links pretend to have, so that one machine behaves like continents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -68,6 +80,8 @@ pub struct Config {
     pub data: PathBuf,
     /// What nodes write down of what they do, unless somebody says otherwise.
     pub log: Option<String>,
+    /// What their threads do when all cores are taken.
+    pub scheduling: Scheduling,
     /// The newest version of the encoding that nodes use, with each other and on their disks.
     pub speak_version: Version,
     /// By what nodes and clients know each other.
@@ -157,6 +171,8 @@ struct File {
     wan_jitter_percent: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     log: Option<String>,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    scheduling: Scheduling,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     speak_version: Option<Version>,
     #[serde(default, skip_serializing_if = "is_not")]
@@ -184,6 +200,11 @@ struct GroupFile {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
 fn is_not(it: &bool) -> bool {
     !it
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for it")]
+fn is_usual(scheduling: &Scheduling) -> bool {
+    *scheduling == Scheduling::default()
 }
 
 /// As the simulator's planet has it.
@@ -244,6 +265,7 @@ impl Config {
             wan: self.choices.wan,
             wan_jitter_percent: self.wan_jitter_percent,
             log: self.log.clone(),
+            scheduling: self.scheduling,
             speak_version: Some(self.speak_version).filter(|version| *version != VERSION),
             insecure: self.insecure,
             insecure_http: self.insecure_http,
@@ -425,6 +447,7 @@ impl File {
             wan,
             wan_jitter_percent,
             log,
+            scheduling: Scheduling::default(),
             speak_version,
             insecure,
             insecure_http,
@@ -532,6 +555,7 @@ impl File {
             wan_jitter_percent: self.wan_jitter_percent,
             data: self.data,
             log: self.log,
+            scheduling: self.scheduling,
             speak_version,
             tls: self.tls,
             insecure: self.insecure,

@@ -341,6 +341,7 @@ fn open_face(config: &Config, name: &str, tls: Option<&Tls>) -> Result<Option<Se
         refusal_in_the_clear: b"-ERR only TLS is spoken here\r\n".to_vec(),
         most_expected: resp::MOST_EXPECTED,
         certificates: skein_runtime::tls::Certificates::Optional,
+        is_patient: config.scheduling == config::Scheduling::Patient,
         ..streams::Settings::default()
     };
     let tls = tls.filter(|_| store.tls).cloned();
@@ -449,6 +450,7 @@ fn start(
         tls,
         notes: Some(config.cluster.clone()),
         speaks: config.speak_version,
+        is_patient: config.scheduling == config::Scheduling::Patient,
         busy_poll,
     };
     let cluster = config.cluster.clone();

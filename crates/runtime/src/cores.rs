@@ -1,5 +1,5 @@
-//! The cores of the machine: which of them this thread may use, and how it
-//! keeps to one.
+//! The cores of the machine: which of them this thread may use, how it keeps to
+//! one, and how it waits for one.
 //!
 //! Whoever polls all the time is slow for a while whenever it is moved. To let
 //! others have the core for a moment there is `std::thread::yield_now`, which
@@ -56,6 +56,32 @@ pub fn keep_to(core: usize) -> Result<(), CoreError> {
         .map_err(|error| CoreError::System { doing: "keep to one core", error: Arc::new(error.into()) })
 }
 
+/// From now on this thread pushes no other off its core: when something comes up for it, it waits until a core is free,
+/// or until its share is due. Threads that work for each other have longer turns so, and fewer of them. A thread for
+/// which somebody has chosen another way than the usual one goes on in that. Where it may not be, all stays as it was.
+pub fn be_patient() {
+    if let Err(error) = try_to_be_patient() {
+        tracing::info!(%error, "threads push each other off their cores here");
+    }
+}
+
+#[allow(unsafe_code)]
+fn try_to_be_patient() -> Result<(), CoreError> {
+    let failed = || CoreError::System { doing: "be patient", error: Arc::new(io::Error::last_os_error()) };
+    // SAFETY: the system is asked for a number that belongs to this thread.
+    let present = unsafe { libc::sched_getscheduler(0) };
+    if present < 0 {
+        return Err(failed());
+    }
+    if present != libc::SCHED_OTHER {
+        return Ok(());
+    }
+    let no_priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the system reads the one number that it is given, which is there for as long as it is asked.
+    let set = unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const no_priority) };
+    if set == 0 { Ok(()) } else { Err(failed()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +98,24 @@ mod tests {
         });
         assert_eq!(kept.join().unwrap(), (vec![last], last, vec![last]));
         assert_eq!(allowed().unwrap(), before, "the others go where they like");
+    }
+
+    #[test]
+    fn patience_is_for_one_thread_and_what_it_starts() {
+        let way = || -> u32 {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            // The 41st word; the second one, in brackets, may have spaces.
+            stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().parse().unwrap()
+        };
+        let before = way();
+        let patient = std::thread::spawn(move || {
+            be_patient();
+            be_patient();
+            (way(), std::thread::spawn(way).join().unwrap())
+        });
+        let expected = if before == libc::SCHED_OTHER as u32 { libc::SCHED_BATCH as u32 } else { before };
+        assert_eq!(patient.join().unwrap(), (expected, expected));
+        assert_eq!(way(), before, "the others are as they were");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use mio::Events;
 use skein_machine::Machine;
 
+use crate::cores;
 use crate::failure::Failure;
 use crate::front::Front;
 use crate::replica::Replica;
@@ -17,8 +18,11 @@ pub struct Driven<M: Machine, F: Front<M>> {
 }
 
 impl<M: Machine, F: Front<M>> Replica<M, F> {
-    /// Lives until it is stopped.
+    /// Lives until it is stopped, on a thread of its own.
     pub fn run(self, seed: u64) -> Result<(), Failure> {
+        if self.surroundings.is_patient && !self.surroundings.busy_poll {
+            cores::be_patient();
+        }
         let mut driven = self.start(seed)?;
         while driven.turn(None)? {}
         driven.shutdown()

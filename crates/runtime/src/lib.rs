@@ -12,7 +12,7 @@
 //! No protocol is known here, and no service: a [`Machine`](skein_machine::Machine)
 //! is all that this crate drives.
 
-// One module may: it shares memory with other processes.
+// Two modules may: one shares memory with other processes, one asks the system about threads.
 #![deny(unsafe_code)]
 
 pub mod caller;

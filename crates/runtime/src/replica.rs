@@ -84,6 +84,8 @@ pub struct Surroundings {
     /// The newest version of the encoding that it uses, with others and on its disk. What it is told and what it
     /// finds may be in any that this build reads.
     pub speaks: Version,
+    /// Push nobody off a core when something comes up, if it has a thread of its own.
+    pub is_patient: bool,
     /// Look all the time instead of sleeping until something comes up.
     pub busy_poll: bool,
 }

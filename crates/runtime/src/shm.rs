@@ -10,7 +10,7 @@
 //! not that of the machine, so what was made before the machine was started
 //! last is refused.
 //!
-//! This file has the only `unsafe` code of the house: to map, to unmap, to look
+//! This file has nearly all `unsafe` code of the house: to map, to unmap, to look
 //! at what is mapped, and to have the system mark a word of it.
 
 mod error;

@@ -70,6 +70,7 @@ fn start(
         tls: None,
         notes: Some(cluster.clone()),
         speaks: VERSION,
+        is_patient: true,
         busy_poll: false,
     };
     let maker = |boot| PrimCast::new(me, cluster.clone(), boot, Settings::DEFAULT, Planted::NONE);

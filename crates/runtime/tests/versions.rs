@@ -105,6 +105,7 @@ impl Group {
             tls: None,
             notes: None,
             speaks,
+            is_patient: true,
             busy_poll: false,
         };
         let settings = Settings { checkpoint_every: 8, ..Settings::DEFAULT };

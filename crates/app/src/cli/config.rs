@@ -87,6 +87,7 @@ const HEAD: &str = "\
 # storage    sync, async, or memory: what an acknowledgement is worth
 # data       the folder in which every node has a folder of its own
 # log        what nodes write down: error, warn, info, debug, or skein_runtime=debug and the like
+# scheduling patient, or eager where other work keeps the cores of a node busy
 # store      a key-value store for clients of Redis; without it the cluster orders messages and holds nothing.
 #            Where keys are, who may come, and what else can be said is in docs/store.md
 # nodes      where each is found by others (address), where it listens to them if that is something else (listen),

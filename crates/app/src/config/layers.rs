@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use skein_machine::wire::Version;
 
-use super::{Config, ConfigError, File, Storage, choice, name_of, read};
+use super::{Config, ConfigError, File, Scheduling, Storage, choice, name_of, read};
 
 /// What can be said at a node's start.
 #[derive(Args, Clone, Debug, Default)]
@@ -31,6 +31,9 @@ pub struct Flags {
     /// What to write down, as in `info` or `skein_runtime=debug`.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+    /// What threads do when something comes up for them and every core is taken.
+    #[arg(long, value_name = "MANNER")]
+    scheduling: Option<Scheduling>,
     /// The newest version of the encoding to use, with other nodes and on the disk: the one of before, while a
     /// cluster is upgraded.
     #[arg(long, value_name = "VERSION")]
@@ -71,12 +74,13 @@ pub struct Setting {
 }
 
 /// What may differ from node to node, and where it stands in the file.
-const SETTINGS: [(&str, Place); 9] = [
+const SETTINGS: [(&str, Place); 10] = [
     ("data", Place::Top),
     ("listen", Place::Node),
     ("http", Place::Node),
     ("storage", Place::Top),
     ("log", Place::Top),
+    ("scheduling", Place::Top),
     ("speak_version", Place::Top),
     ("ca", Place::Tls),
     ("cert", Place::Tls),
@@ -191,6 +195,7 @@ impl Flags {
             "http" => self.http.map(|address| address.to_string()),
             "storage" => self.storage.as_ref().map(name_of),
             "log" => self.log.clone(),
+            "scheduling" => self.scheduling.as_ref().map(name_of),
             "speak_version" => self.speak_version.map(|version| version.to_string()),
             "ca" => path(&self.ca),
             "cert" => path(&self.cert),
@@ -213,6 +218,7 @@ impl File {
             "http" => node.http = Some(address()?),
             "storage" => self.storage = choice("storage", value).map_err(|error| error.0)?,
             "log" => self.log = Some(value.to_owned()),
+            "scheduling" => self.scheduling = choice("scheduling", value).map_err(|error| error.0)?,
             "speak_version" => {
                 let version =
                     value.parse().map_err(|_| format!("\"{value}\" is no version: write a number, as in 1"))?;
@@ -239,6 +245,7 @@ impl Config {
             "http" => self.nodes[node].http.map_or(String::new(), |address| address.to_string()),
             "storage" => name_of(&self.choices.storage),
             "log" => self.log.clone().unwrap_or_else(|| crate::diary::USUAL.to_owned()),
+            "scheduling" => name_of(&self.scheduling),
             "speak_version" => self.speak_version.to_string(),
             "ca" => file(|files| &files.ca),
             "cert" => file(|files| &files.cert),
@@ -295,6 +302,9 @@ replicas = ["a"]
         assert_eq!(setting("storage", &Flags::default(), &sync), ("sync".to_owned(), Origin::Environment));
         assert_eq!(setting("storage", &Flags::default(), &[]), ("async".to_owned(), Origin::File));
         assert_eq!(setting("data", &Flags::default(), &sync), ("skein-data".to_owned(), Origin::Default));
+        let eager = [("SKEIN_SCHEDULING", "eager")];
+        assert_eq!(setting("scheduling", &flags, &eager), ("eager".to_owned(), Origin::Environment));
+        assert_eq!(setting("scheduling", &flags, &[]), ("patient".to_owned(), Origin::Default));
         let old = Flags { speak_version: Some(1), ..Flags::default() };
         assert_eq!(setting("speak_version", &old, &[]), ("1".to_owned(), Origin::Flag));
         assert_eq!(setting("speak_version", &flags, &[("SKEIN_SPEAK_VERSION", "1")]).1, Origin::Environment);

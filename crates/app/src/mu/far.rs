@@ -163,6 +163,7 @@ pub(super) fn open(
         tls,
         notes: None,
         speaks: VERSION,
+        is_patient: false,
         busy_poll: false,
     };
     let opened = replica::Replica::open(surroundings, make, Heard::default());

@@ -18,6 +18,7 @@ use super::door::Door;
 use super::reading::Heard;
 use super::stream::Phase;
 use super::{Caller, Protocol, Settings, StreamId};
+use crate::cores;
 use crate::tls::Tls;
 
 /// The protocol hears so often what time it is.
@@ -59,10 +60,16 @@ impl<C: Send + 'static> Server<C> {
         let addresses = doors.iter().map(|door| door.address).collect();
         let (sender, calls) = channel();
         let caller = Caller { calls: sender, shared: shared.clone() };
+        let is_patient = settings.is_patient;
         let desk = Desk::new(settings);
         let next_tick = Instant::now() + TICK;
         let mut hall = Hall { poll, doors, tls, calls, next_call: None, shared, desk, next_tick, protocol };
-        let thread = std::thread::Builder::new().name("streams".to_owned()).spawn(move || hall.work())?;
+        let thread = std::thread::Builder::new().name("streams".to_owned()).spawn(move || {
+            if is_patient {
+                cores::be_patient();
+            }
+            hall.work();
+        })?;
         Ok(Server { addresses, caller, thread: Some(thread) })
     }
 }

@@ -35,6 +35,8 @@ pub struct Settings {
     pub unfinished: Duration,
     /// A stream that says nothing for so long is closed, if there is such a bound.
     pub idle: Option<Duration>,
+    /// The server's thread pushes nobody off a core when something comes up.
+    pub is_patient: bool,
 }
 
 impl Default for Settings {
@@ -53,6 +55,7 @@ impl Default for Settings {
             first_word: Duration::from_secs(30),
             unfinished: Duration::from_secs(30),
             idle: None,
+            is_patient: false,
         }
     }
 }

@@ -258,6 +258,7 @@ impl Ground {
             tls: self.tls.clone(),
             notes: None,
             speaks: VERSION,
+            is_patient: true,
             busy_poll: false,
         };
         let (clerk, turns) = (Clerk::default(), Arc::new(AtomicU64::new(0)));
