@@ -20,8 +20,8 @@ const OUTCOMES: usize = 4096;
 /// Ticks after which a primary hands over that cannot deliver what others of its group have.
 const GIVING_UP: u32 = 20;
 
-/// Somebody who was silent for so many ticks is not helped until it speaks.
-const GONE: u32 = 20;
+/// Somebody who was silent for so many ticks is not helped until it speaks, and nobody waits for it.
+pub(super) const GONE: u32 = 20;
 
 /// Ticks between two snapshots for the same replica.
 const BETWEEN_SNAPSHOTS: u32 = 10;

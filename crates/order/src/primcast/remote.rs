@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use skein_machine::{GroupId, MessageId, Position, ProcessId};
 
 use super::Effects;
+use super::catchup::GONE;
 use super::heads::Head;
 use super::replica::{Remote, Replica, Terms, Track};
 use super::wire::{Header, Message, Question, Start};
@@ -18,9 +19,6 @@ use crate::parts::{ByGroup, Epoch, Few, Index, Row, Run, Spot, reached_by};
 
 /// Ticks until something that should have come is asked for, at first; doubled each time, up to eight times this.
 const PATIENCE: u32 = 5;
-
-/// Who was silent for so many ticks may be dead, and nobody waits for it.
-const GONE: u32 = 20;
 
 /// At most so many places in one message.
 const BATCH: usize = 512;
