@@ -4,6 +4,7 @@
 use std::net::TcpListener;
 use std::num::NonZeroU32;
 use std::sync::Arc;
+use std::time::Duration;
 
 use skein_machine::ProcessId;
 use skein_runtime::data::Begin;
@@ -116,6 +117,17 @@ fn a_life_in_memory_is_let_in_again() {
         stays.wait_for("a life", |seen| seen.iter().filter(|saw| **saw == Saw::Reconnect(0)).count() == life);
         stage.stop().unwrap();
     }
+}
+
+/// What is told early waits for no disk, but for what was told before it.
+#[test]
+fn a_user_hears_everything_in_its_order_and_early_what_may_be() {
+    let stage = Ground::of(0).with_slow_disk(Duration::from_secs(1)).start();
+    stage.ask(&[Do::Persist(1), Do::TellEarly(1), Do::Tell(2), Do::TellEarly(3)]);
+    stage.wait_for("what need not wait", |seen| !seen.is_empty());
+    assert_eq!(stage.seen(), [Saw::Told(1)]);
+    stage.wait_for("the rest", |seen| seen.len() == 3);
+    assert_eq!(stage.seen(), [1, 2, 3].map(Saw::Told));
 }
 
 #[test]

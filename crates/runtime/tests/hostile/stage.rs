@@ -45,6 +45,8 @@ pub(crate) enum Do {
     SendEarly(u16, u64),
     /// Send so many bytes.
     SendLong(u16, usize),
+    Tell(u64),
+    TellEarly(u64),
     /// Hold up the whole replica, while it takes calls,
     Sleep(Duration),
     /// or at the end of the turn.
@@ -55,6 +57,7 @@ pub(crate) enum Do {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Saw {
     Heard(u16, u64),
+    Told(u64),
     Reconnect(u16),
     Client(ClientId),
     Asked(ClientId, Bytes),
@@ -110,6 +113,8 @@ impl Machine for Puppet {
             Do::Send(to, number) => out.send(ProcessId(to), Word { number, padding: 0 }),
             Do::SendEarly(to, number) => out.send_early(ProcessId(to), Word { number, padding: 0 }),
             Do::SendLong(to, padding) => out.send_early(ProcessId(to), Word { number: 0, padding }),
+            Do::Tell(number) => out.emit(Saw::Told(number)),
+            Do::TellEarly(number) => out.emit_early(Saw::Told(number)),
             Do::Sleep(span) | Do::SleepLater(span) => std::thread::sleep(span),
         }
     }
