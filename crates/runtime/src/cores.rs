@@ -83,8 +83,20 @@ fn try_to_be_patient() -> Result<(), CoreError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+
+    /// The way in which this thread waits for a core, as the system numbers them.
+    pub(crate) fn way() -> u32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // The 41st word; the second one, in brackets, may have spaces.
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().parse().unwrap()
+    }
+
+    /// The way of a patient thread that went this one before.
+    pub(crate) fn patient(before: u32) -> u32 {
+        if before == libc::SCHED_OTHER as u32 { libc::SCHED_BATCH as u32 } else { before }
+    }
 
     #[test]
     fn a_thread_keeps_to_a_core() {
@@ -102,19 +114,13 @@ mod tests {
 
     #[test]
     fn patience_is_for_one_thread_and_what_it_starts() {
-        let way = || -> u32 {
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // The 41st word; the second one, in brackets, may have spaces.
-            stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().parse().unwrap()
-        };
         let before = way();
-        let patient = std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             be_patient();
             be_patient();
             (way(), std::thread::spawn(way).join().unwrap())
         });
-        let expected = if before == libc::SCHED_OTHER as u32 { libc::SCHED_BATCH as u32 } else { before };
-        assert_eq!(patient.join().unwrap(), (expected, expected));
+        assert_eq!(thread.join().unwrap(), (patient(before), patient(before)));
         assert_eq!(way(), before, "the others are as they were");
     }
 

@@ -9,7 +9,7 @@ use skein_machine::Machine;
 use crate::cores;
 use crate::failure::Failure;
 use crate::front::Front;
-use crate::replica::Replica;
+use crate::replica::{Replica, Surroundings};
 
 /// A replica that lives as far as it is driven.
 pub struct Driven<M: Machine, F: Front<M>> {
@@ -20,7 +20,7 @@ pub struct Driven<M: Machine, F: Front<M>> {
 impl<M: Machine, F: Front<M>> Replica<M, F> {
     /// Lives until it is stopped, on a thread of its own.
     pub fn run(self, seed: u64) -> Result<(), Failure> {
-        if self.surroundings.is_patient && !self.surroundings.busy_poll {
+        if self.surroundings.waits_for_cores() {
             cores::be_patient();
         }
         let mut driven = self.start(seed)?;
@@ -33,6 +33,13 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
         self.machine.start(self.surroundings.clock.now(), seed, &mut self.out);
         self.end_turn()?;
         Ok(Driven { replica: self, events: Events::with_capacity(256) })
+    }
+}
+
+impl Surroundings {
+    /// Whether its threads are patient: those of its log, too. Where one looks all the time, others would wait for it.
+    pub(crate) fn waits_for_cores(&self) -> bool {
+        self.is_patient && !self.busy_poll
     }
 }
 

@@ -84,7 +84,7 @@ pub struct Surroundings {
     /// The newest version of the encoding that it uses, with others and on its disk. What it is told and what it
     /// finds may be in any that this build reads.
     pub speaks: Version,
-    /// Push nobody off a core when something comes up, if it has a thread of its own.
+    /// Push nobody off a core when something comes up.
     pub is_patient: bool,
     /// Look all the time instead of sleeping until something comes up.
     pub busy_poll: bool,
@@ -158,6 +158,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
                 let _ = wakes.wake();
             }),
             version: surroundings.speaks,
+            is_patient: surroundings.waits_for_cores(),
             ..wal::Settings::default()
         };
         let (log, recovered) = Wal::open_or_set_aside(&mut data, surroundings.storage, settings)?;

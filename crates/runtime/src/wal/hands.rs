@@ -13,6 +13,7 @@ use super::checkpoint;
 use super::segment::{Name, checkpoint_name, segment_name};
 use super::shared::{Job, Shared, State};
 use super::tail::{OpenSegment, Tail};
+use crate::cores;
 use crate::files::{Failure, Operation};
 
 /// Writes all that was committed meanwhile, with one write and one sync.
@@ -190,23 +191,34 @@ pub(crate) struct Hands {
 
 impl Hands {
     /// Gives each a thread of its own.
-    pub(crate) fn start(self, shared: &Arc<Shared>, sync_every: Duration) -> Result<Vec<JoinHandle<()>>, Failure> {
+    pub(crate) fn start(
+        self,
+        shared: &Arc<Shared>,
+        sync_every: Duration,
+        is_patient: bool,
+    ) -> Result<Vec<JoinHandle<()>>, Failure> {
+        let spawn = |name, work| spawn(name, shared, is_patient, work);
         let keeper = self.keeper;
-        let mut threads = vec![spawn("skein-keeper", shared, move || keeper.live())?];
+        let mut threads = vec![spawn("skein-keeper", Box::new(move || keeper.live()) as Work)?];
         if let Some(writer) = self.writer {
-            threads.push(spawn("skein-writer", shared, move || writer.live())?);
+            threads.push(spawn("skein-writer", Box::new(move || writer.live()))?);
         }
         if let Some(syncer) = self.syncer {
-            threads.push(spawn("skein-syncer", shared, move || syncer.live(sync_every))?);
+            threads.push(spawn("skein-syncer", Box::new(move || syncer.live(sync_every)))?);
         }
         Ok(threads)
     }
 }
 
-fn spawn(name: &str, shared: &Arc<Shared>, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Failure> {
+type Work = Box<dyn FnOnce() + Send>;
+
+fn spawn(name: &str, shared: &Arc<Shared>, is_patient: bool, work: Work) -> Result<JoinHandle<()>, Failure> {
     let last_word = LastWord(shared.clone());
     let life = move || {
         let _last_word = last_word;
+        if is_patient {
+            cores::be_patient();
+        }
         work();
     };
     let spawned = thread::Builder::new().name(name.to_owned()).spawn(life);
@@ -222,6 +234,37 @@ impl Drop for LastWord {
             let Shared { files, folder, .. } = &*self.0;
             let error = std::io::Error::other("a thread of the log panicked");
             self.0.tell(Err(Failure::new(&**files, Operation::Write, folder, error)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+    use crate::data::scratch::Scratch;
+    use crate::data::{Begin, DataDir, Owner};
+    use crate::files::Native;
+    use crate::wal::{Settings, Storage, Wal};
+
+    /// The one who wakes the owner is a thread of the log.
+    #[test]
+    fn threads_are_as_patient_as_they_are_told_to_be() {
+        let own_way = cores::tests::way();
+        for is_patient in [false, true] {
+            let scratch = Scratch::new();
+            let (sender, ways) = channel();
+            let waker = Arc::new(move || sender.send(cores::tests::way()).unwrap_or_default());
+            let owner = Owner { cluster: skein_machine::ClusterId(7), process: skein_machine::ProcessId(3) };
+            let mut data = DataDir::open(Arc::new(Native), scratch.path(), owner, Begin::Usual).unwrap();
+            let settings = Settings { is_patient, waker, ..Settings::default() };
+            let (mut wal, _) = Wal::open(&mut data, Storage::Sync, settings).unwrap();
+            wal.append(|buffer| buffer.push(b'x'));
+            wal.commit();
+            let way = ways.recv_timeout(Duration::from_secs(20)).expect("the record becomes durable");
+            let expected = if is_patient { cores::tests::patient(own_way) } else { own_way };
+            assert_eq!(way, expected, "told to be patient: {is_patient}");
         }
     }
 }

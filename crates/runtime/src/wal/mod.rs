@@ -79,6 +79,8 @@ pub struct Settings {
     pub segment_bytes: u64,
     /// How often an [`Async`](Storage::Async) log is synced.
     pub sync_every: Duration,
+    /// Whether its threads wait for a core of their own accord ([`be_patient`](crate::cores::be_patient)).
+    pub is_patient: bool,
     /// Called by a thread of the log whenever more is durable, or something
     /// failed; never in a call of the log's owner.
     pub waker: Waker,
@@ -90,6 +92,7 @@ impl Default for Settings {
             version: VERSION,
             segment_bytes: 64 << 20,
             sync_every: Duration::from_millis(100),
+            is_patient: false,
             waker: Arc::new(|| {}),
         }
     }
@@ -97,11 +100,12 @@ impl Default for Settings {
 
 impl fmt::Debug for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Settings { version, segment_bytes, sync_every, .. } = self;
+        let Settings { version, segment_bytes, sync_every, is_patient, waker: _ } = self;
         f.debug_struct("Settings")
             .field("version", version)
             .field("segment_bytes", segment_bytes)
             .field("sync_every", sync_every)
+            .field("is_patient", is_patient)
             .finish_non_exhaustive()
     }
 }
@@ -172,10 +176,10 @@ enum Engine {
 impl Wal {
     /// Opens the log in a data directory, and answers what it holds. Damage is refused.
     pub fn open(data: &mut DataDir, storage: Storage, settings: Settings) -> Result<(Wal, Recovered), WalError> {
-        let sync_every = settings.sync_every;
+        let Settings { sync_every, is_patient, .. } = settings;
         let (mut wal, recovered, hands) = Wal::assemble(data, storage, settings)?;
         if let (Some(hands), Some(shared)) = (hands, wal.engine.shared()) {
-            wal.threads = hands.start(shared, sync_every)?;
+            wal.threads = hands.start(shared, sync_every, is_patient)?;
         }
         Ok((wal, recovered))
     }
