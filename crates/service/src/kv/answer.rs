@@ -4,22 +4,31 @@
 //! array counts first.
 
 use alloc::vec::Vec;
+use bytes::Bytes;
+use skein_machine::Reply;
+use smallvec::SmallVec;
 
 use super::failure::Failure;
 use super::number;
 use super::request::Protocol;
 
+/// Most replies are a short line, or a number: those take no memory until they are done.
+const SHORT: usize = 32;
+
+/// What nearly every command that writes answers.
+const OK: &[u8] = b"+OK\r\n";
+
 /// A reply that is being written.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {
     protocol: Protocol,
-    buffer: Vec<u8>,
+    buffer: SmallVec<[u8; SHORT]>,
 }
 
 impl Answer {
     /// Nothing yet, in this protocol.
     pub fn new(protocol: Protocol) -> Answer {
-        Answer { protocol, buffer: Vec::new() }
+        Answer { protocol, buffer: SmallVec::new() }
     }
 
     /// In which protocol.
@@ -44,7 +53,16 @@ impl Answer {
 
     /// What was written.
     pub fn into_bytes(self) -> Vec<u8> {
-        self.buffer
+        self.buffer.into_vec()
+    }
+
+    /// The same, as services answer.
+    pub fn into_reply(self) -> Reply {
+        Reply(match &self.buffer[..] {
+            OK => Bytes::from_static(OK),
+            short if !self.buffer.spilled() => Bytes::copy_from_slice(short),
+            _ => Bytes::from(self.buffer.into_vec()),
+        })
     }
 
     /// The same, in place.
@@ -66,7 +84,7 @@ impl Answer {
 
     /// The usual one.
     pub fn ok(&mut self) {
-        self.buffer.extend_from_slice(b"+OK\r\n");
+        self.buffer.extend_from_slice(OK);
     }
 
     /// An error. Its line may quote what a client said, so line ends in it become blanks.
@@ -164,7 +182,7 @@ impl Answer {
 
     fn head(&mut self, kind: u8, value: i64) {
         self.buffer.push(kind);
-        number::write_integer(&mut self.buffer, value);
+        number::write_integer(value, |digits| self.buffer.extend_from_slice(digits));
         self.end();
     }
 
@@ -176,6 +194,19 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reply_says_what_was_written() {
+        let long = "x".repeat(SHORT);
+        for line in ["OK", "PONG", "", &long] {
+            let mut answer = Answer::new(Protocol::Two);
+            answer.simple(line);
+            let written = answer.bytes().to_vec();
+            assert_eq!(written, [b"+", line.as_bytes(), b"\r\n"].concat());
+            assert_eq!(answer.into_reply().0, written);
+        }
+        assert_eq!(Answer::new(Protocol::Three).into_reply(), Reply::default());
+    }
 
     #[test]
     fn both_protocols() {

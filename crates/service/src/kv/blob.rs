@@ -33,18 +33,18 @@ impl Blob {
         if bytes.len() > INLINE {
             return Blob(Kept::Shared(Arc::from(bytes)));
         }
-        let mut room = [0; INLINE];
-        room[..bytes.len()].copy_from_slice(bytes);
-        Blob(Kept::Inline(bytes.len() as u8, room))
+        Blob(Kept::Inline(bytes.len() as u8, padded(bytes)))
     }
 
     /// How blobs compare to these bytes.
     #[inline]
     pub(super) fn seek(bytes: &[u8]) -> impl Fn(&Blob) -> Ordering {
-        let short = (bytes.len() <= INLINE).then(|| Blob::new(bytes));
-        move |blob| match &short {
-            Some(short) => blob.cmp(short),
-            None => blob.bytes().cmp(bytes),
+        let short = (bytes.len() <= INLINE).then(|| (as_numbers(&padded(bytes)), bytes.len() as u8));
+        move |blob| match (&blob.0, short) {
+            (Kept::Inline(length, room), Some((numbers, sought))) => {
+                as_numbers(room).cmp(&numbers).then(length.cmp(&sought))
+            }
+            _ => blob.bytes().cmp(bytes),
         }
     }
 
@@ -110,6 +110,13 @@ impl Ord for Blob {
         }
         self.bytes().cmp(other.bytes())
     }
+}
+
+/// These bytes, and zeros up to where a blob ends.
+fn padded(bytes: &[u8]) -> [u8; INLINE] {
+    let mut room = [0; INLINE];
+    room[..bytes.len()].copy_from_slice(bytes);
+    room
 }
 
 /// Numbers that compare as these bytes do.

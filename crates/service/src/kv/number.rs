@@ -46,16 +46,20 @@ pub(super) fn cursor(text: &[u8]) -> Option<u64> {
     Some(if negative { value.wrapping_neg() } else { value })
 }
 
-/// Appends an integer in decimal.
-pub(super) fn write_integer(buffer: &mut Vec<u8>, value: i64) {
+/// Writes an integer in decimal, in one piece or two.
+pub(super) fn write_integer(value: i64, mut write: impl FnMut(&[u8])) {
     if value < 0 {
-        buffer.push(b'-');
+        write(b"-");
     }
-    write_unsigned(buffer, value.unsigned_abs());
+    in_decimal(value.unsigned_abs(), write);
 }
 
 /// Appends an unsigned integer in decimal.
-pub(super) fn write_unsigned(buffer: &mut Vec<u8>, mut value: u64) {
+pub(super) fn write_unsigned(buffer: &mut Vec<u8>, value: u64) {
+    in_decimal(value, |digits| buffer.extend_from_slice(digits));
+}
+
+fn in_decimal(mut value: u64, write: impl FnOnce(&[u8])) {
     let mut room = [0; DIGITS];
     let mut start = DIGITS;
     loop {
@@ -66,13 +70,13 @@ pub(super) fn write_unsigned(buffer: &mut Vec<u8>, mut value: u64) {
             break;
         }
     }
-    buffer.extend_from_slice(&room[start..]);
+    write(&room[start..]);
 }
 
 /// An integer in decimal.
 pub(super) fn decimal(value: i64) -> Vec<u8> {
     let mut buffer = Vec::with_capacity(DIGITS);
-    write_integer(&mut buffer, value);
+    write_integer(value, |digits| buffer.extend_from_slice(digits));
     buffer
 }
 

@@ -4,7 +4,6 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
 use skein_machine::{GroupId, GroupSet, Reply};
 
 use super::answer::Answer;
@@ -45,7 +44,7 @@ pub fn join(
             join_transaction(&mut answer, transaction, &plan, &parts, placement, limits)?;
         }
     }
-    Ok(Reply(Bytes::from(answer.into_bytes())))
+    Ok(answer.into_reply())
 }
 
 fn join_transaction(
@@ -242,7 +241,7 @@ fn string(reply: &[u8]) -> &[u8] {
 pub(super) fn error(protocol: Protocol, failure: &Failure) -> Reply {
     let mut answer = Answer::new(protocol);
     answer.failure(failure);
-    Reply(Bytes::from(answer.into_bytes()))
+    answer.into_reply()
 }
 
 #[cfg(test)]

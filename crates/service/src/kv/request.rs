@@ -71,7 +71,10 @@ impl<'a> Request<'a> {
 
     /// Its bytes.
     pub fn encode(&self) -> Bytes {
-        let mut buffer = Vec::new();
+        let mut buffer = match &self.body {
+            Body::Command(args) => Vec::with_capacity(1 + room_of(args)),
+            Body::Transaction(_) => Vec::new(),
+        };
         let version = match self.protocol {
             Protocol::Two => 2,
             Protocol::Three => 3,
@@ -143,6 +146,12 @@ impl fmt::Display for Malformed {
 }
 
 impl core::error::Error for Malformed {}
+
+/// How many bytes the arguments take.
+fn room_of(args: &[&[u8]]) -> usize {
+    let room = |length: usize| (usize::BITS - (length | 1).leading_zeros()).div_ceil(7) as usize;
+    args.iter().fold(room(args.len()), |sum, arg| sum + room(arg.len()) + arg.len())
+}
 
 fn write_args(buffer: &mut Vec<u8>, args: &[&[u8]]) {
     write_length(buffer, args.len() as u64);
@@ -253,6 +262,18 @@ mod tests {
         let bytes = transaction.encode();
         let again = Request::decode(&bytes).unwrap();
         assert_eq!(alloc::format!("{again:?}"), alloc::format!("{transaction:?}"));
+    }
+
+    #[test]
+    fn a_command_knows_its_room() {
+        for length in [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152] {
+            let long = alloc::vec![b'x'; length];
+            let command = Request::command(Protocol::Two, &[b"SET", b"key", &long]);
+            let Body::Command(args) = &command.body else { unreachable!("it is one") };
+            assert_eq!(command.encode().len(), 1 + room_of(args), "an argument of {length} bytes");
+        }
+        let many = alloc::vec![b"x".as_slice(); 200];
+        assert_eq!(Request::command(Protocol::Two, &many).encode().len(), 1 + room_of(&many));
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Kv {
         } else {
             self.apply_alone(&request, call, &mut turn, &mut answer);
         }
-        Reply(Bytes::from(answer.into_bytes()))
+        answer.into_reply()
     }
 
     fn apply_alone(&mut self, request: &Request<'_>, call: &Call<'_>, turn: &mut Turn<'_>, answer: &mut Answer) {
@@ -408,7 +408,7 @@ impl Service for Kv {
                 turn.run_parts(&mut store, &transaction.commands, plan.groups, &mut answer);
             }
         }
-        Reply(Bytes::from(answer.into_bytes()))
+        answer.into_reply()
     }
 
     fn refuse(&self, command: &Bytes, why: &str) -> Reply {
@@ -459,7 +459,7 @@ pub fn answer_here(protocol: Protocol, args: &[&[u8]], now: Timestamp) -> Option
         &mut answer,
         Held::Nothing,
     );
-    Some(Reply(Bytes::from(answer.into_bytes())))
+    Some(answer.into_reply())
 }
 
 /// What the store must stand, for fuzzing: whatever is asked, by however many partitions, is done or refused, and

@@ -10,7 +10,6 @@
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::vec::Vec;
 
-use skein_machine::wire::to_bytes;
 use skein_machine::{
     Ask, Command, GroupId, GroupSet, MessageId, Multicast, ProcessId, Random, Reply, SessionId, Timestamp, Told,
 };
@@ -340,7 +339,7 @@ impl Stream {
         let sequence = self.next;
         self.next += 1;
         let id = MessageId { session: self.session, sequence, destinations: groups };
-        let message = Multicast { id, floor, expiry, payload: to_bytes(&Parcel { entry: me, answered, commands }) };
+        let message = Multicast { id, floor, expiry, payload: Parcel { entry: me, answered, commands }.to_bytes() };
         let (answers, done) = (Vec::new(), Timestamp::ZERO);
         let open = Open { message: message.clone(), askers, missing: groups, answers, done, age: 0, asks: 0 };
         self.open.insert(sequence, open);

@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use skein_machine::wire::{Reader, VERSION, WireError, Writer, from_bytes};
 use skein_machine::{Ask, Command, MAX_PAYLOAD, MessageId, Multicast, ProcessId, Wire};
 
@@ -30,6 +31,15 @@ const OVERHEAD: usize = 21;
 
 /// What a parcel takes besides its commands.
 const FRAME: usize = 14;
+
+impl Parcel {
+    /// Its bytes, in a room that is large enough from the beginning.
+    pub(super) fn to_bytes(&self) -> Bytes {
+        let mut buffer = Vec::with_capacity(FRAME + self.commands.iter().map(length_of).sum::<usize>());
+        self.encode(&mut Writer::new(&mut buffer, VERSION));
+        Bytes::from(buffer)
+    }
+}
 
 /// How long a parcel with this command alone would be.
 pub(super) fn length_of(command: &Command) -> usize {
@@ -95,15 +105,13 @@ impl Wire for Parcel {
 mod tests {
     use super::*;
     use alloc::vec;
-    use bytes::Bytes;
-    use skein_machine::wire::to_bytes;
 
     #[test]
     fn a_parcel_survives_the_journey() {
         let plain = Command { name: None, command: Bytes::from_static(b"set x 1") };
         let named = Command { name: Some((7, 3)), command: Bytes::from_static(b"") };
         let parcel = Parcel { entry: ProcessId(4), answered: 9, commands: vec![plain, named] };
-        let bytes = to_bytes(&parcel);
+        let bytes = parcel.to_bytes();
         assert!(bytes.len() <= FRAME + parcel.commands.iter().map(length_of).sum::<usize>());
         assert_eq!(from_bytes::<Parcel>(bytes.clone(), VERSION).unwrap(), parcel);
         assert!(from_bytes::<Parcel>(bytes.slice(..bytes.len() - 1), VERSION).is_err());
@@ -113,7 +121,7 @@ mod tests {
     fn a_crowd_is_refused() {
         let command = Command { name: None, command: Bytes::new() };
         let parcel = Parcel { entry: ProcessId(0), answered: 0, commands: vec![command; MAX_COMMANDS + 1] };
-        let refused = from_bytes::<Parcel>(to_bytes(&parcel), VERSION).unwrap_err();
+        let refused = from_bytes::<Parcel>(parcel.to_bytes(), VERSION).unwrap_err();
         assert!(refused.to_string().contains("4096"), "{refused}");
     }
 

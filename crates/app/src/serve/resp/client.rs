@@ -10,6 +10,7 @@ use bytes::Bytes;
 use skein_machine::{GroupSet, Timestamp};
 use skein_runtime::streams::StreamId;
 use skein_service::kv::Protocol;
+use smallvec::SmallVec;
 
 use super::counts::{Number, Passage};
 use super::parser::Parser;
@@ -77,10 +78,11 @@ pub(super) struct Run {
     pub(super) groups: GroupSet,
     /// Which way it went.
     pub(super) passage: Passage,
-    /// What is asked, with the partitions that each concerns, and the number of its command.
-    pub(super) requests: Vec<(Bytes, GroupSet, Number)>,
+    /// What is asked, with the partitions that each concerns, and the number of its command. Once it is sent, nobody
+    /// asks for the words of what goes to one partition alone.
+    pub(super) requests: SmallVec<[(Bytes, GroupSet, Number); 1]>,
     /// What the client hears, in order.
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: SmallVec<[Slot; 1]>,
     pub(super) bytes: usize,
     /// Whether all of it only reads.
     pub(super) only_reads: bool,

@@ -14,7 +14,7 @@ use skein_runtime::inspect::Inspection;
 use skein_runtime::streams::{self, Desk, Input, Protocol as Streams, StreamId};
 use skein_service::kv::table::{self, flags};
 use skein_service::kv::{
-    Answer, Body, Failure, KvRouter, Limits, Protocol, Request, Transaction, answer_here, check, only_reads,
+    Answer, Args, Body, Failure, KvRouter, Limits, Protocol, Request, Transaction, answer_here, check, only_reads,
 };
 
 use super::client::{Client, Kind, Queue, Run, Slot};
@@ -169,7 +169,7 @@ impl Face {
             let bytes = input.bytes();
             let is_line = bytes[0] != b'*';
             let words: Vec<Vec<u8>>;
-            let args: Vec<&[u8]> = if is_line {
+            let args: Args<'_> = if is_line {
                 words = places.into_iter().map(|place| unquote(&bytes[place])).collect();
                 words.iter().map(Vec::as_slice).collect()
             } else {
@@ -183,6 +183,7 @@ impl Face {
             if !args.is_empty() {
                 self.command(client, run, &args, desk);
             }
+            drop(args);
             input.consume(length);
             desk.settled(client.stream);
         }
@@ -338,7 +339,10 @@ impl Face {
         run.token = self.next_token;
         self.next_token += 1;
         run.began = Some(Instant::now());
-        let reads = run.only_reads && client.session.is_none() && run.groups.len() == 1;
+        let is_one = run.groups.len() == 1;
+        let reads = run.only_reads && client.session.is_none() && is_one;
+        // Whoever joins the answers of several partitions has to know what was asked.
+        let bytes_of = |request: &mut Bytes| if is_one { std::mem::take(request) } else { request.clone() };
         let at = self.ways.iter().position(|way| run.groups.contains(way.group));
         let ask = if let Some(at) = at.filter(|_| reads) {
             (run.at, run.passage) = (at, Passage::Read);
@@ -349,17 +353,17 @@ impl Face {
                 true => Freshness::Causal(client.seen),
                 false => Freshness::Linearizable,
             };
-            let queries = run.requests.iter().map(|(request, ..)| request.clone()).collect();
+            let queries = run.requests.iter_mut().map(|(request, ..)| bytes_of(request)).collect();
             Ask::Read { token: run.token, freshness, queries }
         } else {
             run.at = at.unwrap_or(0);
             run.passage = if run.groups.len() > 1 { Passage::Several } else { Passage::One };
-            let commands = run.requests.iter().map(|(request, ..)| {
+            let commands = run.requests.iter_mut().map(|(request, ..)| {
                 let name = client.session;
                 if let Some((_, number)) = &mut client.session {
                     *number += 1;
                 }
-                Command { name, command: request.clone() }
+                Command { name, command: bytes_of(request) }
             });
             Ask::Calls { token: run.token, groups: run.groups, floor: client.seen, commands: commands.collect() }
         };
@@ -411,9 +415,10 @@ fn count(counts: &mut Counts, run: &Run, answers: &[Reply], now: Instant) {
 
 /// The answers to each request of a run.
 fn join_all(router: &KvRouter, run: &Run, replies: Vec<(GroupId, Vec<Reply>)>) -> Vec<Reply> {
-    if let [(_, only)] = &replies[..] {
-        return only.clone();
-    }
+    let replies = match <[(GroupId, Vec<Reply>); 1]>::try_from(replies) {
+        Ok([(_, only)]) => return only,
+        Err(replies) => replies,
+    };
     let mut replies: Vec<(GroupId, std::vec::IntoIter<Reply>)> =
         replies.into_iter().map(|(group, replies)| (group, replies.into_iter())).collect();
     let mut joined = Vec::with_capacity(run.requests.len());

@@ -6,6 +6,8 @@
 
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 /// Most arguments of a command.
 const MAX_ARGUMENTS: usize = 1 << 20;
 
@@ -16,11 +18,14 @@ const MAX_LINE: usize = 64 << 10;
 const STRANGERS_ARGUMENTS: usize = 10;
 const STRANGERS_BULK: usize = 16 << 10;
 
+/// Where arguments are; of most commands without any memory of their own.
+pub(crate) type Places = SmallVec<[Range<usize>; 6]>;
+
 /// Where in a client's bytes the command stands that is being read.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parser {
     /// Arguments that are there.
-    args: Vec<Range<usize>>,
+    args: Places,
     /// How many are still to come, once that is known.
     missing: usize,
     /// Everything before this was understood.
@@ -33,7 +38,7 @@ pub(crate) struct Parser {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     /// A command: where its arguments are, and how many bytes it takes in all. None if there was nothing in it.
-    Command(Vec<Range<usize>>, usize),
+    Command(Places, usize),
     /// More has to come: so many bytes in all, at least.
     Unfinished(usize),
 }
@@ -68,7 +73,7 @@ impl Parser {
             let count = number(&bytes[line]).filter(|count| *count <= MAX_ARGUMENTS as i64);
             let count = count.ok_or_else(|| protocol_error("invalid multibulk length"))?;
             if count <= 0 {
-                return Ok(Found::Command(Vec::new(), end));
+                return Ok(Found::Command(Places::new(), end));
             }
             if !bounds.is_known && count as usize > STRANGERS_ARGUMENTS {
                 return Err(protocol_error("unauthenticated multibulk length"));
@@ -147,7 +152,7 @@ fn inline(bytes: &[u8]) -> Result<Found, Nonsense> {
         };
     };
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-    let mut words = Vec::new();
+    let mut words = Places::new();
     let mut at = 0;
     while let Some(skipped) = line[at..].iter().position(|byte| !byte.is_ascii_whitespace()) {
         at += skipped;
