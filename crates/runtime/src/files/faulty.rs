@@ -142,6 +142,10 @@ impl OpenFile for FaultyFile {
         self.inner.write_at(pieces, offset)
     }
 
+    fn go_past_cache(&self) {
+        self.inner.go_past_cache();
+    }
+
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.inner.read_at(buffer, offset)
     }

@@ -19,6 +19,9 @@ pub use faulty::{Faults, Faulty, Strike};
 pub use native::Native;
 pub use ram::{Crash, Ram};
 
+/// What goes past the cache begins and ends at multiples of this many bytes.
+pub const BLOCK: usize = 4096;
+
 /// Who else may hold a lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lock {
@@ -68,6 +71,11 @@ pub trait Files: Debug + Send + Sync {
 pub trait OpenFile: Debug + Send + Sync {
     /// Writes all these bytes, one piece behind the other.
     fn write_at(&self, pieces: &[&[u8]], offset: u64) -> io::Result<()>;
+
+    /// Lets writes go past the cache of the system from now on, where that can be had; they still have to be synced.
+    /// Each piece has to begin and end where a [`BLOCK`] does, in the file and in memory. Whoever wants to read opens
+    /// the file again.
+    fn go_past_cache(&self);
 
     /// Fills the buffer from the file; answers how much of it, which is less only at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;

@@ -1,12 +1,13 @@
 //! [`Native`]: the file system of the operating system. Nothing is cached and
-//! nothing is retried, except a call that a signal broke off.
+//! nothing is retried, except a call that a signal broke off, and a write past
+//! the system's cache that was refused for its shape.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, pwritev};
 
 use super::{Files, Held, Lock, OpenFile, left_of};
@@ -76,24 +77,45 @@ impl Files for Native {
     }
 }
 
+/// Answers whether writes have gone past the cache until now.
+fn go_through_cache(file: &File) -> bool {
+    let Ok(flags) = fcntl_getfl(file) else { return false };
+    flags.contains(OFlags::DIRECT) && fcntl_setfl(file, flags - OFlags::DIRECT).is_ok()
+}
+
+fn write_all(file: &File, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
+    use std::os::unix::fs::FileExt;
+    let mut written = 0;
+    if let [piece] = pieces {
+        return file.write_all_at(piece, offset);
+    }
+    let length = pieces.iter().map(|piece| piece.len()).sum();
+    while written < length {
+        let left = left_of(pieces, written);
+        match pwritev(file, &left[..left.len().min(MAX_PIECES)], offset + written as u64) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(more) => written += more,
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
+
 impl OpenFile for File {
     fn write_at(&self, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
-        use std::os::unix::fs::FileExt;
-        let mut written = 0;
-        if let [piece] = pieces {
-            return self.write_all_at(piece, offset);
-        }
-        let length = pieces.iter().map(|piece| piece.len()).sum();
-        while written < length {
-            let left = left_of(pieces, written);
-            match pwritev(self, &left[..left.len().min(MAX_PIECES)], offset + written as u64) {
-                Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(more) => written += more,
-                Err(Errno::INTR) => {}
-                Err(error) => return Err(error.into()),
+        match write_all(self, pieces, offset) {
+            // A device whose blocks are larger than ours refuses before it writes anything.
+            Err(error) if error.kind() == ErrorKind::InvalidInput && go_through_cache(self) => {
+                write_all(self, pieces, offset)
             }
+            outcome => outcome,
         }
-        Ok(())
+    }
+
+    fn go_past_cache(&self) {
+        // Where that cannot be had, everything is as it was.
+        let _ = fcntl_getfl(self).and_then(|flags| fcntl_setfl(self, flags | OFlags::DIRECT));
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -134,6 +156,7 @@ impl OpenFile for File {
 mod tests {
     use super::*;
     use crate::data::scratch::Scratch;
+    use crate::files::BLOCK;
 
     #[test]
     fn more_pieces_than_one_call_takes_arrive_in_order() {
@@ -146,6 +169,26 @@ mod tests {
         let mut read = vec![1; 10_100];
         assert_eq!(file.read_at(&mut read, 0).unwrap(), 10_007);
         assert_eq!((&read[..7], &read[7..10_007]), (&[0; 7][..], &bytes[..]));
+    }
+
+    #[test]
+    fn what_goes_past_the_cache_arrives_and_what_cannot_goes_through_it() {
+        let scratch = Scratch::new();
+        let path = scratch.path().join("a");
+        let file = Native.create(&path).unwrap();
+        file.go_past_cache();
+        let memory: Vec<u8> = (0..4 * BLOCK).map(|place| (place / 5) as u8).collect();
+        let blocks = &memory[memory.as_ptr().align_offset(BLOCK)..][..3 * BLOCK];
+        file.write_at(&[&blocks[..BLOCK], &blocks[BLOCK..2 * BLOCK]], 0).unwrap();
+        file.write_at(&[&blocks[2 * BLOCK..]], 2 * BLOCK as u64).unwrap();
+        file.sync().unwrap();
+        let reader = Native.open_to_read(&path).unwrap();
+        let mut read = vec![0; 4 * BLOCK];
+        assert_eq!(reader.read_at(&mut read, 0).unwrap(), 3 * BLOCK);
+        assert!(read[..3 * BLOCK] == *blocks);
+        file.write_at(&[b"no block"], 3).unwrap();
+        reader.read_at(&mut read, 0).unwrap();
+        assert_eq!((&read[..3], &read[3..11]), (&blocks[..3], &b"no block"[..]));
     }
 
     #[test]

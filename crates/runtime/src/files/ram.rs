@@ -1,17 +1,19 @@
 //! [`Ram`]: files in memory that can crash as a machine does. It knows what
 //! was synced and what was not; a crash of the machine keeps any part of the
 //! latter, sector by sector, and any prefix of the changes of names in a
-//! folder. For tests and the fuzzer: it never touches a disk.
+//! folder. What goes past the cache has to be in blocks, as anywhere. For tests
+//! and the fuzzer: it never touches a disk.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::TryLockError;
 use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use skein_machine::Random;
 
-use super::{Files, Held, Lock, OpenFile};
+use super::{BLOCK, Files, Held, Lock, OpenFile};
 
 /// What arrives on a disk as a whole, or not at all.
 const SECTOR: usize = 512;
@@ -186,7 +188,7 @@ impl Tree {
 
 impl Ram {
     fn open_file(&self, place: usize) -> Arc<dyn OpenFile> {
-        Arc::new(RamFile { ram: self.clone(), place })
+        Arc::new(RamFile { ram: self.clone(), place, goes_past_cache: AtomicBool::new(false) })
     }
 }
 
@@ -279,6 +281,7 @@ impl Drop for RamLock {
 struct RamFile {
     ram: Ram,
     place: usize,
+    goes_past_cache: AtomicBool,
 }
 
 impl RamFile {
@@ -294,10 +297,18 @@ impl RamFile {
 impl OpenFile for RamFile {
     fn write_at(&self, pieces: &[&[u8]], offset: u64) -> io::Result<()> {
         let (bytes, offset) = (pieces.concat(), offset as usize);
+        if self.goes_past_cache.load(Relaxed) {
+            let is_block = |piece: &&[u8]| piece.as_ptr().align_offset(BLOCK) == 0 && piece.len().is_multiple_of(BLOCK);
+            assert!(offset.is_multiple_of(BLOCK) && pieces.iter().all(is_block), "these are no blocks, at {offset}");
+        }
         self.change(|cached, _| {
             cached.resize(cached.len().max(offset + bytes.len()), 0);
             cached[offset..][..bytes.len()].copy_from_slice(&bytes);
         })
+    }
+
+    fn go_past_cache(&self) {
+        self.goes_past_cache.store(true, Relaxed);
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -9,6 +9,7 @@
 //! tries again what failed once.
 
 mod batch;
+mod blocks;
 mod check;
 mod checkpoint;
 mod damage;
@@ -222,7 +223,7 @@ impl Wal {
                 let (shared, tail) = Wal::share(data, settings, settled, &scan);
                 let keeper = Keeper::new(shared.clone());
                 if storage == Storage::Sync {
-                    let writer = Some(Writer::new(shared.clone(), tail.with_zeros_ahead()));
+                    let writer = Some(Writer::new(shared.clone(), tail.past_cache()));
                     (Engine::Sync { shared }, Some(Hands { writer, syncer: None, keeper }))
                 } else {
                     let syncer = Some(Syncer::new(shared.clone()));
@@ -351,6 +352,8 @@ impl Wal {
         }
         let mut bytes = self.full.iter().map(Batch::len).sum::<usize>();
         let mut state = shared.state();
+        // One that works looks at the queue before it rests.
+        let may_rest = state.queue.is_empty();
         state.queue.append(&mut self.full);
         if !self.batch.is_empty() {
             bytes += self.batch.len();
@@ -360,7 +363,9 @@ impl Wal {
         shared.backlog.fetch_add(bytes, Relaxed);
         let has_job = give_job(shared, &mut state, &mut self.numbered, &mut self.job);
         drop(state);
-        shared.for_writer.notify_one();
+        if may_rest {
+            shared.for_writer.notify_one();
+        }
         if has_job {
             shared.for_keeper.notify_one();
         }

@@ -55,6 +55,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// One replica and what it remembers of what it wrote.
 struct Model {
     storage: Storage,
+    segment_bytes: u64,
     ram: Ram,
     wal: Option<(Wal, Hands)>,
     /// Every record that may be on the disk, by number from 1; `None` is a checkpoint.
@@ -65,8 +66,9 @@ struct Model {
 }
 
 impl Model {
-    fn new(storage: Storage) -> Model {
-        let mut model = Model { storage, ram: Ram::default(), wal: None, written: Vec::new(), committed: 0, drawn: 0 };
+    fn new(storage: Storage, segment_bytes: u64) -> Model {
+        let (ram, written) = (Ram::default(), Vec::new());
+        let mut model = Model { storage, segment_bytes, ram, wal: None, written, committed: 0, drawn: 0 };
         model.wal = Some(model.open().expect("nothing is wrong yet"));
         model
     }
@@ -74,7 +76,7 @@ impl Model {
     fn open(&mut self) -> Result<(Wal, Hands), WalError> {
         let owner = Owner { cluster: ClusterId(7), process: ProcessId(3) };
         let mut data = DataDir::open(Arc::new(self.ram.clone()), Path::new("d"), owner, Begin::Usual)?;
-        let settings = Settings { segment_bytes: 1500, ..Settings::default() };
+        let settings = Settings { segment_bytes: self.segment_bytes, ..Settings::default() };
         let (wal, recovered, hands) = Wal::assemble(&mut data, self.storage, settings)?;
         self.compare(&wal, &recovered);
         Ok((wal, hands.expect("this storage has hands")))
@@ -166,8 +168,13 @@ impl Model {
     }
 }
 
-fn follow(storage: Storage, steps: Vec<Step>) {
-    let mut model = Model::new(storage);
+/// Less than a block of the disk, and some blocks.
+fn segment_bytes() -> impl Strategy<Value = u64> {
+    prop_oneof![Just(1500), Just(10_000)]
+}
+
+fn follow(storage: Storage, segment_bytes: u64, steps: Vec<Step>) {
+    let mut model = Model::new(storage, segment_bytes);
     steps.into_iter().for_each(|step| model.take(step));
     model.take(Step::Crash { crash: Crash::Machine, seed: 1, changes_of_recovery: None });
 }
@@ -176,12 +183,12 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn what_was_synced_survives_every_crash(steps in steps()) {
-        follow(Storage::Sync, steps);
+    fn what_was_synced_survives_every_crash(segment_bytes in segment_bytes(), steps in steps()) {
+        follow(Storage::Sync, segment_bytes, steps);
     }
 
     #[test]
-    fn what_was_written_survives_the_death_of_the_process(steps in steps()) {
-        follow(Storage::Async, steps);
+    fn what_was_written_survives_the_death_of_the_process(segment_bytes in segment_bytes(), steps in steps()) {
+        follow(Storage::Async, segment_bytes, steps);
     }
 }

@@ -1,9 +1,8 @@
 //! [`Tail`]: the end of the log, where batches are written. It opens one
 //! segment after the other, and syncs none: it says which it touched.
 //!
-//! A log that is synced all the time is written with zeros ahead of its end.
-//! Room that was only reserved has to be noted by the file system as written
-//! when something is, and that note is a second write of every sync.
+//! A log that is synced all the time goes past the cache of the system
+//! (`blocks.rs`), one that is not goes through it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use skein_machine::wire::Version;
 
 use super::batch::Batch;
+use super::blocks::Blocks;
 use super::segment::{HEADER, Header, Kind, seed, segment_name};
 use crate::data::Identity;
 use crate::files::{Failure, Files, OpenFile, Operation};
@@ -26,9 +26,6 @@ pub(crate) struct OpenSegment {
     name_is_durable: AtomicBool,
 }
 
-/// So many zeros are written at once: a sync every now and then takes a little longer, and all others a third less.
-static ZEROS: [u8; 256 << 10] = [0; 256 << 10];
-
 /// Where the next batch goes.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -37,7 +34,7 @@ pub(crate) struct Tail {
     identity: Identity,
     version: Version,
     capacity: u64,
-    has_zeros_ahead: bool,
+    goes_past_cache: bool,
     next_number: u64,
     open: Option<Open>,
 }
@@ -47,9 +44,9 @@ struct Open {
     segment: Arc<OpenSegment>,
     seed: u32,
     offset: u64,
-    /// Up to here everything has been written, if only with zeros.
-    written: u64,
     limit: u64,
+    /// If it goes past the cache.
+    blocks: Option<Box<Blocks>>,
 }
 
 impl Tail {
@@ -62,12 +59,12 @@ impl Tail {
         capacity: u64,
         next: u64,
     ) -> Tail {
-        Tail { files, folder, identity, version, capacity, has_zeros_ahead: false, next_number: next, open: None }
+        Tail { files, folder, identity, version, capacity, goes_past_cache: false, next_number: next, open: None }
     }
 
-    /// The same, with zeros ahead.
-    pub(crate) fn with_zeros_ahead(self) -> Tail {
-        Tail { has_zeros_ahead: true, ..self }
+    /// The same, past the cache.
+    pub(crate) fn past_cache(self) -> Tail {
+        Tail { goes_past_cache: true, ..self }
     }
 
     /// Writes these batches, and adds the segments that have to be synced for it.
@@ -88,7 +85,7 @@ impl Tail {
                 touched.push(open.segment.clone());
             }
             let (now, later) = batches.split_at_mut(open.how_many_fit(batches));
-            let written = open.write(now, synced, self.has_zeros_ahead);
+            let written = open.write(now, synced);
             written.map_err(Failure::of(&*self.files, Operation::Write, &open.segment.path))?;
             batches = later;
         }
@@ -103,13 +100,19 @@ impl Tail {
         let limit = self.capacity.max(HEADER as u64 + length);
         let header = Header { kind: Kind::Segment, version: self.version, size: number, record: first };
         let header = header.to_bytes(&self.identity);
-        let prepared = file.reserve(limit).and_then(|()| file.write_at(&[&header], 0));
+        let blocks = self.goes_past_cache.then(|| Box::new(Blocks::new(&header, limit)));
+        let prepared = file.reserve(limit).and_then(|()| {
+            // Blocks keep the header until something comes behind it.
+            if blocks.is_none() { file.write_at(&[&header], 0) } else { Ok(()) }
+        });
         prepared.map_err(Failure::of(&*self.files, Operation::Write, &path))?;
+        if blocks.is_some() {
+            file.go_past_cache();
+        }
         self.next_number += 1;
         let seed = seed(Kind::Segment, number, &self.identity);
         let segment = OpenSegment { number, first, path, file, name_is_durable: AtomicBool::new(false) };
-        let (offset, written) = (HEADER as u64, HEADER as u64);
-        Ok(Open { segment: Arc::new(segment), seed, offset, written, limit })
+        Ok(Open { segment: Arc::new(segment), seed, offset: HEADER as u64, limit, blocks })
     }
 }
 
@@ -123,19 +126,14 @@ impl Open {
         batches.iter().take_while(fits).count()
     }
 
-    fn write(&mut self, batches: &mut [Batch], synced: u64, has_zeros_ahead: bool) -> std::io::Result<()> {
+    fn write(&mut self, batches: &mut [Batch], synced: u64) -> std::io::Result<()> {
         batches.iter_mut().for_each(|batch| batch.seal(self.seed, synced));
-        let end = self.offset + batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
-        let zeros = if has_zeros_ahead && end > self.written { (self.limit - end).min(ZEROS.len() as u64) } else { 0 };
-        if let ([batch], 0) = (&*batches, zeros) {
-            self.segment.file.write_at(&[batch.bytes()], self.offset)?;
-        } else {
-            let mut pieces: Vec<&[u8]> = batches.iter().map(Batch::bytes).collect();
-            pieces.push(&ZEROS[..zeros as usize]);
-            self.segment.file.write_at(&pieces, self.offset)?;
+        let (file, bytes) = (&*self.segment.file, batches.iter().map(Batch::bytes));
+        match &mut self.blocks {
+            Some(blocks) => blocks.write(file, bytes)?,
+            None => file.write_at(&bytes.collect::<Vec<_>>(), self.offset)?,
         }
-        self.offset = end;
-        self.written = self.written.max(end + zeros);
+        self.offset += batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
         Ok(())
     }
 }
@@ -169,48 +167,20 @@ mod tests {
     fn a_batch_goes_where_it_fits() {
         let identity =
             Identity { cluster: ClusterId(7), process: ProcessId(3), birth: 5, incarnation: 0, forgets: false };
-        let ram = Ram::default();
-        let mut tail = Tail::new(Arc::new(ram.clone()), PathBuf::new(), identity, VERSION, 1000, 4);
-        let mut touched = Vec::new();
-        let mut batches = [batch(1, 300), batch(2, 300), batch(3, 300), batch(4, 5000), batch(5, 10)];
-        tail.write(&mut batches, 0, &mut touched).unwrap();
-        tail.write(&mut [batch(6, 10)], 0, &mut touched).unwrap();
-        let seen: Vec<_> = touched.iter().map(|segment| (segment.number, segment.first)).collect();
-        assert_eq!(seen, [(4, 1), (5, 3), (6, 4), (7, 5)]);
-        let lengths = touched.iter().map(|segment| segment.file.length().unwrap());
-        assert_eq!(lengths.collect::<Vec<_>>(), [1000, 1000, 64 + 40 + 4 + 5000, 1000]);
-        sync(&ram, Path::new(""), &touched).unwrap();
-        assert!(touched.iter().all(|segment| segment.name_is_durable.load(Relaxed)));
-    }
-
-    #[test]
-    fn zeros_are_written_ahead_and_only_when_the_log_gets_there() {
-        let identity =
-            Identity { cluster: ClusterId(7), process: ProcessId(3), birth: 5, incarnation: 0, forgets: false };
-        let (ram, capacity) = (Ram::default(), 3 * ZEROS.len() as u64);
-        let tail = Tail::new(Arc::new(ram.clone()), PathBuf::new(), identity, VERSION, capacity, 4);
-        let mut tail = tail.with_zeros_ahead();
-        let path = PathBuf::from(segment_name(4));
-        // What lies ahead is made to differ, to see whether it is written over.
-        let mark = || ram.edit(&path, |bytes| bytes.iter_mut().filter(|byte| **byte == 0).for_each(|byte| *byte = 9));
-        let marks_left = || {
-            let mut bytes = vec![0; capacity as usize];
-            ram.open(&path).unwrap().read_at(&mut bytes, 0).unwrap();
-            bytes.iter().rev().take_while(|byte| **byte == 9).count()
-        };
-        let mut write = |number, length| tail.write(&mut [batch(number, length)], 0, &mut Vec::new()).unwrap();
-        write(1, 300);
-        mark();
-        let ahead = marks_left();
-        write(2, 1000);
-        assert_eq!(marks_left(), ahead - 1044, "there were zeros enough");
-        write(3, ZEROS.len());
-        assert_eq!(marks_left(), ahead - 1044 - (ZEROS.len() + 44) - ZEROS.len());
-        mark();
-        write(4, ZEROS.len() - 5000);
-        assert_eq!(marks_left(), ahead - 1044 - (ZEROS.len() + 44) - (ZEROS.len() - 5000 + 44), "up to there");
-        write(5, 100_000);
-        assert_eq!(marks_left(), 0, "and to the end of the segment, but not beyond");
-        assert_eq!(ram.open(&path).unwrap().length().unwrap(), capacity);
+        for (goes_past_cache, expected) in [(false, [1000, 1000, 5108, 1000]), (true, [4096, 4096, 8192, 4096])] {
+            let ram = Ram::default();
+            let tail = Tail::new(Arc::new(ram.clone()), PathBuf::new(), identity, VERSION, 1000, 4);
+            let mut tail = Tail { goes_past_cache, ..tail };
+            let mut touched = Vec::new();
+            let mut batches = [batch(1, 300), batch(2, 300), batch(3, 300), batch(4, 5000), batch(5, 10)];
+            tail.write(&mut batches, 0, &mut touched).unwrap();
+            tail.write(&mut [batch(6, 10)], 0, &mut touched).unwrap();
+            let seen: Vec<_> = touched.iter().map(|segment| (segment.number, segment.first)).collect();
+            assert_eq!(seen, [(4, 1), (5, 3), (6, 4), (7, 5)]);
+            let lengths = touched.iter().map(|segment| segment.file.length().unwrap());
+            assert_eq!(lengths.collect::<Vec<_>>(), expected);
+            sync(&ram, Path::new(""), &touched).unwrap();
+            assert!(touched.iter().all(|segment| segment.name_is_durable.load(Relaxed)));
+        }
     }
 }
