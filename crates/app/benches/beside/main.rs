@@ -41,6 +41,7 @@ struct Options {
     only: Vec<String>,
 }
 
+/// Puts on synced disks. With `--nodes 1` all clients are at the first node, which leads the only group.
 const PUT: &str = "--workload set --value 256 --clients 64 --records 10000 --storage sync";
 
 const ROWS: &[Row] = &[
