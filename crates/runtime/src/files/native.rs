@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use rustix::fs::{FallocateFlags, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, pwritev};
@@ -77,6 +77,12 @@ impl Files for Native {
     }
 }
 
+/// Says it to whoever reads the log of the node: syncs take a little longer, and nothing else is different.
+fn tell_once(why: &io::Error) {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| tracing::info!(%why, "nothing can be written past the system's cache here: logs go through it"));
+}
+
 /// Answers whether writes have gone past the cache until now.
 fn go_through_cache(file: &File) -> bool {
     let Ok(flags) = fcntl_getfl(file) else { return false };
@@ -107,6 +113,7 @@ impl OpenFile for File {
         match write_all(self, pieces, offset) {
             // A device whose blocks are larger than ours refuses before it writes anything.
             Err(error) if error.kind() == ErrorKind::InvalidInput && go_through_cache(self) => {
+                tell_once(&error);
                 write_all(self, pieces, offset)
             }
             outcome => outcome,
@@ -114,8 +121,9 @@ impl OpenFile for File {
     }
 
     fn go_past_cache(&self) {
-        // Where that cannot be had, everything is as it was.
-        let _ = fcntl_getfl(self).and_then(|flags| fcntl_setfl(self, flags | OFlags::DIRECT));
+        if let Err(error) = fcntl_getfl(self).and_then(|flags| fcntl_setfl(self, flags | OFlags::DIRECT)) {
+            tell_once(&error.into());
+        }
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

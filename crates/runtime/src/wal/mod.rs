@@ -4,8 +4,9 @@
 //! A folder holds segments (`segment.rs`) made of batches (`batch.rs`), at most
 //! a few checkpoints (`checkpoint.rs`), and a note of what is synced
 //! (`note.rs`). Opening reads them (`scan.rs`) and repairs what a crash left
-//! (`recovery.rs`); then batches go to the end of the log (`tail.rs`), in the
-//! hands of threads (`hands.rs`). The log never looks into a record, and never
+//! (`recovery.rs`); then batches go to the end of the log (`tail.rs`), past the
+//! cache of the system where each is synced (`blocks.rs`), in the hands of
+//! threads (`hands.rs`). The log never looks into a record, and never
 //! tries again what failed once.
 
 mod batch;
@@ -352,8 +353,6 @@ impl Wal {
         }
         let mut bytes = self.full.iter().map(Batch::len).sum::<usize>();
         let mut state = shared.state();
-        // One that works looks at the queue before it rests.
-        let may_rest = state.queue.is_empty();
         state.queue.append(&mut self.full);
         if !self.batch.is_empty() {
             bytes += self.batch.len();
@@ -363,9 +362,7 @@ impl Wal {
         shared.backlog.fetch_add(bytes, Relaxed);
         let has_job = give_job(shared, &mut state, &mut self.numbered, &mut self.job);
         drop(state);
-        if may_rest {
-            shared.for_writer.notify_one();
-        }
+        shared.for_writer.notify_one();
         if has_job {
             shared.for_keeper.notify_one();
         }
