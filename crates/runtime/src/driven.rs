@@ -7,6 +7,7 @@ use mio::Events;
 use skein_machine::Machine;
 
 use crate::cores;
+use crate::courtesy::Courtesy;
 use crate::failure::Failure;
 use crate::front::Front;
 use crate::replica::{Replica, Surroundings};
@@ -20,12 +21,23 @@ pub struct Driven<M: Machine, F: Front<M>> {
 impl<M: Machine, F: Front<M>> Replica<M, F> {
     /// Lives until it is stopped, on a thread of its own.
     pub fn run(self, seed: u64) -> Result<(), Failure> {
-        if self.surroundings.waits_for_cores() {
+        let is_patient = self.surroundings.waits_for_cores();
+        if is_patient {
             cores::be_patient();
         }
+        let mut courtesy = Courtesy::of(is_patient);
         let mut driven = self.start(seed)?;
-        while driven.turn(None)? {}
+        while driven.turn(None)? {
+            if !driven.replica.has_work() {
+                courtesy.after_you();
+            }
+        }
         driven.shutdown()
+    }
+
+    /// Whether there is something to do already, so that it must not sleep.
+    pub(crate) fn has_work(&self) -> bool {
+        self.surroundings.busy_poll || self.has_more || self.has_calls || !self.to_itself.is_empty()
     }
 
     /// Begins to live, driven by whoever calls.

@@ -38,6 +38,7 @@ pub mod wal;
 mod alarms;
 mod conn;
 mod connections;
+mod courtesy;
 mod failure;
 mod handle;
 mod identity;

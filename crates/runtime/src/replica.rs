@@ -246,7 +246,7 @@ impl<M: Machine, F: Front<M>> Replica<M, F> {
     }
 
     fn timeout(&self, now: Instant) -> Option<Duration> {
-        if self.surroundings.busy_poll || self.has_more || self.has_calls || !self.to_itself.is_empty() {
+        if self.has_work() {
             return Some(Duration::ZERO);
         }
         let times = [self.alarms.next(), self.slots.due(), Some(self.next_look), self.next_dial()];

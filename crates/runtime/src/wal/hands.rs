@@ -14,6 +14,7 @@ use super::segment::{Name, checkpoint_name, segment_name};
 use super::shared::{Job, Shared, State};
 use super::tail::{OpenSegment, Tail};
 use crate::cores;
+use crate::courtesy::Courtesy;
 use crate::files::{Failure, Operation};
 
 /// Writes all that was committed meanwhile, with one write and one sync.
@@ -60,11 +61,13 @@ impl Writer {
         moved
     }
 
-    fn live(mut self) {
+    fn live(mut self, mut courtesy: Courtesy) {
         loop {
             let state = self.shared.state();
             let idle = |state: &mut State| state.queue.is_empty() && !state.stops;
             drop(self.shared.for_writer.wait_while(state, idle).expect("nobody panics while holding the state"));
+            // The owner may be about to commit more.
+            courtesy.after_you();
             if !self.round() {
                 return;
             }
@@ -201,7 +204,7 @@ impl Hands {
         let keeper = self.keeper;
         let mut threads = vec![spawn("skein-keeper", Box::new(move || keeper.live()) as Work)?];
         if let Some(writer) = self.writer {
-            threads.push(spawn("skein-writer", Box::new(move || writer.live()))?);
+            threads.push(spawn("skein-writer", Box::new(move || writer.live(Courtesy::of(is_patient))))?);
         }
         if let Some(syncer) = self.syncer {
             threads.push(spawn("skein-syncer", Box::new(move || syncer.live(sync_every)))?);
