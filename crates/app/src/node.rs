@@ -249,9 +249,10 @@ impl Node {
         self.wait()
     }
 
-    /// Whether a replica has stopped that nobody asked to.
+    /// Whether a replica has stopped that nobody asked to, or the thread that serves clients of Redis.
     pub fn has_stopped(&self) -> bool {
-        self.replicas.running.values().any(|running| running.thread.is_finished())
+        let has_ended = self.face.as_ref().is_some_and(Server::has_ended);
+        has_ended || self.replicas.running.values().any(|running| running.thread.is_finished())
     }
 
     /// Waits until a replica stops, and stops the others.

@@ -87,7 +87,7 @@ fn live(arguments: &Arguments, config: &Config) -> Verdict {
     }
     if node.has_stopped() {
         node.stop().map_err(Mistake)?;
-        return Err(Mistake(format!("a replica of node {name} has stopped by itself")));
+        return Err(Mistake(format!("a replica of node {name}, or what serves its clients, has stopped by itself")));
     }
     node.retire().map_err(Mistake)?;
     Ok(true)

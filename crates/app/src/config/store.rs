@@ -220,11 +220,11 @@ pub(super) fn check_clients(
         if store.tls && !has_certificates {
             return Err(ConfigError("[store] tls = true: there are no certificates; add [tls]".to_owned()));
         }
-        if !redis.ip().is_loopback() && store.users.is_open() && !insecure {
+        if !redis.ip().is_loopback() && store.users.let_anybody_in() && !insecure {
             return Err(ConfigError(format!(
                 "node {name} would serve anybody at {redis}, beyond this machine: say who may come ([[store.users]] \
-                 with a default user that is off or has a password), or write insecure = true if nobody else can \
-                 reach it"
+                 of which each is off or has a password, the default user, too), or write insecure = true if nobody \
+                 else can reach it"
             )));
         }
     }

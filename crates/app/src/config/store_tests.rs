@@ -97,6 +97,11 @@ fn nobody_serves_the_world_by_accident() {
     let why = mistake(users, "");
     assert!(why.contains("would serve anybody at 10.0.0.1:6379") && why.contains("insecure = true"), "{why}");
     assert!(mistake(">secret", "nopass").contains("would serve anybody"));
+    let guest = "[[store.users]]\nname = \"guest\"\nrules = \"on nopass ~* +@all\"\n";
+    assert!(mistake(users, &format!("{users}{guest}")).contains("would serve anybody"));
+    assert!(
+        Config::parse(&GOOD.replace(users, &format!("{users}{}", guest.replace("on nopass", "off nopass")))).is_ok()
+    );
     assert!(Config::parse(&GOOD.replace(users, "").replace("storage =", "insecure = true\nstorage =")).is_ok());
     assert!(Config::parse(&GOOD.replace(users, "").replace("10.0.0.1", "127.0.0.1")).is_ok());
 }

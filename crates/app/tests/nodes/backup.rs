@@ -317,7 +317,7 @@ fn only_who_may_makes_backups() {
     let (place, _) = place("users", &["a"], &["x"], users);
     let ask = |words: &[&str]| told(&backup(&place, words).env("SKEIN_PASSWORD", words[1]).output().unwrap());
     let (code, text) = ask(&["--password", "open", "create", "there"]);
-    assert!(code == 2 && text.contains("NOPERM User default has no permissions"), "{text}");
+    assert!(code == 2 && text.contains("NOPERM this user has no permissions"), "{text}");
     let (code, text) = ask(&["--password", "k", "--user", "keeper", "create", "there"]);
     assert!(code == 0 && text.contains(": 0 keys, "), "{text}");
     let (code, text) = run(&place, &["create", "there"]);

@@ -155,11 +155,14 @@ fn who_may_do_what_is_said_in_the_configuration() {
     assert_eq!(redis.ask(&["AUTH", "sesame"]), error(wrong));
     assert_eq!(redis.ask(&["AUTH", "open-sesame"]), ok());
     assert_eq!(redis.ask(&["SET", "public:1", "x"]), ok());
-    assert_eq!(redis.ask(&["FLUSHALL"]), error("NOPERM User default has no permissions to run the 'flushall' command"));
+    assert_eq!(redis.ask(&["FLUSHALL"]), error("NOPERM this user has no permissions to run the 'flushall' command"));
     assert_eq!(redis.ask(&["AUTH", "reader", "r"]), ok());
     assert_eq!(redis.ask(&["GET", "public:1"]), bulk("x"));
-    assert_eq!(redis.ask(&["GET", "private"]), error("NOPERM No permissions to access a key"));
-    assert!(matches!(redis.ask(&["SET", "public:1", "y"]), Reply::Error(why) if why.starts_with("NOPERM User reader")));
+    assert_eq!(
+        redis.ask(&["GET", "private"]),
+        error("NOPERM this user has no permissions to access one of the keys used as arguments")
+    );
+    assert!(matches!(redis.ask(&["SET", "public:1", "y"]), Reply::Error(why) if why.starts_with("NOPERM this user")));
     assert_eq!(redis.ask(&["ACL", "WHOAMI"]), bulk("reader"));
 }
 
@@ -183,6 +186,69 @@ fn a_named_command_is_done_once_whoever_is_asked() {
         }
         assert!(begin.elapsed() < Duration::from_secs(60));
     }
+}
+
+/// A client that uses numbers of its session twice, or goes back, harms nobody, and nothing of its commands is done by
+/// one partition and refused by another.
+#[test]
+fn numbers_that_are_used_twice_stop_no_node() {
+    let (_place, addresses) = started("twice", "[store]");
+    let mut redis = Redis::connect(&addresses[0]);
+    let names = keys(40);
+    let mut home = |key: &str| format!("{:?}", redis.ask(&["SKEIN.WHERE", key]));
+    let mut homes = std::collections::BTreeMap::new();
+    for key in &names {
+        homes.entry(home(key)).or_insert(key.as_str());
+    }
+    let [x, y, z]: [&str; 3] = homes.into_values().collect::<Vec<_>>().try_into().expect("all partitions hold some");
+    let mut say = |words: &[&str]| redis.ask(words);
+    let is_refused =
+        |reply: Reply, why: &str| assert!(matches!(&reply, Reply::Error(text) if text.contains(why)), "{reply:?}");
+
+    // One partition has heard of a later number.
+    say(&["SKEIN.SESSION", "77", "5"]);
+    assert_eq!(say(&["SET", y, "later"]), ok());
+    for words in [&["MSET", x, "1", y, "1"][..], &["DEL", x, y], &["MGET", x, y, z]] {
+        say(&["SKEIN.SESSION", "77", "3"]);
+        is_refused(say(words), "applied before");
+    }
+    say(&["SKEIN.SESSION", "77", "3"]);
+    for words in [&["MULTI"][..], &["SET", x, "1"], &["SET", y, "1"]] {
+        say(words);
+    }
+    is_refused(say(&["EXEC"]), "applied before");
+    assert_eq!(say(&["RESET"]), Reply::Line("RESET".into()));
+    assert_eq!(say(&["MGET", x, y]), array([Reply::Null, bulk("later")]));
+
+    // All of them know the number, each from another command.
+    for key in [x, y, z] {
+        say(&["SKEIN.SESSION", "78", "5"]);
+        assert_eq!(say(&["APPEND", key, "1"]), Reply::Number(if key == y { 6 } else { 1 }));
+    }
+    say(&["SKEIN.SESSION", "78", "5"]);
+    is_refused(say(&["MGET", x, y, z]), "used twice");
+    assert_eq!(say(&["PING"]), Reply::Line("PONG".into()));
+}
+
+/// More than fits into a transaction cannot be watched.
+#[test]
+fn nobody_watches_more_than_a_transaction_holds() {
+    let (_place, addresses) = started("watches", "[store]");
+    let mut redis = Redis::connect(&addresses[0]);
+    let many = keys(40_000);
+    let words: Vec<&str> = ["WATCH"].into_iter().chain(many.iter().map(String::as_str)).collect();
+    assert_eq!(redis.ask(&words), ok());
+    assert_eq!(redis.ask(&words), Reply::Error("ERR too many keys are watched".into()));
+    assert_eq!(redis.ask(&words[..20_001]), ok());
+    for (words, answer) in [(&["MULTI"][..], ok()), (&["SET", "k1", "1"], Reply::Line("QUEUED".into()))] {
+        assert_eq!(redis.ask(words), answer);
+    }
+    assert_eq!(redis.ask(&["EXEC"]), array([ok()]));
+    let long = "x".repeat(8 << 20);
+    assert_eq!(redis.ask(&["WATCH", &long]), ok());
+    assert_eq!(redis.ask(&["WATCH", &long]), Reply::Error("ERR too many keys are watched".into()));
+    assert_eq!(redis.ask(&["UNWATCH"]), ok());
+    assert_eq!(redis.ask(&["WATCH", &long]), ok());
 }
 
 /// Every command, with any number of words that mean nothing to it: it is answered, or its client is sent away.

@@ -75,6 +75,11 @@ impl<C: Send + 'static> Server<C> {
 }
 
 impl<C> Server<C> {
+    /// Whether its thread has ended though nobody closed it: it panicked, and serves nobody any more.
+    pub fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_some_and(std::thread::JoinHandle::is_finished)
+    }
+
     /// Where it listens, in the order in which it was told to: of interest when any free port was asked for.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses

@@ -35,6 +35,15 @@ fn an_answer_that_is_owed_comes_after_the_end() {
     assert_eq!(client.rest(), "here it is\n");
 }
 
+/// Whoever owns the server has to know, for nobody else can do anything about it.
+#[test]
+fn a_server_whose_protocol_panics_says_that_it_has_ended() {
+    let stage = Stage::new(Settings::default());
+    assert!(!stage.has_ended());
+    stage.act(|_, _| panic!("on purpose"));
+    stage.wait_for("the end of its thread", || stage.has_ended());
+}
+
 /// Also when nothing is read of it, as of one that waits for something.
 #[test]
 fn whoever_vanishes_while_paused_is_noticed() {

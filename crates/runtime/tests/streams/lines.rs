@@ -167,6 +167,10 @@ impl Stage {
         Client::connect(self.address())
     }
 
+    pub(crate) fn has_ended(&self) -> bool {
+        self.server.has_ended()
+    }
+
     pub(crate) fn caller(&self) -> Caller<Do> {
         self.server.caller()
     }

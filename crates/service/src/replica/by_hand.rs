@@ -175,7 +175,11 @@ impl Stage {
     /// Commands of an entry elsewhere, in the order at this timestamp.
     fn delivery(&mut self, timestamp: u64, groups: &[GroupId], commands: &[&'static [u8]]) -> Up {
         let commands = commands.iter().map(|command| Command { name: None, command: Bytes::from_static(command) });
-        let parcel = Parcel { entry: THERE, answered: 0, commands: commands.collect() };
+        self.delivery_of(timestamp, groups, commands.collect())
+    }
+
+    fn delivery_of(&mut self, timestamp: u64, groups: &[GroupId], commands: Vec<Command>) -> Up {
+        let parcel = Parcel { entry: THERE, answered: 0, commands };
         let message = Multicast {
             floor: Timestamp::ZERO,
             expiry: Timestamp::MAX,
@@ -188,6 +192,11 @@ impl Stage {
 
     fn delivers(&mut self, timestamp: u64, groups: &[GroupId], commands: &[&'static [u8]]) -> Effects {
         let delivery = self.delivery(timestamp, groups, commands);
+        self.says([delivery, Up::SafeTime(Timestamp(timestamp))])
+    }
+
+    fn delivers_all(&mut self, timestamp: u64, groups: &[GroupId], commands: Vec<Command>) -> Effects {
+        let delivery = self.delivery_of(timestamp, groups, commands);
         self.says([delivery, Up::SafeTime(Timestamp(timestamp))])
     }
 
@@ -426,6 +435,44 @@ fn what_is_told_to_one_who_is_far_behind_has_a_bound() {
     let effects = stage.share(10, &groups, 0, Vec::new());
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Persist(_))), "this one it waits for");
     assert_eq!(stage.replica.applied, Some(stamp(10, &groups)));
+}
+
+/// Commands that go by a name concern two partitions, neither of which needs anything of the other.
+#[test]
+fn what_has_a_name_is_done_by_all_or_by_none() {
+    let groups = [OWN, OTHER];
+    let named = |stage: &mut Stage, timestamp, groups: &[GroupId], number, command: &'static [u8]| {
+        let command = Command { name: Some((77, number)), command: Bytes::from_static(command) };
+        stage.delivers_all(timestamp, groups, vec![command])
+    };
+    // Here a later one was done; there nobody knows, and hears it.
+    let mut stage = Stage::new();
+    named(&mut stage, 5, &[OWN], 9, b"a");
+    let effects = named(&mut stage, 7, &groups, 3, b"b");
+    let tells =
+        |effect: &Effect<_>| matches!(effect, Effect::Send(_, Message::Share(_, OWN, share)) if share.was_applied);
+    assert!(effects.iter().any(tells), "{effects:?}");
+    stage.share(7, &groups, 0, Vec::new());
+    assert_eq!(
+        (stage.replica.service().0.as_slice(), stage.replica.applied),
+        (b"a".as_slice(), Some(stamp(7, &groups)))
+    );
+
+    // Nobody knows here. It waits for what is said there, and does it if it was not done there either.
+    for was_applied in [false, true] {
+        let mut stage = Stage::new();
+        named(&mut stage, 7, &groups, 3, b"b");
+        assert_eq!(stage.replica.applied, None, "nobody there has spoken");
+        let turn = Turn { stamp: stamp(7, &groups), nth: 0 };
+        stage.hears(THERE, Message::Share(turn, OTHER, Share { was_applied, bytes: Bytes::new() }));
+        assert_eq!(stage.replica.service().0.is_empty(), was_applied);
+        assert_eq!(stage.replica.applied, Some(stamp(7, &groups)));
+    }
+
+    // Without a name there is nothing to wait for.
+    let mut stage = Stage::new();
+    stage.delivers(7, &groups, &[b"b"]);
+    assert_eq!(stage.replica.service().0, b"b");
 }
 
 #[test]

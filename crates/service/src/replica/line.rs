@@ -6,6 +6,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use bytes::Bytes;
 use skein_machine::{
     Call, Command, Delivery, GroupId, GroupSet, Ordering, ProcessId, Reply, Service, Shares, Stamp, Timestamp,
 };
@@ -144,7 +145,8 @@ impl<M: Ordering, S: Service> Replica<M, S> {
         for (nth, Command { name, command }) in parcel.commands.iter().enumerate().skip(replies.len()) {
             let call = Call { stamp, nth: nth as u32, group: self.group, command };
             let named = name.map_or(Named::New, |name| self.sessions.named(name));
-            let Some((shares, was_applied_elsewhere)) = self.meet(&call, named != Named::New, out) else {
+            let was_applied = name.map(|_| named != Named::New);
+            let Some((shares, was_applied_elsewhere)) = self.meet(&call, was_applied, out) else {
                 return false;
             };
             let reply = match named {
@@ -167,16 +169,18 @@ impl<M: Ordering, S: Service> Replica<M, S> {
     }
 
     /// What the other partitions tell about a command, and whether one of them has applied it before; `None` until all
-    /// have spoken. They hear at once what this one tells.
-    fn meet(&mut self, call: &Call<'_>, was_applied: bool, out: &mut Effects<M, S>) -> Option<(Shares, bool)> {
+    /// have spoken. They hear at once what this one tells. One that has a name is told of in any case, with whether it
+    /// `was_applied` here: who has forgotten that must not do a part of it that the others refuse.
+    fn meet(&mut self, call: &Call<'_>, was_applied: Option<bool>, out: &mut Effects<M, S>) -> Option<(Shares, bool)> {
         let others = call.stamp.id.destinations.without(self.group);
         if others.is_empty() {
             return Some((Shares::none(), false));
         }
         let turn = Turn { stamp: call.stamp, nth: call.nth };
         if self.exchange.told(turn).is_none() {
-            let Some(bytes) = self.service.share(call) else { return Some((Shares::none(), false)) };
-            self.tell_share(turn, &Share { was_applied, bytes }, others, out);
+            let told = self.service.share(call).or_else(|| was_applied.map(|_| Bytes::new()));
+            let Some(bytes) = told else { return Some((Shares::none(), false)) };
+            self.tell_share(turn, &Share { was_applied: was_applied.unwrap_or(false), bytes }, others, out);
         }
         if !self.exchange.silent(turn, others).is_empty() {
             return None;

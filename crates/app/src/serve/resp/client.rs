@@ -36,7 +36,7 @@ pub(super) struct Client {
     /// What it has queued since MULTI.
     pub(super) queue: Option<Queue>,
     /// Keys that it watches, and the version that each had.
-    pub(super) watched: Vec<(Vec<u8>, u64)>,
+    pub(super) watched: Watched,
     /// Whether it is content to read what this node has.
     pub(super) is_causal: bool,
     /// The name that its next command goes by.
@@ -63,6 +63,33 @@ pub(super) struct Queue {
     pub(super) bytes: usize,
     /// Something in it was refused.
     pub(super) is_spoiled: bool,
+}
+
+/// What a client watches until EXEC: keys, each with its version.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Watched {
+    pub(super) keys: Vec<(Vec<u8>, u64)>,
+    /// How much of a transaction they take.
+    pub(super) bytes: usize,
+}
+
+impl Watched {
+    /// What a key takes beside its bytes, in a transaction: its length and its version.
+    const BESIDE: usize = 20;
+
+    /// Whether so many keys may be watched, too: a transaction has room for them.
+    pub(super) fn has_room(&self, keys: &[&[u8]], most: usize, most_bytes: usize) -> bool {
+        self.keys.len() + keys.len() <= most && self.bytes + Watched::length(keys) <= most_bytes
+    }
+
+    pub(super) fn add(&mut self, keys: Vec<Vec<u8>>, versions: Vec<u64>) {
+        self.bytes += Watched::length(&keys);
+        self.keys.extend(keys.into_iter().zip(versions));
+    }
+
+    fn length(keys: &[impl AsRef<[u8]>]) -> usize {
+        keys.iter().map(|key| key.as_ref().len() + Watched::BESIDE).sum()
+    }
 }
 
 /// Commands that travel together.
@@ -127,7 +154,7 @@ impl Client {
             last_number: Number::NONE,
             answers: Answers::On,
             queue: None,
-            watched: Vec::new(),
+            watched: Watched::default(),
             is_causal: false,
             session: None,
             seen: Timestamp::ZERO,

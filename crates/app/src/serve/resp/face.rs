@@ -241,12 +241,10 @@ impl Face {
             }
             return refuse(client, &Failure::of("NOAUTH Authentication required."));
         };
-        let keys = table::keys_of(args).unwrap_or_default();
         if !command.has(flags::NO_AUTH)
-            && let Err(forbidden) = user.may(command, &keys)
+            && let Err(forbidden) = user.may(command, args)
         {
-            let words = forbidden.words(&user.name);
-            return refuse(client, &Failure::with(&[words.as_bytes()]));
+            return refuse(client, &Failure::with(&[forbidden.words().as_bytes()]));
         }
         match command.name {
             "exec" => self.execute(client, run),
@@ -296,16 +294,19 @@ impl Face {
             return failed(client.protocol, &Failure::of(why));
         }
         let commands: Vec<_> = commands.iter().map(|args| args.iter().map(Vec::as_slice).collect()).collect();
-        if commands.is_empty() && watched.is_empty() {
+        if commands.is_empty() && watched.keys.is_empty() {
             return Said::Reply(b"*0\r\n".to_vec());
         }
-        let watched = watched.iter().map(|(key, version)| (key.as_slice(), *version)).collect();
+        let watched = watched.keys.iter().map(|(key, version)| (key.as_slice(), *version)).collect();
         let body = Body::Transaction(Transaction { watched, commands });
         self.enqueue(client, run, &Request { protocol: client.protocol, body })
     }
 
     /// The versions of keys are read, and remembered until EXEC.
     fn watch(&mut self, client: &mut Client, run: &mut Run, args: &[&[u8]]) -> Said {
+        if !client.watched.has_room(&args[1..], MAX_QUEUE, MAX_COMMAND) {
+            return failed(client.protocol, &Failure::of("ERR too many keys are watched"));
+        }
         let keys = args[1..].iter().map(|key| key.to_vec()).collect();
         let mut question: Vec<&[u8]> = args.to_vec();
         question[0] = b"SKEIN.VERSION";
@@ -430,10 +431,7 @@ fn join_all(router: &KvRouter, run: &Run, replies: Vec<(GroupId, Vec<Reply>)>) -
             .collect();
         let reply = match <[(GroupId, Reply); 1]>::try_from(parts) {
             Ok([(_, only)]) => only,
-            Err(parts) => {
-                let request = Request::decode(request).expect("it was encoded here");
-                router.join(&request, &parts)
-            }
+            Err(parts) => Request::decode(request).map_or(parts[0].1.clone(), |request| router.join(&request, &parts)),
         };
         joined.push(reply);
     }
@@ -447,7 +445,7 @@ fn finish(client: &mut Client, run: Run, answers: Vec<Reply>, desk: &mut Desk) {
         let answer = answers.into_iter().next().unwrap_or_default();
         match versions(&answer.0).filter(|versions| versions.len() == keys.len()) {
             Some(versions) => {
-                client.watched.extend(keys.into_iter().zip(versions));
+                client.watched.add(keys, versions);
                 buffer.extend_from_slice(b"+OK\r\n");
             }
             // It is an error, and tells what is wrong.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use skein_service::kv::table::{Command, categories};
 use skein_service::kv::{Answer, Failure, Protocol, table};
 
-use super::client::{Answers, Client, Queue};
+use super::client::{Answers, Client, Queue, Watched};
 use super::face::{Face, failed};
 use super::information;
 
@@ -46,19 +46,19 @@ fn say(
         "hello" => return hello(face, client, args, answer),
         "auth" => auth(face, client, &args[1..])?,
         "multi" => {
-            client.queue = Some(Queue::default());
+            client.queue = Some(Queue { bytes: client.watched.bytes, ..Queue::default() });
             answer.ok();
         }
         "discard" => {
             if client.queue.take().is_none() {
                 return Err(Failure::of("ERR DISCARD without MULTI"));
             }
-            client.watched.clear();
+            client.watched = Watched::default();
             answer.ok();
         }
         "exec" => return Err(Failure::of("ERR EXEC without MULTI")),
         "unwatch" => {
-            client.watched.clear();
+            client.watched = Watched::default();
             answer.ok();
         }
         "info" => information::info(face, &args[1..], answer),
@@ -81,7 +81,8 @@ fn say(
 fn auth(face: &mut Face, client: &mut Client, words: &[&[u8]]) -> Result<(), Failure> {
     let (name, password) = match words {
         [password]
-            if face.directory.users.is_open() && face.directory.users.identify("default", password).is_some() =>
+            if face.directory.users.without_a_word().is_some()
+                && face.directory.users.identify("default", password).is_some() =>
         {
             return Err(Failure::of(
                 "ERR AUTH <password> called without any password configured for the default user. Are you sure your \

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 use skein_service::kv::glob_matches;
-use skein_service::kv::table::{self, Command, categories};
+use skein_service::kv::table::{self, Command, Spread, categories, touches_of};
 
 /// Everybody who may say who he is.
 #[derive(Clone, Debug)]
@@ -52,6 +52,8 @@ pub(crate) enum Forbidden {
     Command(String),
     /// Touch one of its keys.
     Keys,
+    /// Have this option of SORT look at keys that it makes up.
+    Sorting(&'static str),
 }
 
 impl Users {
@@ -78,9 +80,9 @@ impl Users {
         self.users.get("default").filter(|user| user.is_on && user.needs_no_password).cloned()
     }
 
-    /// Whether nobody needs to say who he is.
-    pub(crate) fn is_open(&self) -> bool {
-        self.without_a_word().is_some()
+    /// Whether somebody may come who knows no password.
+    pub(crate) fn let_anybody_in(&self) -> bool {
+        self.users.values().any(|user| user.is_on && user.needs_no_password)
     }
 
     /// Who this is, if the password is right.
@@ -159,8 +161,8 @@ impl User {
         Ok(())
     }
 
-    /// Whether this user may run a command on these keys.
-    pub(crate) fn may(&self, command: &Command, keys: &[&[u8]]) -> Result<(), Forbidden> {
+    /// Whether this user may run a command with these arguments.
+    pub(crate) fn may(&self, command: &Command, args: &[&[u8]]) -> Result<(), Forbidden> {
         let container = command.name.split('|').next().expect("a split has a first part");
         let mut is_allowed = false;
         for (allows, what) in &self.commands {
@@ -176,15 +178,22 @@ impl User {
         if !is_allowed {
             return Err(Forbidden::Command(command.name.to_owned()));
         }
-        let writes = command.has(table::flags::WRITE);
-        let may_touch = |key: &&[u8]| {
+        let everything = |key: &&KeyPattern| key.pattern == b"*";
+        let reads_all = self.keys.iter().filter(everything).any(|key| key.reads);
+        if reads_all && self.keys.iter().filter(everything).any(|key| key.writes) {
+            return Ok(());
+        }
+        let may_touch = |touch: &table::Touch<'_>| {
             let fits = |allowed: &KeyPattern| {
-                let is_enough = if writes { allowed.writes } else { allowed.reads };
-                is_enough && glob_matches(&allowed.pattern, key)
+                let is_enough = (allowed.reads || !touch.reads) && (allowed.writes || !touch.writes);
+                is_enough && glob_matches(&allowed.pattern, touch.key)
             };
             self.keys.iter().any(fits)
         };
-        if keys.iter().all(may_touch) { Ok(()) } else { Err(Forbidden::Keys) }
+        if !touches_of(args).iter().all(may_touch) {
+            return Err(Forbidden::Keys);
+        }
+        if reads_all { Ok(()) } else { names_what_it_reads(command, args) }
     }
 
     /// The user's rules, in one line.
@@ -223,13 +232,39 @@ impl User {
 
 impl Forbidden {
     /// In the words of Redis, without the minus.
-    pub(crate) fn words(&self, user: &str) -> String {
+    pub(crate) fn words(&self) -> String {
         match self {
             Forbidden::Command(name) => {
-                format!("NOPERM User {user} has no permissions to run the '{name}' command")
+                format!("NOPERM this user has no permissions to run the '{name}' command")
             }
-            Forbidden::Keys => "NOPERM No permissions to access a key".to_owned(),
+            Forbidden::Keys => {
+                "NOPERM this user has no permissions to access one of the keys used as arguments".to_owned()
+            }
+            Forbidden::Sorting(option) => {
+                format!("ERR {option} option of SORT denied due to insufficient ACL permissions.")
+            }
         }
+    }
+}
+
+/// Refuses what shows the values of keys that are not among its arguments.
+fn names_what_it_reads(command: &Command, args: &[&[u8]]) -> Result<(), Forbidden> {
+    match command.name {
+        "sort" | "sort_ro" => {
+            let made_up = |pair: &[&[u8]]| {
+                let is = |word: &str| pair[0].eq_ignore_ascii_case(word.as_bytes());
+                match () {
+                    () if is("BY") && pair[1].contains(&b'*') => Some(Forbidden::Sorting("BY")),
+                    () if is("GET") => Some(Forbidden::Sorting("GET")),
+                    () => None,
+                }
+            };
+            args.get(2..).unwrap_or_default().windows(2).find_map(made_up).map_or(Ok(()), Err)
+        }
+        _ if command.spread == Spread::Range && args.iter().any(|word| word.eq_ignore_ascii_case(b"VALUES")) => {
+            Err(Forbidden::Keys)
+        }
+        _ => Ok(()),
     }
 }
 
@@ -278,16 +313,18 @@ fn is_same(one: &str, other: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn command(name: &str) -> &'static Command {
-        table::find(name.as_bytes()).unwrap()
+    fn may(user: &User, line: &str) -> Result<(), Forbidden> {
+        let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+        user.may(table::find(args[0]).unwrap(), &args)
     }
 
     #[test]
     fn everybody_may_do_everything_where_nothing_is_said() {
         let users = Users::open();
         let user = users.without_a_word().unwrap();
-        assert_eq!(user.may(command("flushall"), &[]), Ok(()));
-        assert_eq!(user.may(command("set"), &[b"a"]), Ok(()));
+        for line in ["flushall", "set a 1", "sort a BY b* GET c*", "skein.range a b VALUES"] {
+            assert_eq!(may(&user, line), Ok(()));
+        }
         assert_eq!(user.words(), "user default on nopass ~* +@all");
     }
 
@@ -295,14 +332,57 @@ mod tests {
     fn the_last_rule_that_fits_counts() {
         let rules = "on >secret ~eu:* %R~all:* +@all -@dangerous -set +keys";
         let users = Users::parse(&[("ann", rules)]).unwrap();
-        assert!(!users.is_open() && users.identify("ann", b"wrong").is_none() && users.identify("bob", b"").is_none());
+        assert!(
+            !users.let_anybody_in()
+                && users.identify("ann", b"wrong").is_none()
+                && users.identify("bob", b"").is_none()
+        );
         let ann = users.identify("ann", b"secret").unwrap();
-        assert_eq!(ann.may(command("get"), &[b"eu:1", b"all:2"]), Ok(()));
-        assert_eq!(ann.may(command("del"), &[b"all:2"]), Err(Forbidden::Keys), "it may only be read");
-        assert_eq!(ann.may(command("get"), &[b"us:1"]), Err(Forbidden::Keys));
-        assert_eq!(ann.may(command("set"), &[b"eu:1"]), Err(Forbidden::Command("set".into())));
-        assert_eq!(ann.may(command("flushall"), &[]), Err(Forbidden::Command("flushall".into())));
-        assert_eq!(ann.may(command("keys"), &[]), Ok(()));
+        assert_eq!(may(&ann, "mget eu:1 all:2"), Ok(()));
+        assert_eq!(may(&ann, "del all:2"), Err(Forbidden::Keys), "it may only be read");
+        assert_eq!(may(&ann, "get us:1"), Err(Forbidden::Keys));
+        assert_eq!(may(&ann, "set eu:1 x"), Err(Forbidden::Command("set".into())));
+        assert_eq!(may(&ann, "flushall"), Err(Forbidden::Command("flushall".into())));
+        assert_eq!(may(&ann, "keys *"), Ok(()));
+    }
+
+    /// Key by key, not command by command, and nothing that a pattern forbids by way of another.
+    #[test]
+    fn who_may_write_a_key_may_not_read_it_so() {
+        let users = Users::parse(&[("ann", "on nopass %R~from:* %W~to:* +@all")]).unwrap();
+        let ann = users.identify("ann", b"").unwrap();
+        for good in [
+            "copy from:1 to:1",
+            "set to:1 x EX 5",
+            "exists from:1 to:1",
+            "sort from:1 BY nosort STORE to:1",
+            "bitfield from:1 GET u8 0",
+            "skein.range a b LIMIT 2",
+        ] {
+            assert_eq!(may(&ann, good), Ok(()), "{good}");
+        }
+        for bad in [
+            "get to:1",
+            "getset to:1 x",
+            "getdel to:1",
+            "lpop to:1",
+            "set to:1 x GET",
+            "copy to:1 from:1",
+            "copy from:1 other",
+            "exists other",
+            "bitfield from:1 SET u8 0 1",
+            "skein.range from: from:z VALUES",
+        ] {
+            assert_eq!(may(&ann, bad), Err(Forbidden::Keys), "{bad}");
+        }
+        assert_eq!(may(&ann, "sort from:1 BY other:*"), Err(Forbidden::Sorting("BY")));
+        assert_eq!(may(&ann, "sort_ro from:1 GET #"), Err(Forbidden::Sorting("GET")));
+
+        let users = Users::parse(&[("reader", "on nopass ~public:* %R~* +@read")]).unwrap();
+        let reader = users.identify("reader", b"").unwrap();
+        for good in ["skein.range a b VALUES", "sort_ro a BY b* GET c*", "get a"] {
+            assert_eq!(may(&reader, good), Ok(()), "{good}");
+        }
     }
 
     #[test]

@@ -50,7 +50,6 @@ impl Options {
         let mut options = Options::default();
         let mut place = first;
         while place < context.args.len() {
-            let free = options.expiry.is_none() && !options.keep && !options.persist;
             if setting && context.is(place, "NX") && !options.only_old {
                 options.only_new = true;
             } else if setting && context.is(place, "XX") && !options.only_new {
@@ -61,10 +60,13 @@ impl Options {
                 options.keep = true;
             } else if !setting && context.is(place, "PERSIST") && options.expiry.is_none() {
                 options.persist = true;
-            } else if free
+            } else if !options.keep
+                && !options.persist
                 && place + 1 < context.args.len()
                 && let Some((unit_ms, from_now)) = unit(context.args[place])
+                && options.expiry.is_none_or(|before| (before.unit_ms, before.from_now) == (unit_ms, from_now))
             {
+                // The same unit once more: the last one counts.
                 place += 1;
                 options.expiry = Some(Expiry { place, unit_ms, from_now });
             } else {

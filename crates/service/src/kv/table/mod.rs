@@ -398,6 +398,37 @@ pub fn find_full(name: &[u8]) -> Option<&'static Command> {
     }
 }
 
+/// A key of a command, and what is done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Touch<'a> {
+    /// The key.
+    pub key: &'a [u8],
+    /// Whether somebody learns what it holds.
+    pub reads: bool,
+    /// Whether it may be changed.
+    pub writes: bool,
+}
+
+/// What a command does to each of its keys, with these arguments; nothing if it cannot be run with them.
+pub fn touches_of<'a>(args: &[&'a [u8]]) -> SmallVec<[Touch<'a>; 6]> {
+    let Ok(command) = super::execute::check(args) else { return SmallVec::new() };
+    let says = |from: usize, word: &[u8]| args.iter().skip(from).any(|option| option.eq_ignore_ascii_case(word));
+    let mut touches = SmallVec::new();
+    for spec in command.specs {
+        let reads = spec.flags.contains("access");
+        let writes = ["update", "insert", "delete"].into_iter().any(|word| spec.flags.contains(word));
+        let (reads, writes) = match command.name {
+            "set" => (says(3, b"GET"), writes),
+            "bitfield" => (reads, says(2, b"SET") || says(2, b"INCRBY")),
+            _ => (reads, writes),
+        };
+        let mut places = Places::new();
+        spec.add_places(args, &mut places);
+        touches.extend(places.iter().map(|place| Touch { key: args[*place], reads, writes }));
+    }
+    touches
+}
+
 /// The keys of a command: what COMMAND GETKEYS answers.
 pub fn keys_of<'a>(args: &[&'a [u8]]) -> Result<SmallVec<[&'a [u8]; 6]>, Failure> {
     let (_, places) = key_places_of(args)?;
@@ -435,6 +466,36 @@ mod tests {
         assert_eq!(names.len(), count);
         assert!(find(b"nonsense").is_none() && find(&[b'x'; 100]).is_none());
         assert_eq!(absent(b"BLPOP"), Some("blpop"));
+    }
+
+    #[test]
+    fn what_is_done_to_a_key_depends_on_words() {
+        let cases: [(&str, &[(&str, &str)]); 12] = [
+            ("GET a", &[("a", "r")]),
+            ("EXISTS a b", &[("a", ""), ("b", "")]),
+            ("SET a 1", &[("a", "w")]),
+            ("SET a GET", &[("a", "w")]),
+            ("SET a 1 EX 5 get", &[("a", "rw")]),
+            ("GETDEL a", &[("a", "rw")]),
+            ("DEL a", &[("a", "w")]),
+            ("COPY a b", &[("a", "r"), ("b", "w")]),
+            ("BITFIELD a GET u8 0", &[("a", "r")]),
+            ("BITFIELD a GET u8 0 incrby u8 0 1", &[("a", "rw")]),
+            ("SORT a STORE d", &[("a", "r"), ("d", "w")]),
+            ("NONSENSE a", &[]),
+        ];
+        for (line, expected) in cases {
+            let args: Vec<&[u8]> = line.split(' ').map(str::as_bytes).collect();
+            let touched = touches_of(&args);
+            let told: Vec<(&str, &str)> = touched
+                .iter()
+                .map(|touch| {
+                    let how = ["", "r", "w", "rw"][usize::from(touch.reads) + 2 * usize::from(touch.writes)];
+                    (core::str::from_utf8(touch.key).unwrap(), how)
+                })
+                .collect();
+            assert_eq!(told, expected, "{line}");
+        }
     }
 
     #[test]
