@@ -117,6 +117,19 @@ impl Answer {
         self.end();
     }
 
+    /// Some text for people to read.
+    pub fn text(&mut self, text: &str) {
+        match self.protocol {
+            Protocol::Two => self.bulk(text.as_bytes()),
+            Protocol::Three => {
+                self.head(b'=', text.len() as i64 + 4);
+                self.buffer.extend_from_slice(b"txt:");
+                self.buffer.extend_from_slice(text.as_bytes());
+                self.end();
+            }
+        }
+    }
+
     /// A string, or nothing.
     pub fn bulk_or_null(&mut self, bytes: Option<&[u8]>) {
         match bytes {

@@ -94,6 +94,9 @@ pub(super) fn identify(args: &[&[u8]]) -> Result<&'static Command, Failure> {
     match args.get(1) {
         Some(word) if !command.subcommands.is_empty() => command.subcommand(word).ok_or_else(|| {
             let word = &word[..word.len().min(128)];
+            if let Some(name) = table::absent(&[command.name.as_bytes(), b"|", word].concat()) {
+                return Failure::with(&[b"ERR command '", name.as_bytes(), b"' is not supported yet"]);
+            }
             let upper = command.name.to_ascii_uppercase();
             Failure::with(&[b"ERR unknown subcommand '", word, b"'. Try ", upper.as_bytes(), b" HELP."])
         }),

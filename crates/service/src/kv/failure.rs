@@ -27,6 +27,10 @@ impl Failure {
     pub(super) const NOT_A_NUMBER: Failure = Failure::of("ERR increment would produce NaN or Infinity");
     pub(super) const BIT_OFFSET: Failure = Failure::of("ERR bit offset is not an integer or out of range");
     pub(super) const OUT_OF_MEMORY: Failure = Failure::of("OOM command not allowed when used memory > 'maxmemory'.");
+    /// The same, of a transaction.
+    pub(super) const ABORTED_OUT_OF_MEMORY: Failure = Failure::of(
+        "EXECABORT Transaction discarded because of: OOM command not allowed when used memory > 'maxmemory'.",
+    );
 
     /// An error that is always the same.
     pub const fn of(line: &'static str) -> Failure {

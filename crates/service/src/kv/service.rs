@@ -203,7 +203,7 @@ impl Kv {
                 .chain([own])
                 .collect();
             let verdict = if told.iter().any(|told| told.full) && grows(&request) {
-                Some(Failure::OUT_OF_MEMORY)
+                Some(out_of_memory(&request))
             } else if told.iter().any(|told| told.too_large) {
                 let limit = (MAX_SHARE >> 20).to_string();
                 Some(Failure::with(&[
@@ -233,7 +233,7 @@ impl Kv {
 
     fn apply_alone(&mut self, request: &Request<'_>, call: &Call<'_>, turn: &mut Turn<'_>, answer: &mut Answer) {
         if self.full() && grows(request) {
-            return answer.failure(&Failure::OUT_OF_MEMORY);
+            return answer.failure(&out_of_memory(request));
         }
         match &request.body {
             Body::Command(args) => {
@@ -490,6 +490,14 @@ pub fn try_out(command: &[u8]) {
     let [first, second] = [0, 1].map(parts);
     assert!(first == second, "two replicas answer differently");
     let _ = router.join(&request, &first);
+}
+
+/// What a request is told that would grow a store that is full.
+fn out_of_memory(request: &Request<'_>) -> Failure {
+    match request.body {
+        Body::Command(_) => Failure::OUT_OF_MEMORY,
+        Body::Transaction(_) => Failure::ABORTED_OUT_OF_MEMORY,
+    }
 }
 
 /// What choices of a command follow from: the same at every replica of every partition.

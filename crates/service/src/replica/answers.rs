@@ -11,6 +11,14 @@ use super::wire::{Answer, Message, ParcelId};
 use super::{Effects, Mode, Replica};
 use crate::settled::Word;
 
+/// Answers to what was asked at once are no longer than this, but for the last of them; what comes after is refused.
+/// A question is short, whatever its answer is, and a thousand of them travel together.
+pub(super) const MAX_ANSWERS: usize = 64 << 20;
+
+/// What is refused so is told.
+pub(super) const TOO_LONG: &str =
+    "the answers before this one are more than 64 MiB together, and nothing was done: ask for less at once";
+
 /// Somebody to answer, when it is time.
 #[derive(Clone, Debug, Hash)]
 pub(super) enum Due {
@@ -35,7 +43,16 @@ impl<M: Ordering, S: Service> Replica<M, S> {
                 continue;
             };
             let now = timestamp.max(newest);
-            let replies = read.queries.iter().map(|query| self.service.read(now, query)).collect();
+            let mut left = MAX_ANSWERS;
+            let answer = |query| {
+                let reply = match left {
+                    0 => self.service.refuse(query, TOO_LONG),
+                    _ => self.service.read(now, query),
+                };
+                left = left.saturating_sub(reply.0.len());
+                reply
+            };
+            let replies = read.queries.iter().map(answer).collect();
             let shows_unsettled = !read.is_linearizable || self.planted.is(crate::Mutant::ReplicaReadsTheUnsettled);
             let need = if shows_unsettled { Timestamp::ZERO } else { self.need_to_show(newest) };
             self.answer(need, Due::Reader(token, now, replies), out);

@@ -1,6 +1,8 @@
 //! A replica whose order says what a test wants: for schedules that a seed meets once in a thousand years, and for
 //! bounds that it never meets.
 
+mod parcels;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -17,6 +19,7 @@ use skein_machine::{
     Multicast, Out, Position, ProcessId, Recipients, Reply, Service, Shares, Stamp, Time, Timestamp, Told, Up, Wire,
 };
 
+use super::answers::MAX_ANSWERS;
 use super::exchange::{MAX_HEARD_BYTES, Share, Turn};
 use super::parcel::Parcel;
 use super::reads;
@@ -76,9 +79,14 @@ impl Machine for Puppet {
     }
 }
 
-/// Commands that begin with an x need what others hold. It answers with the time at which it was asked.
+/// Commands that begin with an x need what others hold, and what begins with an L is answered at length. It answers
+/// with the time at which it was asked.
 #[derive(Default)]
 struct Bag(Vec<u8>);
+
+fn long() -> Reply {
+    Reply(Bytes::from_static(&[0; MAX_ANSWERS / 2]))
+}
 
 struct Pieces(Vec<u8>);
 
@@ -95,11 +103,11 @@ impl Service for Bag {
 
     fn apply(&mut self, call: &Call<'_>, _: &Shares) -> Reply {
         self.0.extend_from_slice(call.command);
-        Reply(call.command.clone())
+        if call.command.starts_with(b"L") { long() } else { Reply(call.command.clone()) }
     }
 
-    fn read(&self, now: Timestamp, _: &Bytes) -> Reply {
-        Reply(Bytes::copy_from_slice(&now.0.to_le_bytes()))
+    fn read(&self, now: Timestamp, query: &Bytes) -> Reply {
+        if query.starts_with(b"L") { long() } else { Reply(Bytes::copy_from_slice(&now.0.to_le_bytes())) }
     }
 
     fn snapshot(&self) -> Box<dyn Frozen> {
@@ -435,44 +443,6 @@ fn what_is_told_to_one_who_is_far_behind_has_a_bound() {
     let effects = stage.share(10, &groups, 0, Vec::new());
     assert!(effects.iter().any(|effect| matches!(effect, Effect::Persist(_))), "this one it waits for");
     assert_eq!(stage.replica.applied, Some(stamp(10, &groups)));
-}
-
-/// Commands that go by a name concern two partitions, neither of which needs anything of the other.
-#[test]
-fn what_has_a_name_is_done_by_all_or_by_none() {
-    let groups = [OWN, OTHER];
-    let named = |stage: &mut Stage, timestamp, groups: &[GroupId], number, command: &'static [u8]| {
-        let command = Command { name: Some((77, number)), command: Bytes::from_static(command) };
-        stage.delivers_all(timestamp, groups, vec![command])
-    };
-    // Here a later one was done; there nobody knows, and hears it.
-    let mut stage = Stage::new();
-    named(&mut stage, 5, &[OWN], 9, b"a");
-    let effects = named(&mut stage, 7, &groups, 3, b"b");
-    let tells =
-        |effect: &Effect<_>| matches!(effect, Effect::Send(_, Message::Share(_, OWN, share)) if share.was_applied);
-    assert!(effects.iter().any(tells), "{effects:?}");
-    stage.share(7, &groups, 0, Vec::new());
-    assert_eq!(
-        (stage.replica.service().0.as_slice(), stage.replica.applied),
-        (b"a".as_slice(), Some(stamp(7, &groups)))
-    );
-
-    // Nobody knows here. It waits for what is said there, and does it if it was not done there either.
-    for was_applied in [false, true] {
-        let mut stage = Stage::new();
-        named(&mut stage, 7, &groups, 3, b"b");
-        assert_eq!(stage.replica.applied, None, "nobody there has spoken");
-        let turn = Turn { stamp: stamp(7, &groups), nth: 0 };
-        stage.hears(THERE, Message::Share(turn, OTHER, Share { was_applied, bytes: Bytes::new() }));
-        assert_eq!(stage.replica.service().0.is_empty(), was_applied);
-        assert_eq!(stage.replica.applied, Some(stamp(7, &groups)));
-    }
-
-    // Without a name there is nothing to wait for.
-    let mut stage = Stage::new();
-    stage.delivers(7, &groups, &[b"b"]);
-    assert_eq!(stage.replica.service().0, b"b");
 }
 
 #[test]

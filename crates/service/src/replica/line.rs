@@ -11,7 +11,7 @@ use skein_machine::{
     Call, Command, Delivery, GroupId, GroupSet, Ordering, ProcessId, Reply, Service, Shares, Stamp, Timestamp,
 };
 
-use super::answers::Due;
+use super::answers::{Due, MAX_ANSWERS, TOO_LONG};
 use super::exchange::{Share, Turn};
 use super::parcel::{Parcel, unpack};
 use super::record::{Record, State};
@@ -142,6 +142,9 @@ impl<M: Ordering, S: Service> Replica<M, S> {
 
     /// Applies the commands of a parcel, from the first on that has no reply. Answers whether all of them have one.
     fn apply(&mut self, stamp: Stamp, parcel: &Parcel, replies: &mut Vec<Reply>, out: &mut Effects<M, S>) -> bool {
+        // One that others carry out a part of is not for this partition to refuse.
+        let is_own = stamp.id.destinations.without(self.group).is_empty();
+        let mut length = replies.iter().map(|reply| reply.0.len()).sum::<usize>();
         for (nth, Command { name, command }) in parcel.commands.iter().enumerate().skip(replies.len()) {
             let call = Call { stamp, nth: nth as u32, group: self.group, command };
             let named = name.map_or(Named::New, |name| self.sessions.named(name));
@@ -155,6 +158,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
                 Named::New if was_applied_elsewhere => {
                     self.service.refuse(command, "it was applied before, and its answer is forgotten")
                 }
+                Named::New if is_own && length >= MAX_ANSWERS => self.service.refuse(command, TOO_LONG),
                 Named::New => {
                     let reply = self.service.apply(&call, &shares);
                     if let Some(name) = name.filter(|_| !self.planted.is(Mutant::ReplicaForgetsNames)) {
@@ -163,6 +167,7 @@ impl<M: Ordering, S: Service> Replica<M, S> {
                     reply
                 }
             };
+            length += reply.0.len();
             replies.push(reply);
         }
         true

@@ -229,9 +229,6 @@ impl Face {
         client.last_number = table::find(args[0]).map_or(Number::NONE, Number::of);
         let command = match check(args) {
             Ok(command) => command,
-            Err(_) if client.user.is_none() && table::find(args[0]).is_none() => {
-                return refuse(client, &Failure::of("NOAUTH Authentication required."));
-            }
             Err(failure) => return refuse(client, &failure),
         };
         (client.last_command, client.last_number) = (command.name, Number::of(command));

@@ -10,6 +10,7 @@ use skein_service::kv::{Answer, Failure, glob_matches};
 
 use super::counts::{Counts, OUTCOMES};
 use super::face::{Face, MAX_COMMAND};
+use super::local;
 
 /// The Redis whose words are spoken here.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -90,7 +91,7 @@ pub(super) fn info(face: &Face, sections: &[&[u8]], answer: &mut Answer) {
             write(face, &mut text);
         }
     }
-    answer.bulk(text.as_bytes());
+    answer.text(&text);
 }
 
 /// Processor time of this process, in which every node has a part that lives in it. Nothing where the system does not
@@ -253,10 +254,15 @@ pub(super) fn config(face: &mut Face, name: &str, args: &[&[u8]], answer: &mut A
         "config|set" => {
             return Err(Failure::of("ERR CONFIG SET is not supported: the configuration is one file for all nodes"));
         }
-        _ => {
-            let line = format!("ERR '{}' is not supported yet", name.replace('|', " ").to_ascii_uppercase());
-            return Err(Failure::with(&[line.as_bytes()]));
-        }
+        "config|help" => local::help(
+            answer,
+            "CONFIG",
+            &[
+                ("GET <pattern>", "Return parameters matching the glob-like <pattern> and their values."),
+                ("RESETSTAT", "Reset statistics reported by the INFO command."),
+            ],
+        ),
+        name => return Err(local::absent(name)),
     }
     Ok(())
 }

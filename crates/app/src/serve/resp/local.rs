@@ -66,15 +66,17 @@ fn say(
         name if name.starts_with("config|") => return information::config(face, name, args, answer),
         name if name.starts_with("acl|") => return acl(face, client, name, args, answer),
         name if name.starts_with("skein.") => return skein(face, client, name, args, answer),
-        name => {
-            let line = format!("ERR command '{name}' is not supported yet");
-            return Err(Failure::with(&[line.as_bytes()]));
-        }
+        name => return Err(absent(name)),
     }
     if command.name == "auth" {
         answer.ok();
     }
     Ok(())
+}
+
+/// Of a command that is in the table and that nobody has written.
+pub(super) fn absent(name: &str) -> Failure {
+    Failure::with(&[b"ERR command '", name.as_bytes(), b"' is not supported yet"])
 }
 
 /// `AUTH password`, or `AUTH user password`.
@@ -133,9 +135,9 @@ fn hello(face: &mut Face, client: &mut Client, args: &[&[u8]], answer: &mut Answ
     }
     if client.user.is_none() {
         return Err(Failure::of(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
-             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
-             same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> \
+             <pass> option can be used to authenticate the client and select the RESP protocol version at the same \
+             time",
         ));
     }
     client.protocol = protocol;
@@ -195,15 +197,33 @@ fn client_command(
             client.library[place] = checked_name(args[3])?;
             answer.ok();
         }
-        "client|info" => answer.bulk(format!("{}\n", client.line(Instant::now())).as_bytes()),
+        "client|info" => answer.text(&format!("{}\n", client.line(Instant::now()))),
         "client|list" => {
-            let now = Instant::now();
-            let mut lines: Vec<(u64, String)> =
-                face.clients.values().chain([&*client]).map(|client| (client.number, client.line(now))).collect();
+            let is_wanted = wanted(&args[2..])?;
+            let (now, all) = (Instant::now(), face.clients.values().chain([&*client]));
+            let mut lines: Vec<(u64, String)> = all
+                .filter(|client| is_wanted.as_ref().is_none_or(|wanted| wanted.contains(&client.number)))
+                .map(|client| (client.number, client.line(now)))
+                .collect();
             lines.sort_unstable();
             let text: String = lines.into_iter().map(|(_, line)| line + "\n").collect();
-            answer.bulk(text.as_bytes());
+            answer.text(&text);
         }
+        "client|help" => help(
+            answer,
+            "CLIENT",
+            &[
+                ("GETNAME", "Return the name of the current connection."),
+                ("ID", "Return the ID of the current connection."),
+                ("INFO", "Return information about the current client connection."),
+                ("LIST [TYPE <type> | ID <id> [<id> ...]]", "Return information about client connections."),
+                ("NO-EVICT (ON|OFF)", "Accepted; nobody is evicted."),
+                ("NO-TOUCH (ON|OFF)", "Accepted; nothing notes when keys were used."),
+                ("REPLY (ON|OFF|SKIP)", "Control the replies sent to the current connection."),
+                ("SETINFO (LIB-NAME|LIB-VER) <value>", "Say which library this connection uses."),
+                ("SETNAME <name>", "Assign the name <name> to the current connection."),
+            ],
+        ),
         "client|no-evict" | "client|no-touch" => {
             on_or_off(args[2])?;
             answer.ok();
@@ -217,12 +237,41 @@ fn client_command(
             b"skip" => client.answers = Answers::Skip(1),
             _ => return Err(Failure::of("ERR syntax error")),
         },
-        _ => {
-            let line = format!("ERR '{}' is not supported yet", name.replace('|', " ").to_ascii_uppercase());
-            return Err(Failure::with(&[line.as_bytes()]));
-        }
+        name => return Err(absent(name)),
     }
     Ok(())
+}
+
+/// Whom CLIENT LIST is about: those with these numbers, or all.
+fn wanted(words: &[&[u8]]) -> Result<Option<Vec<u64>>, Failure> {
+    match words {
+        [] => Ok(None),
+        [kind, name] if kind.eq_ignore_ascii_case(b"type") => {
+            match name.to_ascii_lowercase().as_slice() {
+                b"normal" => Ok(None),
+                // There are none of these.
+                b"master" | b"slave" | b"replica" | b"pubsub" => Ok(Some(Vec::new())),
+                _ => Err(Failure::with(&[b"ERR Unknown client type '", name, b"'"])),
+            }
+        }
+        [kind, numbers @ ..] if kind.eq_ignore_ascii_case(b"id") && !numbers.is_empty() => {
+            let number = |word: &&[u8]| std::str::from_utf8(word).ok()?.parse::<i64>().ok();
+            let numbers: Option<Vec<i64>> = numbers.iter().map(number).collect();
+            let numbers = numbers.ok_or(Failure::of("ERR Invalid client ID"))?;
+            Ok(Some(numbers.into_iter().filter_map(|number| u64::try_from(number).ok()).collect()))
+        }
+        _ => Err(Failure::of("ERR syntax error")),
+    }
+}
+
+/// What stands behind a name, as Redis lays it out.
+pub(super) fn help(answer: &mut Answer, name: &str, subcommands: &[(&str, &str)]) {
+    answer.array(3 + 2 * subcommands.len());
+    answer.simple(&format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    for (subcommand, what) in subcommands.iter().chain([&("HELP", "Prints this help.")]) {
+        answer.simple(subcommand);
+        answer.simple(&format!("    {what}"));
+    }
 }
 
 fn on_or_off(word: &[u8]) -> Result<bool, Failure> {
@@ -247,6 +296,16 @@ fn acl(face: &Face, client: &Client, name: &str, args: &[&[u8]], answer: &mut An
             answer.array(face.directory.users.iter().count());
             face.directory.users.iter().for_each(|user| answer.bulk(user.words().as_bytes()));
         }
+        "acl|help" => help(
+            answer,
+            "ACL",
+            &[
+                ("CAT [<category>]", "List all commands that belong to <category>, or all command categories."),
+                ("LIST", "Show users details in config file format."),
+                ("USERS", "List all the registered usernames."),
+                ("WHOAMI", "Return the current connection username."),
+            ],
+        ),
         "acl|cat" => {
             let Some(category) = args.get(2) else {
                 answer.array(categories::WORDS.len());
@@ -265,13 +324,7 @@ fn acl(face: &Face, client: &Client, name: &str, args: &[&[u8]], answer: &mut An
             answer.array(members.len());
             members.into_iter().for_each(|name| answer.bulk(name.as_bytes()));
         }
-        _ => {
-            let line = format!(
-                "ERR '{}' is not supported: users are said in the configuration",
-                name.replace('|', " ").to_ascii_uppercase()
-            );
-            return Err(Failure::with(&[line.as_bytes()]));
-        }
+        name => return Err(absent(name)),
     }
     Ok(())
 }
@@ -306,10 +359,7 @@ fn skein(face: &Face, client: &mut Client, name: &str, args: &[&[u8]], answer: &
             client.session = Some((session, next));
             answer.ok();
         }
-        _ => {
-            let line = format!("ERR command '{name}' is not supported yet");
-            return Err(Failure::with(&[line.as_bytes()]));
-        }
+        name => return Err(absent(name)),
     }
     Ok(())
 }

@@ -72,12 +72,6 @@ pub(super) const ROWS: &[Command] = &[
             command("client|info", 2, NOSCRIPT | LOADING | STALE, CONNECTION)
                 .documented("connection", "6.2.0", "O(1)", "Returns information about the current client connection.")
                 .hints(&["nondeterministic_output"]),
-            command("client|kill", -3, ADMIN | NOSCRIPT | LOADING | STALE, CONNECTION).documented(
-                "connection",
-                "2.4.0",
-                "O(N) where N is the number of client connections",
-                "Kill the connection of a client",
-            ),
             command("client|list", -2, ADMIN | NOSCRIPT | LOADING | STALE, CONNECTION)
                 .documented(
                     "connection",
@@ -92,11 +86,23 @@ pub(super) const ROWS: &[Command] = &[
                 "O(1)",
                 "Set client eviction mode for the current connection",
             ),
+            command("client|no-touch", 3, NOSCRIPT | LOADING | STALE, CONNECTION).documented(
+                "connection",
+                "7.2.0",
+                "O(1)",
+                "Controls whether commands sent by the client affect the LRU/LFU of accessed keys",
+            ),
             command("client|reply", 3, NOSCRIPT | LOADING | STALE, CONNECTION).documented(
                 "connection",
                 "3.2.0",
                 "O(1)",
                 "Instruct the server whether to reply to commands",
+            ),
+            command("client|setinfo", 4, NOSCRIPT | LOADING | STALE, CONNECTION).documented(
+                "connection",
+                "7.2.0",
+                "O(1)",
+                "Sets information specific to the client or connection",
             ),
             command("client|setname", 3, NOSCRIPT | LOADING | STALE, CONNECTION).documented(
                 "connection",

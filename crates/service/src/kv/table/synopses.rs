@@ -26,15 +26,13 @@ const ROWS: &[(&str, &str)] = &[
     ("bitop", "operation:s destkey:k0 key:k1*"),
     ("bitpos", "key:k0 bit:i index(start:i end_index(end:i index_unit[byte=BYTE bit=BIT]^7.0.0?)?)?"),
     (
-        "client|kill",
-        "filter[ip:port:s~2.8.12 new-format[client-id:i=ID^2.8.12? normal_master_slave_pubsub[normal=NORMAL master=MASTER^3.2.0 slave=SLAVE replica=REPLICA^5.0.0 pubsub=PUBSUB]=TYPE^2.8.12? username:s=USER? ip:port:s=ADDR? ip:port:s=LADDR^6.2.0? yes/no:s=SKIPME?]*]",
-    ),
-    (
         "client|list",
         "normal_master_replica_pubsub[normal=NORMAL master=MASTER replica=REPLICA pubsub=PUBSUB]=TYPE^5.0.0? id(client-id:i*)=ID^6.2.0?",
     ),
     ("client|no-evict", "enabled[on=ON off=OFF]"),
+    ("client|no-touch", "enabled[on=ON off=OFF]"),
     ("client|reply", "on_off_skip[on=ON off=OFF skip=SKIP]"),
+    ("client|setinfo", "attr[libname:s=LIB-NAME libver:s=LIB-VER]"),
     ("client|setname", "connection-name:s"),
     ("command|docs", "command-name:s?*"),
     ("command|info", "command-name:s?*"),
@@ -376,8 +374,7 @@ mod tests {
             assert!(table::find_full(name.as_bytes()).is_some(), "{name} is no command");
         }
         // Their synopses say less, or more, than Redis takes.
-        let loose =
-            ["client|kill", "command|list", "bitfield", "hello", "quit", "command|getkeys", "command|getkeysandflags"];
+        let loose = ["command|list", "bitfield", "hello", "quit", "command|getkeys", "command|getkeysandflags"];
         let all = table::all().flat_map(|command| iter::once(command).chain(command.subcommands));
         for command in all.filter(|command| command.subcommands.is_empty() && !loose.contains(&command.name)) {
             let own_words = command.name.split('|').count();
