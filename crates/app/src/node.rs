@@ -340,6 +340,7 @@ fn open_face(config: &Config, name: &str, tls: Option<&Tls>) -> Result<Option<Se
     let settings = streams::Settings {
         refusal: b"-ERR max number of clients reached\r\n".to_vec(),
         refusal_in_the_clear: b"-ERR only TLS is spoken here\r\n".to_vec(),
+        most_streams: resp::MOST_CLIENTS,
         most_expected: resp::MOST_EXPECTED,
         certificates: skein_runtime::tls::Certificates::Optional,
         is_patient: config.scheduling == config::Scheduling::Patient,

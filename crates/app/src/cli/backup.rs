@@ -57,12 +57,16 @@ Examples:
         name: Option<String>,
     },
     /// Show the backups in a directory. What they hold is not read: see `verify`.
+    #[command(after_help = "Example:
+  skein backup list backups")]
     List {
         /// The directory.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
     /// Read all of a backup and say whether it is as it was written. Exit code 1 if not.
+    #[command(after_help = "Example:
+  skein backup verify backups/before-upgrade")]
     Verify {
         /// The folder of the backup.
         #[arg(value_name = "BACKUP")]

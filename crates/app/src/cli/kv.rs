@@ -63,24 +63,35 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Kv {
     /// Print what keys hold, a line each. Exit code 1 if one of them holds nothing.
+    #[command(after_help = "Examples:
+  skein kv get user:7
+  skein kv get user:7 user:8            both as they are at one moment")]
     Get {
         /// The keys.
         #[arg(required = true, value_name = "KEY")]
         keys: Vec<String>,
     },
     /// Have keys hold values, all of them at once.
+    #[command(after_help = "Examples:
+  skein kv put user:7 Ada
+  skein kv put user:7 Ada user:8 Grace   both or none")]
     Put {
         /// A key and its value, and more of them.
         #[arg(required = true, num_args = 2.., value_name = "KEY VALUE")]
         pairs: Vec<String>,
     },
     /// Take keys away, and print how many there were.
+    #[command(after_help = "Example:
+  skein kv del user:7 user:8")]
     Del {
         /// The keys.
         #[arg(required = true, value_name = "KEY")]
         keys: Vec<String>,
     },
     /// Print the keys from one up to, but not including, another, as they are at one moment.
+    #[command(after_help = "Examples:
+  skein kv range user: user;            every key that begins with user:
+  skein kv range a b --values")]
     Range {
         /// The first.
         start: String,
@@ -91,6 +102,8 @@ enum Kv {
         values: bool,
     },
     /// Print which partition holds each key, and where its replicas are.
+    #[command(after_help = "Example:
+  skein kv where user:7 order:1")]
     Where {
         /// The keys.
         #[arg(required = true, value_name = "KEY")]

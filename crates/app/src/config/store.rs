@@ -13,7 +13,7 @@ use skein_service::replica::Mode;
 
 use super::{ConfigError, NodeConfig};
 use crate::compose::Protocol;
-use crate::serve::resp::Users;
+use crate::serve::resp::{self, Users};
 
 /// What an answer promises.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize, Serialize)]
@@ -83,6 +83,10 @@ fn usual_timeout() -> u64 {
     10_000
 }
 
+/// A string that grows piece by piece becomes no longer than one that is set at once: so it can be told in one answer,
+/// moved, and brought back from a backup.
+const LONGEST_STRING: u64 = resp::MAX_COMMAND as u64;
+
 /// A store.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -151,7 +155,7 @@ impl StoreFile {
         Ok(Store {
             promise: self.ordering,
             clock_error,
-            limits: Limits { max_memory: self.max_memory_mb << 20, ..Limits::default() },
+            limits: Limits { max_memory: self.max_memory_mb << 20, max_string: LONGEST_STRING },
             timeout: Duration::from_millis(self.timeout_ms),
             tls: self.tls,
             placement: Arc::new(placement),

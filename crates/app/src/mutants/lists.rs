@@ -89,13 +89,13 @@ const fn store(row: Row) -> Row {
 
 /// Every bug of a replica, and of the store.
 pub(super) const ROWS: &[Row] = &[
-    Row { first: 230, ..lopsided("replica-settles-early", Mutant::ReplicaSettlesEarly, WRONG) },
+    Row { first: 430, ..lopsided("replica-settles-early", Mutant::ReplicaSettlesEarly, WRONG) },
     eager("replica-reads-without-asking", Mutant::ReplicaReadsWithoutAsking, WRONG),
     eager("replica-shares-too-early", Mutant::ReplicaSharesTooEarly, WRONG_OR_STUCK),
     eager("replica-forgets-names", Mutant::ReplicaForgetsNames, WRONG_OR_STUCK),
     tight("replica-forgets-shares", Mutant::ReplicaForgetsShares, WRONG_OR_STUCK),
     // Three partitions in a row, of which the one in the middle is slow to tell: one seed in thousands.
-    Row { first: 2300, ..lopsided("replica-trusts-its-neighbours", Mutant::ReplicaTrustsItsNeighbours, WRONG) },
+    Row { first: 2600, ..lopsided("replica-trusts-its-neighbours", Mutant::ReplicaTrustsItsNeighbours, WRONG) },
     Row { first: 60, ..tight("replica-forgets-what-it-told", Mutant::ReplicaForgetsWhatItTold, WRONG_OR_STUCK) },
     eager("replica-recalls-too-little", Mutant::ReplicaRecallsTooLittle, WRONG),
     hasty("replica-reads-the-unsettled", Mutant::ReplicaReadsTheUnsettled, WRONG),

@@ -12,6 +12,7 @@ mod redis;
 mod replace;
 mod seeing;
 mod store;
+mod store_face;
 mod store_tls;
 mod tls;
 mod versions;

@@ -23,7 +23,7 @@ fn place(name: &str, more: &str) -> (Place, [String; 3]) {
     (Place::with(&format!("store-{name}"), &config), [3, 4, 5].map(address))
 }
 
-fn started(name: &str, more: &str) -> (Place, [String; 3]) {
+pub(super) fn started(name: &str, more: &str) -> (Place, [String; 3]) {
     let (mut place, addresses) = place(name, more);
     for node in ["a", "b", "c"] {
         place.start("skein.toml", node, &[]);
@@ -37,7 +37,7 @@ fn keys(count: usize) -> Vec<String> {
 }
 
 /// Asks until it is answered with something that is no excuse: right after a node has died, another has to lead.
-fn insist(addresses: &[String], words: &[&str]) -> Reply {
+pub(super) fn insist(addresses: &[String], words: &[&str]) -> Reply {
     let begin = Instant::now();
     loop {
         for address in addresses {
@@ -193,6 +193,7 @@ fn a_named_command_is_done_once_whoever_is_asked() {
 #[test]
 fn numbers_that_are_used_twice_stop_no_node() {
     let (_place, addresses) = started("twice", "[store]");
+    assert_eq!(insist(&addresses, &["DBSIZE"]), Reply::Number(0));
     let mut redis = Redis::connect(&addresses[0]);
     let names = keys(40);
     let mut home = |key: &str| format!("{:?}", redis.ask(&["SKEIN.WHERE", key]));
@@ -230,65 +231,11 @@ fn numbers_that_are_used_twice_stop_no_node() {
     assert_eq!(say(&["PING"]), Reply::Line("PONG".into()));
 }
 
-/// What is answered where the client is, as Redis 7.0.15 answers it.
-#[test]
-fn what_the_face_answers_itself_is_what_redis_answers() {
-    let users = "[store]\n[[store.users]]\nname = \"default\"\nrules = \"on >pw ~* +@all\"";
-    let (_place, addresses) = started("face", users);
-    let mut redis = Redis::connect(&addresses[0]);
-    let conversation = [
-        ("FOO a", "ERR unknown command 'FOO', with args beginning with: 'a'"),
-        ("GET a b", "ERR wrong number of arguments for 'get' command"),
-        ("GET a", "NOAUTH Authentication required."),
-        ("CLIENT FOO", "ERR unknown subcommand 'FOO'. Try CLIENT HELP."),
-        (
-            "HELLO 3",
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> \
-             <pass> option can be used to authenticate the client and select the RESP protocol version at the same \
-             time",
-        ),
-        ("HELLO 4", "NOPROTO unsupported protocol version"),
-        ("AUTH a b c", "ERR syntax error"),
-        ("AUTH pw", ""),
-        ("CLIENT LIST TYPE foo", "ERR Unknown client type 'foo'"),
-        ("CLIENT LIST ID x", "ERR Invalid client ID"),
-        ("CLIENT LIST FOO", "ERR syntax error"),
-        ("CLIENT LIST TYPE", "ERR syntax error"),
-        ("CLIENT NO-EVICT x", "ERR syntax error"),
-        ("CLIENT REPLY x", "ERR syntax error"),
-        ("CLIENT SETINFO lib-name some-client", ""),
-        ("CLIENT PAUSE 10", "ERR command 'client|pause' is not supported yet"),
-        ("ACL SETUSER ann", "ERR command 'acl|setuser' is not supported yet"),
-        ("CONFIG REWRITE", "ERR command 'config|rewrite' is not supported yet"),
-        ("EXEC", "ERR EXEC without MULTI"),
-        ("DISCARD", "ERR DISCARD without MULTI"),
-        ("MULTI", ""),
-        ("MULTI", "ERR MULTI calls can not be nested"),
-        ("WATCH a", "ERR WATCH inside MULTI is not allowed"),
-        ("DISCARD", ""),
-    ];
-    for (line, why) in conversation {
-        let expected = if why.is_empty() { ok() } else { Reply::Error(why.to_owned()) };
-        assert_eq!(redis.ask(&line.split(' ').collect::<Vec<_>>()), expected, "{line}");
-    }
-    for container in ["CLIENT", "CONFIG", "ACL", "COMMAND"] {
-        let Reply::Array(lines) = redis.ask(&[container, "HELP"]) else { panic!("{container} HELP is no array") };
-        assert_eq!(lines.last(), Some(&Reply::Line("    Prints this help.".into())));
-    }
-    let Reply::Number(own) = redis.ask(&["CLIENT", "ID"]) else { panic!("an id is a number") };
-    let mut list = |more: &[&str]| match redis.ask(&[&["CLIENT", "LIST"], more].concat()) {
-        Reply::Bulk(text) => text,
-        other => panic!("{other:?}"),
-    };
-    assert!(list(&[]).contains("lib-name=some-client"));
-    assert!(list(&["ID", &own.to_string(), "99999"]).starts_with(&format!("id={own} ")));
-    assert_eq!((list(&["ID", "99999"]), list(&["TYPE", "replica"])), (String::new(), String::new()));
-}
-
 /// More than fits into a transaction cannot be watched.
 #[test]
 fn nobody_watches_more_than_a_transaction_holds() {
     let (_place, addresses) = started("watches", "[store]");
+    assert_eq!(insist(&addresses, &["DBSIZE"]), Reply::Number(0));
     let mut redis = Redis::connect(&addresses[0]);
     let many = keys(40_000);
     let words: Vec<&str> = ["WATCH"].into_iter().chain(many.iter().map(String::as_str)).collect();

@@ -79,7 +79,7 @@ impl<T: Tongue> Crowd<T> {
         let replicas: Vec<ProcessId> = cluster.replicas(groups).collect();
         let clients = (0..count as u64).map(|number| Client {
             entry: *random.pick(&replicas),
-            name: random.chance(0.5).then_some((number, 1)),
+            name: random.chance(habits.named).then_some((number, 1)),
             open: None,
             seen: Timestamp::ZERO,
             knows: BTreeMap::new(),

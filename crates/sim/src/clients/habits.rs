@@ -17,6 +17,8 @@ pub struct Habits {
     pub raw: f64,
     /// How often it goes to another replica, though its own is well.
     pub wanders: f64,
+    /// How many of them name what they ask for. That is told of between partitions, which hides what is seen too soon.
+    pub named: f64,
     /// How often it asks for one list beside it. Otherwise it asks for two, which may be far apart; `None` for any.
     pub local: Option<f64>,
 }
@@ -30,6 +32,7 @@ impl Habits {
         causal: 0.0,
         raw: 0.0,
         wanders: 0.0,
+        named: 0.5,
         local: None,
     };
 
@@ -41,10 +44,17 @@ impl Habits {
         causal: 0.3,
         raw: 0.1,
         wanders: 0.2,
+        named: 0.5,
         local: None,
     };
 
     /// No time between an answer and the next question: what somebody could see too soon, somebody sees.
-    pub const HASTY: Habits =
-        Habits { thought: (0, 5 * MILLISECOND), glance: MILLISECOND, wanders: 0.0, local: Some(0.4), ..Habits::EAGER };
+    pub const HASTY: Habits = Habits {
+        thought: (0, 5 * MILLISECOND),
+        glance: MILLISECOND,
+        wanders: 0.0,
+        named: 0.1,
+        local: Some(0.4),
+        ..Habits::EAGER
+    };
 }

@@ -30,7 +30,7 @@ const LONGEST_RUN: usize = 1024;
 const LONGEST_RUN_BYTES: usize = 1 << 20;
 
 /// The longest command. A message takes little more, and the name of the session goes with it.
-pub(super) const MAX_COMMAND: usize = 15 << 20;
+pub(crate) const MAX_COMMAND: usize = 15 << 20;
 
 /// Commands in a transaction, and their bytes.
 const MAX_QUEUE: usize = 1 << 16;

@@ -10,7 +10,7 @@ use skein_service::kv::{Answer, Failure, glob_matches};
 
 use super::counts::{Counts, OUTCOMES};
 use super::face::{Face, MAX_COMMAND};
-use super::local;
+use super::{MOST_CLIENTS, local};
 
 /// The Redis whose words are spoken here.
 pub(super) const REDIS_VERSION: &str = "7.0.15";
@@ -226,10 +226,11 @@ fn human(bytes: u64) -> String {
 pub(super) fn config(face: &mut Face, name: &str, args: &[&[u8]], answer: &mut Answer) -> Result<(), Failure> {
     match name {
         "config|get" => {
-            let known: [(&str, String); 9] = [
+            let known: [(&str, String); 10] = [
                 ("appendonly", "yes".to_owned()),
                 ("bind", String::new()),
                 ("databases", "1".to_owned()),
+                ("maxclients", MOST_CLIENTS.to_string()),
                 ("maxmemory", face.directory.limits.max_memory.to_string()),
                 ("maxmemory-policy", "noeviction".to_owned()),
                 ("port", face.directory.port.to_string()),

@@ -15,8 +15,11 @@ mod users;
 
 pub use parser::examine;
 
-pub(crate) use face::{Call, Directory, Face, Look, Way};
+pub(crate) use face::{Call, Directory, Face, Look, MAX_COMMAND, Way};
 pub(crate) use users::Users;
 
+/// So many clients a node serves.
+pub(crate) const MOST_CLIENTS: usize = 10_000;
+
 /// More a client is never expected to say before it is answered: a command, and what stands around its arguments.
-pub(crate) const MOST_EXPECTED: usize = 2 * face::MAX_COMMAND;
+pub(crate) const MOST_EXPECTED: usize = 2 * MAX_COMMAND;
